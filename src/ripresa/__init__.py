@@ -1,0 +1,1 @@
+"""Durable workflows that resume where they were."""

@@ -1,0 +1,1 @@
+"""Contracts: the shapes of everything that crosses a boundary.  Floor 0: imports nothing of ours."""

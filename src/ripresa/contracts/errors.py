@@ -1,0 +1,198 @@
+"""Every error of ripresa, in one tree.  A docstring says whose move it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.status import FailureClass
+
+if TYPE_CHECKING:
+    from ripresa.contracts.failure import Failure
+
+
+class RipresaError(Exception):
+    """Root of all errors raised by ripresa."""
+
+
+# --- raised by step code: what the failure means -----------------------------------------
+
+
+class Retryable(RipresaError):  # noqa: N818 - the contract's name
+    """Raise in a step: this attempt failed, another may succeed."""
+
+    failure_class = FailureClass.RETRYABLE
+
+
+class Terminal(RipresaError):  # noqa: N818 - the contract's name
+    """Raise in a step: no further attempt can succeed, whatever the policy allows."""
+
+    failure_class = FailureClass.TERMINAL
+
+
+class Quarantine(RipresaError):  # noqa: N818 - the contract's name
+    """Raise in a step or a workflow: set the run aside until a person releases it."""
+
+    failure_class = FailureClass.QUARANTINE
+
+    def __init__(self, reason: str = "set aside by the code") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# --- seen by workflow code ---------------------------------------------------------------
+
+
+class StepFailed(RipresaError):  # noqa: N818 - reads as the event it reports
+    """A step failed for good: its policy is spent, or the failure was terminal.
+
+    `cause` is the recorded failure, `failure_class` its class, `attempts` how many were made.
+    """
+
+    def __init__(self, step: str, cause: Failure, attempts: int) -> None:
+        super().__init__(f"step {step!r} failed after {attempts} attempt{'s'[: attempts != 1]}: {cause}")
+        self.step = step
+        self.cause = cause
+        self.failure_class = cause.failure_class
+        self.attempts = attempts
+
+
+class ChildFailed(RipresaError):  # noqa: N818 - reads as the event it reports
+    """A child run ended other than well; `cause` says why, `status` how."""
+
+    def __init__(self, child: str, status: str, cause: Failure) -> None:
+        super().__init__(f"child run {child!r} {status}: {cause}")
+        self.child = child
+        self.status = status
+        self.cause = cause
+        self.failure_class = cause.failure_class
+
+
+class StepInterrupted(RipresaError):  # noqa: N818 - the field's name for it
+    """A step that may run at most once was cut off by a crash: whether it took effect is not known."""
+
+
+class NotInWorkflow(RipresaError):  # noqa: N818 - reads as a clause
+    """The call belongs in workflow code, and this is not: move it into a workflow."""
+
+
+class ForbiddenInWorkflow(RipresaError):  # noqa: N818 - reads as a clause
+    """Workflow code did what a replay cannot repeat (I/O, clock, dice, thread): move it into a step."""
+
+
+class Diverged(RipresaError):  # noqa: N818 - reads as the event it reports
+    """The code asks for something else than its history holds: the run is blocked until fitting code is back.
+
+    `operation` is the first operation that differs, `line` the code that asked, `recorded` what history holds.
+    """
+
+    def __init__(self, message: str, *, operation: str, line: str, recorded: str) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.line = line
+        self.recorded = recorded
+
+
+class PayloadError(RipresaError):
+    """A value cannot be written as JSON, is too large, or does not fit its annotation: mend the value."""
+
+    failure_class = FailureClass.TERMINAL
+
+
+# --- seen by callers ---------------------------------------------------------------------
+
+
+class RunError(RipresaError):
+    """A run did not give a result; `run` is its id."""
+
+    def __init__(self, run: str, message: str, *, cause: Failure | None = None) -> None:
+        super().__init__(message)
+        self.run = run
+        self.cause = cause
+
+
+class RunFailed(RunError):  # noqa: N818 - the contract's name
+    """The run failed; `cause` holds the failure.  `App.retry` goes on from the failed step."""
+
+
+class RunCancelled(RunError):  # noqa: N818 - the contract's name
+    """Somebody cancelled the run."""
+
+
+class RunQuarantined(RunError):  # noqa: N818 - the contract's name
+    """The run is set aside; a person releases, overrides or discards it."""
+
+
+class RunBlocked(RunError):  # noqa: N818 - the contract's name
+    """The code on disk does not fit the run's history; it goes on when fitting code is back."""
+
+
+class RunConflict(RunError):  # noqa: N818 - the contract's name
+    """A run of this id exists with another definition or input: choose another id."""
+
+
+class RunNotFound(RunError):  # noqa: N818 - reads as a clause
+    """No run has this id: look it up with `ripresa runs list`."""
+
+
+class RunFinished(RunError):  # noqa: N818 - reads as a clause
+    """The run has ended, so it takes no more messages."""
+
+
+class RunNotFinished(RunError):  # noqa: N818 - reads as a clause
+    """The verb needs a run that has ended, and this one has not."""
+
+
+class UpdateRejected(RipresaError):  # noqa: N818 - reads as the event it reports
+    """The update's validator refused it; nothing was recorded."""
+
+
+class UnknownHandler(RipresaError):  # noqa: N818 - reads as a clause
+    """The workflow has no query or update handler of this name (`known` lists those it has)."""
+
+    def __init__(self, kind: str, name: str, known: Any = ()) -> None:
+        have = ", ".join(sorted(known)) or "none"
+        super().__init__(f"the run has no {kind} handler {name!r} (it has: {have})")
+        self.known = tuple(known)
+
+
+class UnknownDefinition(RipresaError):  # noqa: N818 - reads as a clause
+    """The App was not given this workflow: add it to `App(workflows=[…])`."""
+
+
+# --- stores and engines ------------------------------------------------------------------
+
+
+class StoreError(RipresaError):
+    """The store could not do what was asked; the subclass says whose move it is."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is out of reach for now (locked, full, I/O error); nothing was written, the engine tries again."""
+
+
+class StoreBusy(StoreUnavailable):
+    """Another process holds the database's write lock: end its transaction."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk is full: free space; the engine goes on by itself."""
+
+
+class CommitUnknown(StoreUnavailable):
+    """The connection broke during commit: only `last_batch` can tell whether it took effect."""
+
+
+class StoreInUse(StoreError):
+    """A live engine owns this store: stop it, or use another store."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is damaged or is not a ripresa database: restore a backup; the file was not changed."""
+
+
+class StoreTooNew(StoreError):
+    """A newer ripresa wrote this database: upgrade ripresa."""
+
+
+class EngineFenced(StoreError):
+    """Another engine took over: this one drops its runs and writes nothing more."""

@@ -1,0 +1,46 @@
+"""A failure as it is recorded: plain data, so that every process and language can read it."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from ripresa.contracts.status import FailureClass
+
+TRACEBACK_CHARS_MAX = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong.  `type` is the exception's qualified name, `code` a stable word for programs."""
+
+    type: str
+    message: str
+    failure_class: FailureClass = FailureClass.RETRYABLE
+    code: str = "error"
+    traceback: str | None = None
+    step: str | None = None
+    attempts: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+    @classmethod
+    def of(cls, error: BaseException, failure_class: FailureClass, *, code: str = "error") -> Self:
+        """Record `error`; the traceback keeps its tail, where the cause stands."""
+        kind = type(error)
+        name = kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+        text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:]
+        return cls(type=name, message=str(error), failure_class=failure_class, code=code, traceback=text)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object without empty fields."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote; unknown fields of a newer version are left out."""
+        known = {key: data[key] for key in cls.__slots__ if key in data}
+        known["failure_class"] = FailureClass(known.get("failure_class", "retryable"))
+        return cls(**known)

@@ -1,0 +1,1 @@
+"""Ports: what the engine asks of the world, each verb with its promise."""

@@ -1,0 +1,51 @@
+"""The clock port: what time it is, and how to be woken.
+
+The engine keeps its own heap of due times; a clock only says `now` and calls back when the
+earliest is due.  `ripresa.testing.VirtualClock` is the other adapter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time for one engine; `now` is in microseconds since 1970, UTC, and never goes back."""
+
+    def now(self) -> int:
+        """The present."""
+
+    def wake_at(self, due: int | None, wake: Callable[[], None]) -> None:
+        """Call `wake` once when `due` has come; replaces the earlier request; None: none is wanted."""
+
+    def idle(self) -> None:
+        """The engine has nothing to do before its next due time: a virtual clock may jump there."""
+
+
+class SystemClock:
+    """The machine's clock, kept from going back: a step back freezes time until it is caught up."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def now(self) -> int:
+        now = time.time_ns() // 1000
+        if now > self._last:
+            self._last = now
+        return self._last
+
+    def wake_at(self, due: int | None, wake: Callable[[], None]) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if due is not None:
+            # An hour at most: a suspended machine or a stepped clock is noticed then.
+            delay = min(max(0.0, (due - self.now()) / 1e6), 3600.0)
+            self._handle = asyncio.get_running_loop().call_later(delay, wake)
+
+    def idle(self) -> None:
+        return

@@ -1,0 +1,47 @@
+"""The runtime port: where one attempt of a step runs.
+
+A runtime gets a `Work` and gives back the output as JSON text.  It owns stopping the work: when
+the awaiting task is cancelled, the runtime ends the work (cancels, abandons or kills it) before
+the cancellation passes on.  It never retries and never touches the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt.
+
+    `function` is the user's function; `target` its import path `module:qualname` (a script's own
+    functions are `path/to/file.py:qualname`).  `args` are ready to pass; `input` is the same as JSON
+    text `[[positional…], {keyword…}]`.  `dump` turns what the function returned into checked JSON text,
+    raising `PayloadError`.  `context` is what `ripresa.context()` gives inside the step.
+    `log(stream, level, text)` keeps a line of output; it may be called from any thread.
+    """
+
+    function: Callable[..., Any]
+    target: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    input: str
+    dump: Callable[[Any], str]
+    context: Any
+    log: Callable[[str, str | None, str], None]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """Runs work somewhere."""
+
+    async def run(self, work: Work) -> str:
+        """Run to the end and return the output as JSON text; what the function raises passes through.
+
+        Raises `ripresa.runtimes.WorkerLost` if the place where it ran died under it.
+        """
+
+    async def close(self) -> None:
+        """Stop all work and let go of threads and processes; closing twice is fine."""

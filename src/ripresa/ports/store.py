@@ -1,0 +1,350 @@
+"""The store port: the rows that make up a run's life, and the verbs that keep them.
+
+Owns the shapes that an engine hands to a store and gets back.  An adapter owns how they lie on
+disk.  Invariant: a `Batch` is written wholly or not at all, and only while the writing engine's
+lease is unbroken, so that whatever a reader sees was true at one moment.
+
+Times are integers, microseconds since 1970 in UTC.  Payloads are JSON texts.  Ids are UUIDs
+(version 7) as 36-character texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+Micros = int
+
+
+class NewRun(NamedTuple):
+    """A run to create.  If `key` is taken the run is refused, with all else the batch holds for it."""
+
+    id: str
+    key: str | None
+    """The id given at start; unique over the store."""
+    definition: str
+    version: str
+    status: str
+    priority: int
+    input: str
+    parent: str | None
+    parent_operation: str | None
+    correlation_id: str
+    owner: int | None
+    """Number of the engine that holds it in memory; none: it waits for `ready`."""
+    created_at: Micros
+    memo: str | None = None
+    """JSON object: forked_from, trigger, and the like."""
+
+
+class RunChange(NamedTuple):
+    """A run's new state.  Writes every field but those that are None, which stay as they are."""
+
+    id: str
+    status: str
+    updated_at: Micros
+    owner: int | None
+    """Written even if None: the run was let go of."""
+    output: str | None = None
+    error: str | None = None
+    started_at: Micros | None = None
+    finished_at: Micros | None = None
+    """-1 clears it (a retried run is open again), and clears `error` too."""
+    base_seq: int | None = None
+    """Replay starts after this event (continue-as-new)."""
+    input: str | None = None
+    version: str | None = None
+
+
+class HistoryEvent(NamedTuple):
+    """One row of the journal."""
+
+    run: str
+    seq: int
+    kind: str
+    """One of `ripresa.kernel.history.KINDS`."""
+    at: Micros
+    operation: str | None
+    """Identity of the operation within the run, as `charge#2`."""
+    name: str | None
+    """What it ran: step, signal, patch or workflow."""
+    fingerprint: int | None
+    """64-bit signed hash of kind, name and arguments."""
+    attempt: int | None
+    """The attempt that decided it."""
+    started_at: Micros | None
+    data: str | None
+    """JSON: the output, the signal's value, …"""
+    error: str | None
+    """JSON of a `Failure`."""
+
+
+class Attempt(NamedTuple):
+    """One try of a step; written when it starts (with no outcome), and again when it ends."""
+
+    run: str
+    operation: str
+    number: int
+    name: str
+    engine: int
+    started_at: Micros
+    status: str
+    """running | failed | lost | cancelled | succeeded | timeout"""
+    finished_at: Micros | None = None
+    error: str | None = None
+    due: Micros | None = None
+    """When the next try is due, if there is one."""
+
+
+class Ready(NamedTuple):
+    """The run needs an engine at `due`."""
+
+    run: str
+    due: Micros
+    priority: int = 0
+
+
+class Message(NamedTuple):
+    """Something sent to a run, kept until the run's journal holds it."""
+
+    id: str
+    """Unique: a message that was sent twice is kept once."""
+    run: str
+    kind: str
+    """signal | update | cancel | pause | resume | retry | release | child"""
+    name: str | None
+    data: str | None
+    at: Micros
+
+
+class Outgoing(NamedTuple):
+    """An event to publish."""
+
+    id: str
+    run: str
+    type: str
+    data: str
+    at: Micros
+
+
+class LogLine(NamedTuple):
+    """A line that a step wrote."""
+
+    run: str
+    operation: str | None
+    attempt: int | None
+    at: Micros
+    stream: str
+    """stdout | stderr | log"""
+    level: str | None
+    text: str
+
+
+class Definition(NamedTuple):
+    """A version of a definition, as first used."""
+
+    name: str
+    version: str
+    """Content hash."""
+    label: str | None
+    kind: str
+    body: str
+    input_schema: str | None
+    output_schema: str | None
+    created_at: Micros
+
+
+@dataclass(slots=True)
+class Batch:
+    """All that one engine writes at once."""
+
+    number: int
+    """Counts up by one per engine; answers whether a broken commit took effect."""
+    at: Micros
+    runs: list[NewRun] = field(default_factory=list)
+    changes: list[RunChange] = field(default_factory=list)
+    history: list[HistoryEvent] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    ready: list[Ready] = field(default_factory=list)
+    unready: list[str] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    """Ids of messages that the journal now holds."""
+    outgoing: list[Outgoing] = field(default_factory=list)
+    logs: list[LogLine] = field(default_factory=list)
+    tags: list[tuple[str, str, str]] = field(default_factory=list)
+    """(run, name, value)"""
+    definitions: list[Definition] = field(default_factory=list)
+
+
+class Run(NamedTuple):
+    """A run as it stands."""
+
+    id: str
+    key: str | None
+    definition: str
+    version: str
+    status: str
+    priority: int
+    input: str | None
+    output: str | None
+    error: str | None
+    parent: str | None
+    parent_operation: str | None
+    correlation_id: str
+    owner: int | None
+    base_seq: int
+    created_at: Micros
+    started_at: Micros | None
+    finished_at: Micros | None
+    updated_at: Micros
+    memo: str | None
+
+
+class Loaded(NamedTuple):
+    """A run with all that an engine needs to go on with it."""
+
+    run: Run
+    history: list[HistoryEvent]
+    """After `base_seq`, in order."""
+    attempts: list[Attempt]
+    """Of operations that the journal does not hold as done, in order."""
+    messages: list[Message]
+    """Not yet taken, in order of arrival."""
+    last_seq: int
+
+
+class Page(NamedTuple):
+    """A page of runs, newest first; `cursor` asks for the next one, None: this was the last."""
+
+    runs: list[Run]
+    cursor: str | None
+
+
+class RunFilter(NamedTuple):
+    """Which runs to list; every field that is given must fit."""
+
+    status: tuple[str, ...] = ()
+    definition: str | None = None
+    parent: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    key_prefix: str | None = None
+
+
+class Lease(NamedTuple):
+    """Proof of ownership, to be shown with each batch."""
+
+    engine: int
+    epoch: int
+    last_batch: int = 0
+
+
+class Store(Protocol):
+    """Keeps runs.  Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not)."""
+
+    url: str
+
+    async def open(self) -> None:
+        """Open or create; migrate if the schema is older.  Raises StoreCorrupt, StoreTooNew, StoreBusy."""
+
+    async def close(self) -> None:
+        """Let go of the files; closing twice, or before opening, is fine."""
+
+    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+        """Become the owner with a higher epoch than any before.  Raises StoreInUse while another's lease lives.
+
+        An owner on this machine whose process is gone does not count as alive.
+        """
+
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+        """Prolong the lease.  Raises EngineFenced if a higher epoch exists."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give up ownership at once; runs keep their owner mark for the next engine to adopt."""
+
+    async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
+        """Write the batch in one transaction and prolong the lease; return the ids of refused new runs.
+
+        A new run whose key exists is left out, with every other row of the batch for that run id, and its
+        id returned.  A message or outgoing event whose id exists is left out silently.  Durable when this
+        returns.  Raises EngineFenced (nothing written), CommitUnknown (ask `last_batch`), StoreBusy,
+        StoreFull (nothing written).
+        """
+
+    async def last_batch(self, lease: Lease) -> int:
+        """Number of the last batch that was committed under this lease, 0 if none.  Raises EngineFenced."""
+
+    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
+        """Make every open run that some engine held ours, oldest first; return their ids.
+
+        Their attempts that have no outcome are marked lost, at `now`.
+        """
+
+    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+        """Take up to `limit` runs whose `ready` row is due, highest priority first, then oldest due.
+
+        Sets their owner to ours and removes the ready rows; no run goes to two engines.
+        """
+
+    async def claim(self, lease: Lease, run: str) -> bool:
+        """Take this run whatever is due, if no other engine holds it and it has not ended."""
+
+    async def next_due(self) -> Micros | None:
+        """When the next `ready` row falls due; None: nothing waits for a time."""
+
+    async def changed(self) -> bool:
+        """Whether another process may have written since the last call; cheap enough to ask 50 times a second."""
+
+    async def load(self, runs: list[str]) -> list[Loaded]:
+        """Those of the runs that exist, in the order asked for."""
+
+    async def get_run(self, ref: str) -> Run | None:
+        """By id, or by the key given at start."""
+
+    async def list_runs(self, where: RunFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """Newest first (by id, which holds the time); each filter is served by an index."""
+
+    async def count_runs(self) -> dict[str, int]:
+        """Number of runs by status."""
+
+    async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
+        """The journal from `after` on, in order."""
+
+    async def attempts(self, run: str) -> list[Attempt]:
+        """All recorded attempts, by start."""
+
+    async def logs(self, run: str, *, operation: str | None = None, after: int = 0) -> list[tuple[int, LogLine]]:
+        """Numbered lines, in order of writing, numbers greater than `after`."""
+
+    async def tags(self, run: str) -> dict[str, str]:
+        """Tags of the run."""
+
+    async def children(self, run: str) -> list[Run]:
+        """Runs that this one started, oldest first."""
+
+    async def messages(self, run: str) -> list[Message]:
+        """Not yet taken, in order of arrival."""
+
+    async def outgoing(self, *, limit: int) -> list[Outgoing]:
+        """Events not yet published, oldest first."""
+
+    async def published(self, ids: list[str]) -> None:
+        """Forget these outgoing events."""
+
+    async def definitions(self) -> list[Definition]:
+        """All versions of all definitions, by name, then age."""
+
+    async def engine(self) -> dict[str, object] | None:
+        """The owner's row: engine, epoch, who, lease_until, host, pid, alive (bool); None: never owned."""
+
+    async def send(self, message: Message) -> None:
+        """Keep a message from outside an engine, and make its run ready now.
+
+        Raises RunNotFound; RunFinished if the run has ended and the kind is not `retry`.
+        """
+
+    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
+        """Create a run from outside an engine, ready now; False if its key exists."""
+
+    async def check(self) -> list[str]:
+        """What is wrong with the store's integrity or settings, a line each; empty: all is well."""
