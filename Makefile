@@ -1,0 +1,82 @@
+# The workshop.  Each target sets up what it needs: a machine with python3 (3.11 or newer), make and node is enough.
+# The settings may be given on the command line:
+#   PYTHON=python3.12  another interpreter      ARGS='-k retry'   passed on to what the target runs
+#   JOBS=4             test processes           VERSIONS=         the other Pythons to test on (none: empty)
+#   UV=uv              a uv of your own instead of the pinned one
+
+PYTHON   ?= python3
+JOBS     ?= 2
+VERSIONS ?= 3.11 3.12 3.13
+UV       ?= .venv-tools/bin/uv
+ARGS     ?=
+
+BIN   := .venv/bin
+BENCH := .venv-bench/bin
+LOCK  := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+         --no-header --no-annotate --no-emit-index-url
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export UV PYTHON
+export UV_PYTHON_DOWNLOADS := never
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: help demo test check bench docs lock
+
+help: ## Say what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | \
+	  while IFS=$$'\t' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+demo: .venv/.ready ## Run the weather example, crash and all
+	@$(BIN)/python examples/weather/demo.py $(ARGS)
+
+test: .venv/.ready ## Run the tests: the core on the other Pythons found here, then all of them on this one
+	@if [[ -z '$(ARGS)' ]]; then tools/test_other_pythons '$(JOBS)' $(VERSIONS); fi
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: .venv/.ready ## Lint, formatting, types, floors, bans, addresses, documentation
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	tools/check_types $(BIN)
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_bans.py
+	$(BIN)/python tools/check_addresses.py
+	$(BIN)/mkdocs build --quiet --strict
+
+bench: .venv-bench/.ready ## Measure, beside rivals, in an environment of its own
+	@$(BENCH)/python benchmarks/run.py $(ARGS)
+
+docs: .venv/.ready ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict $(ARGS)
+
+lock: .venv-tools/.ready ## Lock the requirements anew (ARGS=--upgrade: to the newest)
+	$(LOCK) $(ARGS) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group test --output-file requirements/test.txt
+	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group docs --output-file requirements/docs.txt
+	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group examples --output-file requirements/examples.txt
+	$(LOCK) $(ARGS) pyproject.toml --group build --group bench --output-file requirements/bench.txt
+	$(LOCK) $(ARGS) --group tools --output-file requirements/tools.txt
+
+# -- environments: a stamp is older than what it was made from, or there is nothing to do ------------------------------
+
+.venv-tools/.ready: requirements/tools.txt
+	@if [[ '$(UV)' == .venv-tools/* ]]; then tools/install_uv .venv-tools; fi
+	@mkdir -p .venv-tools && touch $@
+
+.venv/.synced: requirements/dev.txt .venv-tools/.ready
+	@tools/sync_environment .venv $<
+
+.venv-bench/.synced: requirements/bench.txt .venv-tools/.ready
+	@tools/sync_environment .venv-bench $<
+
+.venv-3.%/.synced: requirements/test.txt .venv-tools/.ready
+	@tools/sync_environment .venv-3.$* $<
+
+%/.ready: %/.synced pyproject.toml
+	@VIRTUAL_ENV=$* $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+.PRECIOUS: %/.synced
