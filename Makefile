@@ -24,7 +24,7 @@ export UV PYTHON
 export UV_PYTHON_DOWNLOADS := never
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help demo test check bench docs lock
+.PHONY: help demo test check bench docs lock lint types floors bans addresses manual
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | \
@@ -37,20 +37,32 @@ test: .venv/.ready ## Run the tests: the core on the other Pythons found here, t
 	@if [[ -z '$(ARGS)' ]]; then tools/test_other_pythons '$(JOBS)' $(VERSIONS); fi
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-check: .venv/.ready ## Lint, formatting, types, floors, bans, addresses, documentation
+check: lint types floors bans addresses manual ## Lint, formatting, types, floors, bans, addresses, documentation
+
+lint: .venv/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: .venv/.ready
 	tools/check_types $(BIN)
+
+floors: .venv/.ready
 	$(BIN)/lint-imports
+
+bans: .venv/.ready
 	$(BIN)/python tools/check_bans.py
+
+addresses: .venv/.ready
 	$(BIN)/python tools/check_addresses.py
+
+manual: .venv/.ready
 	$(BIN)/mkdocs build --quiet --strict
 
 bench: .venv-bench/.ready ## Measure, beside rivals, in an environment of its own
 	@$(BENCH)/python benchmarks/run.py $(ARGS)
 
-docs: .venv/.ready ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict $(ARGS)
+docs: manual ## Build the documentation into site/
+	@echo "The documentation is in site/index.html"
 
 lock: .venv-tools/.ready ## Lock the requirements anew (ARGS=--upgrade: to the newest)
 	$(LOCK) $(ARGS) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
