@@ -62,7 +62,8 @@ def main() -> int:
     """Check the repository that this script is in; 1 if anything was found."""
     root = Path(__file__).resolve().parents[1]
     words = machine_words(root)
-    problems, count = [], 0
+    problems: list[str] = []
+    count = 0
     for file in files(root):
         try:
             text = file.read_text(encoding="utf-8")
