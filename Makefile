@@ -23,6 +23,10 @@ SHELL := /bin/bash
 export UV PYTHON
 export UV_PYTHON_DOWNLOADS := never
 export NO_MKDOCS_2_WARNING := 1
+# uv trusts its own list of certificate authorities unless told that this machine has one.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := true
+endif
 
 .PHONY: help demo test check bench docs lock lint types floors bans addresses manual
 

@@ -4,8 +4,8 @@ import os
 
 from hypothesis import settings
 
-# No deadline: on a shared machine a slow example is no bug.  The integration server looks at the same examples each time,
-# so that it fails for the change that it tests; at home every run looks at new ones.
+# No deadline: on a shared machine a slow example is no bug.  The integration server looks at the same examples each
+# time, so that it fails for the change that it tests; at home every run looks at new ones.
 settings.register_profile("home", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
