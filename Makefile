@@ -51,7 +51,7 @@ types: .venv/.ready
 	tools/check_types $(BIN)
 
 floors: .venv/.ready
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 bans: .venv/.ready
 	$(BIN)/python tools/check_bans.py
