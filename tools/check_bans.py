@@ -235,8 +235,11 @@ def _ban_of_name(name: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check the given folders, or the deterministic floors; 1 if anything was found."""
+    """Check the given folders, or the deterministic floors; 1 if anything was found, 2 if there is nothing to check."""
     folders = [Path(folder) for folder in arguments or FLOORS]
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        print(f"bans: no such folder: {', '.join(map(str, missing))}")
+        return 2
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     findings = [finding for file in files for finding in check(file.read_text(encoding="utf-8"), str(file))]
     for finding in findings:

@@ -123,3 +123,7 @@ def test_it_fails_with_the_findings_and_passes_without(tmp_path: Path, capsys: p
     assert "loop.py:1: `socket` is banned here" in capsys.readouterr().out
     (tmp_path / "loop.py").write_text("import json\n")
     assert check_bans.main([str(tmp_path)]) == 0
+
+
+def test_a_floor_that_has_moved_away_is_not_passed_over(tmp_path: Path) -> None:
+    assert check_bans.main([str(tmp_path / "nowhere")]) == 2
