@@ -44,8 +44,10 @@ test: .venv/.ready ## Run the tests: the core on the other Pythons found here, t
 check: lint types floors bans addresses manual ## Lint, formatting, types, floors, bans, addresses, documentation
 
 lint: .venv/.ready
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	@status=0; \
+	$(BIN)/ruff check || status=1; \
+	$(BIN)/ruff format --check || status=1; \
+	exit $$status
 
 types: .venv/.ready
 	tools/check_types $(BIN)
