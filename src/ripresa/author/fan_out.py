@@ -1,0 +1,103 @@
+"""Fan-out: one step or workflow over many items, a few at a time, results in the order of the items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ripresa.author.code import Step, WorkflowDefinition, running
+from ripresa.contracts.errors import ChildFailed, StepFailed
+from ripresa.kernel.loop import SCOPE
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from ripresa.kernel.live import LiveRun, Operation
+
+
+async def map_(
+    target: Any, items: Iterable[Any], *, max_parallel: int | None = None, min_success: int | None = None
+) -> list[Any]:
+    """Run `target` (a step or workflow of one argument) over `items`; outputs in the order of the items.
+
+    At most `max_parallel` at a time.  The first failure cancels the rest and is raised, unless
+    `min_success` is given: then a `Failure` stands in place of each failed output, and StepFailed is
+    raised only if fewer than `min_success` items succeeded.
+    """
+    return await _FanOut(running("map_"), target, list(items), max_parallel, min_success).run()
+
+
+class _FanOut:
+    def __init__(
+        self, run: LiveRun, target: Any, items: list[Any], max_parallel: int | None, min_success: int | None
+    ) -> None:
+        if not isinstance(target, Step | WorkflowDefinition):
+            msg = f"map_: {target!r} is neither a @step nor a @workflow"
+            raise TypeError(msg)
+        if max_parallel is not None and max_parallel < 1:
+            msg = f"map_: max_parallel={max_parallel} would never start; use 1 or more, or None for no limit"
+            raise ValueError(msg)
+        self._run = run
+        self._target = target
+        self._items = items
+        self._width = max_parallel or len(items)
+        self._min_success = min_success
+        self._scope = run.scope_of("item")
+        self._results: list[Any] = [None] * len(items)
+        self._failures: list[BaseException] = []
+        self._next = 0
+        self._open: dict[int, Operation] = {}
+        self._done: asyncio.Future[None] = run.loop.create_future()
+
+    async def run(self) -> list[Any]:
+        if not self._items:
+            return []
+        try:
+            self._start_more()
+            await self._done
+        finally:
+            self._stop()
+        if self._min_success is not None and len(self._items) - len(self._failures) < self._min_success:
+            raise self._failures[0]
+        return self._results
+
+    def _start_more(self) -> None:
+        while self._next < len(self._items) and len(self._open) < self._width:
+            index = self._next
+            self._next += 1
+            operation = self._start(index)
+            self._open[index] = operation
+            operation.add_done_callback(lambda future, at=index: self._finished(at, future))  # type: ignore[misc]
+
+    def _start(self, index: int) -> Operation:
+        item = self._items[index]
+        scope = f"{self._scope}[{index}]/"
+        if isinstance(self._target, Step):
+            return self._run.schedule(self._target, (item,), {}, scope=scope)
+        token = SCOPE.set(scope)
+        try:
+            return self._run.start_child(self._target, self._target.encode((item,), {}), key=None)
+        finally:
+            SCOPE.reset(token)
+
+    def _finished(self, index: int, operation: asyncio.Future[Any]) -> None:
+        self._open.pop(index, None)
+        if self._done.done():
+            return
+        error = None if operation.cancelled() else operation.exception()
+        if error is None:
+            self._results[index] = None if operation.cancelled() else operation.result()
+        else:
+            self._failures.append(error)
+            if self._min_success is None or not isinstance(error, StepFailed | ChildFailed):
+                self._done.set_exception(error)
+                return
+            self._results[index] = error.cause
+        self._start_more()
+        if not self._open and self._next >= len(self._items):
+            self._done.set_result(None)
+
+    def _stop(self) -> None:
+        for operation in list(self._open.values()):
+            operation.cancel()
+        self._open.clear()

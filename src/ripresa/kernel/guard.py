@@ -1,0 +1,3 @@
+def enter(): pass
+def leave(): pass
+def scan(function): return []

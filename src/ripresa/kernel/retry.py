@@ -1,0 +1,126 @@
+"""Retry: what to do after an attempt failed.  A pure decision: `now` and `jitter` come in.
+
+A policy counts *attempts*, the first included.  Delays follow `delay * multiplier**(n-1)` for the
+n-th failure, capped at `max_delay`; with full jitter the wait is drawn evenly between zero and that
+(M. Brooker, "Exponential Backoff and Jitter", 2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ripresa.contracts.durations import Duration, micros
+from ripresa.contracts.failure import Failure
+from ripresa.contracts.status import FailureClass
+
+LOSSES_MAX = 5
+"""Attempts in a row that may be lost to crashes before the step is taken for the cause."""
+DELAY_US_MAX = 30 * 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often, and how long apart, a step is attempted.
+
+    `max_attempts` is the total, the first included (1 to 1000).  `delay` before the second attempt,
+    multiplied by `multiplier` for each further one up to `max_delay`.  `jitter` "none" keeps delays exact, "full" draws each
+    between zero and its value.  `max_elapsed` ends retrying that long after the first attempt began.
+    `on` names the exception types worth a retry (all, if empty); `on_exhausted` says what the last
+    failure becomes.  Raises ValueError if a field is out of its range.
+    """
+
+    max_attempts: int = 3
+    delay: Duration = "1s"
+    multiplier: float = 2.0
+    max_delay: Duration = "1h"
+    jitter: Literal["none", "full"] = "none"
+    max_elapsed: Duration | None = None
+    on: tuple[type[BaseException], ...] = ()
+    on_exhausted: Literal["fail", "quarantine"] = "fail"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_attempts <= 1000:  # noqa: PLR2004 - the range is the rule
+            msg = f"Retry.max_attempts: {self.max_attempts} is not in 1..1000 (it counts the first attempt too)"
+            raise ValueError(msg)
+        if not 1.0 <= self.multiplier <= 100.0:  # noqa: PLR2004 - the range is the rule
+            msg = f"Retry.multiplier: {self.multiplier} is not in 1..100"
+            raise ValueError(msg)
+        if self.jitter not in ("none", "full"):
+            msg = f'Retry.jitter: {self.jitter!r} is not "none" or "full"'
+            raise ValueError(msg)
+        for name in ("delay", "max_delay", "max_elapsed"):
+            value = getattr(self, name)
+            if value is not None:
+                micros(value, where=f"Retry.{name}")
+
+    def wait_us(self, failures: int, *, jitter: float) -> int:
+        """Microseconds to wait after the `failures`-th failure; `jitter` is in [0, 1)."""
+        top = min(micros(self.max_delay), DELAY_US_MAX)
+        wait = float(micros(self.delay))
+        for _ in range(failures - 1):
+            wait *= self.multiplier
+            if wait >= top:
+                break
+        capped = min(int(wait), top)
+        return int(capped * jitter) if self.jitter == "full" else capped
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Attempt again when `due` has come."""
+
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The step failed for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A person must look at it: the run goes to quarantine."""
+
+    reason: str
+
+
+Verdict = RetryAt | GiveUp | SetAside
+
+
+def after_failure(  # noqa: PLR0911 - one return a rule, in the order in which they apply
+    policy: Retry | None,
+    failure: Failure,
+    error: BaseException | None,
+    *,
+    failures: int,
+    first_started: int,
+    now: int,
+    jitter: float,
+) -> Verdict:
+    """Retry until the policy is spent; a terminal failure spends it at once.
+
+    `failures` counts this one too.  Times are in microseconds.
+    """
+    if failure.failure_class is FailureClass.QUARANTINE:
+        return SetAside(failure.message)
+    if failure.failure_class is FailureClass.TERMINAL:
+        return GiveUp("terminal")
+    spent = SetAside if policy and policy.on_exhausted == "quarantine" else GiveUp
+    if policy is None or failures >= policy.max_attempts:
+        return spent("attempts")
+    if policy.on and error is not None and not isinstance(error, policy.on):
+        return spent("type")
+    due = now + policy.wait_us(failures, jitter=jitter)
+    if policy.max_elapsed is not None and due > first_started + micros(policy.max_elapsed):
+        return spent("elapsed")
+    return RetryAt(due)
+
+
+def after_loss(losses: int, *, now: int) -> RetryAt | SetAside:
+    """An attempt lost to a crash is repeated at once and does not use up the policy, but not for ever."""
+    if losses >= LOSSES_MAX:
+        return SetAside(f"{losses} attempts in a row were lost with their process")
+    return RetryAt(now)

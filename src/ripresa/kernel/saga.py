@@ -1,0 +1,67 @@
+"""Sagas: what undoes a run's steps, in the reverse of the order in which they were done.
+
+A step declared with `compensate=` is watched: when its outcome is applied, its undoing is put on the
+saga's pile.  When the run (or the `async with saga()` block) fails or is cancelled, the pile is
+worked off from the top, each undoing an ordinary durable step: a crash in the middle goes on where
+it was.
+
+    reserve ✓   charge ✓   ship ✗        pile: [reserve, charge]
+                           └─ undo: charge, then reserve
+
+An undoing that fails for good does not end the saga: the run is set aside (quarantine), since only
+a person can say what the world now looks like.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_CURRENT: contextvars.ContextVar[Saga | None] = contextvars.ContextVar("ripresa_saga", default=None)
+
+
+class Saga:
+    """A pile of undoings."""
+
+    __slots__ = ("_pile", "_token", "undoing")
+
+    def __init__(self) -> None:
+        self._pile: list[Callable[[], Awaitable[Any]]] = []
+        self._token: contextvars.Token[Saga | None] | None = None
+        self.undoing = False
+
+    def current(self) -> Saga:
+        """The innermost block's saga that is open here, else this one."""
+        return _CURRENT.get() or self
+
+    def enter(self) -> None:
+        """Watch the steps asked for from here on, in this task and those it starts."""
+        self._token = _CURRENT.set(self)
+
+    def leave(self) -> None:
+        """Let the enclosing saga watch again."""
+        if self._token is not None:
+            _CURRENT.reset(self._token)
+            self._token = None
+
+    def watch(self, operation: Any, step: Any, text: str) -> None:
+        """Put the step's undoing on the pile when `operation` completes."""
+        operation.undo = lambda output: self._pile.append(step.undoing(text, output))
+
+    def add(self, undo: Callable[[], Awaitable[Any]]) -> None:
+        """Put an undoing on the pile by hand."""
+        self._pile.append(undo)
+
+    async def undo(self) -> None:
+        """Work the pile off, last done first."""
+        token = _CURRENT.set(None)
+        self.undoing = True
+        try:
+            while self._pile:
+                await self._pile.pop()()
+        finally:
+            self.undoing = False
+            _CURRENT.reset(token)
