@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from ripresa.contracts.status import FailureClass
+from ripresa.runtimes import RemoteError, RuntimeClosed, WorkerLost
+from ripresa.runtimes.process import ProcessRuntime
+from tests.runtimes import steps
+
+
+@pytest.fixture
+async def runtime():
+    runtime = ProcessRuntime(processes_max=2, grace_s=0.3)
+    yield runtime
+    await runtime.close()
+
+
+async def until(condition, within_s=20):
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def noted(file):
+    """The process ids that a step wrote to `file`, as soon as they are there."""
+    await until(file.exists)
+    return json.loads(file.read_text())
+
+
+def runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(*pids, within_s=0.0):
+    deadline = time.monotonic() + within_s
+    while any(map(runs, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not any(map(runs, pids))
+
+
+def children(pid):
+    """Process ids of its children."""
+    stats = {int(stat.parent.name): stat.read_text() for stat in Path("/proc").glob("[0-9]*/stat")}
+    return [child for child, stat in stats.items() if int(stat.rpartition(")")[2].split()[1]) == pid]
+
+
+def environment():
+    """Ours, with the tests on the path."""
+    here = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, here))}
+
+
+# --- the work -----------------------------------------------------------------------------
+
+
+async def test_plain_and_async_functions_run_in_another_process(runtime, make_work):
+    assert await runtime.run(make_work(steps.double, 4)) == "8"
+    assert await runtime.run(make_work(steps.double_later, number=5)) == "10"
+    pid, group = json.loads(await runtime.run(make_work(steps.who)))
+    assert pid == group != os.getpid()
+
+
+async def test_a_worker_is_used_again(runtime, make_work):
+    assert len({await runtime.run(make_work(steps.who)) for _ in range(5)}) == 1
+    assert runtime.processes == 1
+
+
+async def test_never_more_processes_than_allowed(runtime, make_work):
+    outputs = await asyncio.gather(*(runtime.run(make_work(steps.double, n)) for n in range(1000)))
+    assert outputs == [str(n * 2) for n in range(1000)]
+    assert runtime.processes == 2
+
+
+async def test_the_step_sees_its_context(runtime, make_work):
+    context = json.loads(await runtime.run(make_work(steps.context)))
+    assert context["idempotency_key"] == "order-7:charge"
+
+
+async def test_a_step_reads_its_own_input_and_writes_its_own_output(runtime, make_work):
+    work = make_work(steps.decorated.function, "ab", target="tests.runtimes.steps:decorated")
+    assert await runtime.run(work) == '{"step": "<AB>"}'
+
+
+async def test_a_target_may_be_nested_in_a_class(runtime, make_work):
+    assert await runtime.run(make_work(steps.Box.open, "a key")) == '"opened with a key"'
+
+
+async def test_a_function_inside_a_function_cannot_be_found(runtime, make_work):
+    def local():
+        return 1
+
+    with pytest.raises(RemoteError, match="at the top of a module") as caught:
+        await runtime.run(make_work(local))
+    assert caught.value.failure_class is FailureClass.TERMINAL
+
+
+async def test_a_scripts_own_functions_run_and_its_main_block_does_not(runtime, make_work, tmp_path):
+    script = tmp_path / "flow.py"
+    script.write_text(
+        textwrap.dedent("""
+            from __future__ import annotations
+            from dataclasses import dataclass
+
+            class NoMoney(Exception):
+                pass
+
+            @dataclass
+            class Order:
+                total: int
+
+            def charge(total):
+                if total > 100:
+                    raise NoMoney("poor")
+                return Order(total)
+
+            if __name__ == "__main__":
+                raise SystemExit("the main block ran")
+        """)
+    )
+    assert await runtime.run(make_work(steps.double, 7, target=f"{script}:charge")) == '{"total":7}'
+    with pytest.raises(RemoteError, match=r"^NoMoney: poor$"):
+        await runtime.run(make_work(steps.double, 700, target=f"{script}:charge"))
+
+
+async def test_large_input_and_output_pass(runtime, make_work):
+    size = 20_000_000
+    assert len(await runtime.run(make_work(steps.large, size))) == size + 2
+    assert await runtime.run(make_work(steps.length, "é" * (size // 2))) == str(size // 2)
+
+
+@pytest.mark.parametrize("step", [steps.nan, steps.unwritable])
+async def test_an_output_that_is_no_json_is_a_payload_error(runtime, make_work, step):
+    with pytest.raises(RemoteError) as caught:
+        await runtime.run(make_work(step))
+    assert caught.value.failure.type == "ripresa.contracts.errors.PayloadError"
+    assert caught.value.failure_class is FailureClass.TERMINAL
+
+
+# --- failures -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_name", "failure_class"),
+    [
+        ("key", "KeyError", FailureClass.RETRYABLE),
+        ("terminal", "ripresa.contracts.errors.Terminal", FailureClass.TERMINAL),
+        ("quarantine", "ripresa.contracts.errors.Quarantine", FailureClass.QUARANTINE),
+    ],
+)
+async def test_what_the_step_raises_comes_back_as_a_failure(runtime, make_work, kind, type_name, failure_class):
+    with pytest.raises(RemoteError, match="no such order") as caught:
+        await runtime.run(make_work(steps.fail, kind, "no such order"))
+    failure = caught.value.failure
+    assert (failure.type, failure.failure_class) == (type_name, failure_class)
+    assert "in fail\n" in failure.traceback
+    assert "process_worker" not in failure.traceback
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        (steps.fail_without_words, "no words"),
+        (steps.fail_with_half_a_surrogate, r"caf\\udce9"),
+        (steps.exit_politely, "SystemExit"),
+    ],
+)
+async def test_odd_exceptions_come_back_too_and_the_worker_lives(runtime, make_work, step, text):
+    with pytest.raises(RemoteError, match=text) as caught:
+        await runtime.run(make_work(step)))
+    str(caught.value.failure).encode()
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+    assert runtime.processes == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "code"),
+    [
+        (steps.exit_at_once, "exited with code 3", 3),
+        (steps.kill_self, "killed by SIGKILL, perhaps for lack of memory", -9),
+        (steps.crash, "killed by SIGSEGV", -11),
+        (steps.close_the_line, "killed by SIGKILL", -9),
+    ],
+)
+async def test_a_worker_that_dies_is_lost_and_replaced(runtime, make_work, step, message, code):
+    with pytest.raises(WorkerLost, match=message) as caught:
+        await runtime.run(make_work(step))
+    assert caught.value.exit_code == code
+    assert runtime.processes == 0
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+
+
+async def test_a_worker_killed_from_outside_is_lost(runtime, make_work, tmp_path):
+    task = asyncio.create_task(runtime.run(make_work(steps.sleep_noting, str(tmp_path / "pids"))))
+    (pid,) = await noted(tmp_path / "pids")
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerLost, match="SIGKILL"):
+        await task
+
+
+async def test_a_worker_killed_while_idle_is_replaced(runtime, make_work):
+    pid, _ = json.loads(await runtime.run(make_work(steps.who)))
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not runtime.processes)
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+
+
+async def test_a_fork_that_the_step_lets_slip_does_not_answer(runtime, make_work):
+    assert await runtime.run(make_work(steps.fork_and_return)) == '"parent"'
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+
+
+# --- output -------------------------------------------------------------------------------
+
+
+async def test_what_the_step_prints_is_kept_before_its_end_is_known(runtime, make_work, log):
+    for n in range(50):
+        log.clear()
+        await runtime.run(make_work(steps.speak, "one", "", "zwei é", n))
+        assert log.texts("stdout") == ["one", "", "zwei é", str(n), "no end of line"]
+        assert log.texts("stderr") == ["a word of warning"]
+
+
+async def test_endless_output_neither_stops_the_step_nor_fills_the_log(runtime, make_work, log):
+    assert await runtime.run(make_work(steps.shout, 64, options={"output_bytes_max": 100_000})) == '"hoarse"'
+    assert sum(len(text) + 1 for text in log.texts("stdout")) <= 100_100
+    assert log[-1] == ("stdout", "warning", "[output past 100000 bytes is not kept]")
+
+
+async def test_a_line_too_long_is_broken_up(runtime, make_work, log):
+    await runtime.run(make_work(steps.one_long_line, 100_000))
+    assert "".join(log.texts("stdout")) == "x" * 100_000
+    assert max(map(len, log.texts("stdout"))) <= 16_384
+
+
+async def test_bytes_that_are_no_text_are_shown_as_such(runtime, make_work, log):
+    await runtime.run(make_work(steps.not_text))
+    assert log.texts("stdout") == ["caf\N{REPLACEMENT CHARACTER}"]
+
+
+async def test_a_step_may_close_its_stdout(runtime, make_work):
+    assert await runtime.run(make_work(steps.close_stdout)) == '"quiet"'
+
+
+# --- stopping -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own_session", [False, True])
+async def test_a_timeout_kills_a_stubborn_step_and_its_stubborn_child(runtime, make_work, tmp_path, own_session):
+    work = make_work(steps.stubborn_family, str(tmp_path / "pids"), own_session)
+    task = asyncio.create_task(runtime.run(work))
+    pids = await noted(tmp_path / "pids")
+    assert all(map(runs, pids))
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(task, 0.01)
+    assert gone(pids[0])
+    assert gone(*pids, within_s=1)
+    assert 0.3 <= time.monotonic() - begun < 2
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+
+
+@pytest.mark.parametrize("step", [steps.tidy_up_when_told, steps.tidy_up_when_told_async])
+async def test_a_cancelled_step_may_tidy_up(make_work, tmp_path, step):
+    runtime = ProcessRuntime(1, grace_s=30)
+    task = asyncio.create_task(runtime.run(make_work(step, str(tmp_path / "pids"), str(tmp_path / "tidied"))))
+    pids = await noted(tmp_path / "pids")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gone(*pids)
+    assert (tmp_path / "tidied").exists()
+    await runtime.close()
+
+
+async def test_cancelling_twice_still_waits_for_the_death(runtime, make_work, tmp_path):
+    task = asyncio.create_task(runtime.run(make_work(steps.stubborn_family, str(tmp_path / "pids"), own_session=False)))
+    pids = await noted(tmp_path / "pids")
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    assert not task.done()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert gone(*pids, within_s=1)
+
+
+async def test_work_cancelled_before_its_turn_never_begins(make_work, tmp_path):
+    runtime = ProcessRuntime(1, grace_s=0.1)
+    first = asyncio.create_task(runtime.run(make_work(steps.sleep_noting, str(tmp_path / "first"))))
+    second = asyncio.create_task(runtime.run(make_work(steps.sleep_noting, str(tmp_path / "second"))))
+    await noted(tmp_path / "first")
+    second.cancel()
+    await asyncio.wait([second])
+    first.cancel()
+    await asyncio.wait([first])
+    assert await runtime.run(make_work(steps.double, 1)) == "2"
+    assert not (tmp_path / "second").exists()
+    await runtime.close()
+
+
+async def test_closing_ends_busy_and_idle_workers_and_refuses_the_rest(make_work, tmp_path):
+    runtime = ProcessRuntime(2, grace_s=0.1)
+    idle, _ = json.loads(await runtime.run(make_work(steps.who)))
+    tasks = [
+        asyncio.create_task(runtime.run(make_work(steps.stubborn_family, str(tmp_path / name), own_session=False)))
+        for name in ("one", "two", "three")
+    ]
+    pids = [idle, *await noted(tmp_path / "one"), *await noted(tmp_path / "two")]
+    await runtime.close()
+    await runtime.close()
+    for error in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(error, RuntimeClosed)
+    assert gone(*pids, within_s=1)
+    assert runtime.processes == 0
+    with pytest.raises(RuntimeClosed):
+        await runtime.run(make_work(steps.double, 1))
+
+
+async def test_closing_before_any_work_is_fine():
+    await ProcessRuntime().close()
+
+
+ENGINE = """
+import asyncio, sys
+from ripresa.ports.runtime import Work
+from ripresa.runtimes.process import ProcessRuntime
+
+async def main():
+    runtime = ProcessRuntime(2)
+    def work(target, input):
+        return Work(print, target, (), {}, input, str, None, print)
+    await asyncio.gather(*(runtime.run(work("tests.runtimes.steps:double", "[[1],{}]")) for _ in range(8)))
+    await runtime.run(work("tests.runtimes.steps:stubborn_family", sys.argv[1]))
+
+asyncio.run(main())
+"""
+
+
+async def test_an_engine_killed_takes_its_workers_and_their_children_along(tmp_path):
+    arguments = json.dumps([[str(tmp_path / "pids"), False], {}])
+    engine = await asyncio.create_subprocess_exec(sys.executable, "-c", ENGINE, arguments, env=environment())
+    pids = await noted(tmp_path / "pids")
+    below = children(engine.pid)
+    assert len(below) == 3, "two workers and the guard"
+    engine.kill()
+    await engine.wait()
+    assert gone(*pids, *below, within_s=5)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_pool_of_no_processes_is_refused(number):
+    with pytest.raises(ValueError, match=f"processes_max: {number}"):
+        ProcessRuntime(number)
