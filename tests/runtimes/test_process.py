@@ -180,7 +180,7 @@ async def test_what_the_step_raises_comes_back_as_a_failure(runtime, make_work, 
 )
 async def test_odd_exceptions_come_back_too_and_the_worker_lives(runtime, make_work, step, text):
     with pytest.raises(RemoteError, match=text) as caught:
-        await runtime.run(make_work(step)))
+        await runtime.run(make_work(step))
     str(caught.value.failure).encode()
     assert await runtime.run(make_work(steps.double, 1)) == "2"
     assert runtime.processes == 1
