@@ -1,0 +1,67 @@
+"""Claim check: a large payload goes to the table `blob`, and a short mark stands in its place.
+
+Owns which texts are large, and the mark.  A store owns writing the blobs in the transaction that
+writes the marks, and reading them back.  Invariant: readers never see a mark.  No payload can look
+like one: JSON does not start with `@`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeVar
+
+from ripresa.ports.store import HistoryEvent, Message, NewRun, Run, RunChange
+
+PAYLOAD_BYTES_MAX = 256 * 1024
+"""A longer payload is kept apart."""
+
+_SURELY_SMALL = PAYLOAD_BYTES_MAX // 4  # characters: UTF-8 needs at most four bytes for one
+_MARK = "@blob:"
+
+Row = TypeVar("Row", NewRun, RunChange, HistoryEvent, Message)
+
+_PLACES: dict[type, tuple[tuple[str, int], ...]] = {
+    kind: tuple((name, fields.index(name)) for name in names)
+    for kind, fields, names in (
+        (NewRun, NewRun._fields, ("input",)),
+        (RunChange, RunChange._fields, ("input", "output", "error")),
+        (HistoryEvent, HistoryEvent._fields, ("data", "error")),
+        (Message, Message._fields, ("data",)),
+        (Run, Run._fields, ("input", "output", "error")),
+    )
+}
+
+
+def payload_places(kind: type) -> tuple[tuple[str, int], ...]:
+    """Name and position of each field that may be kept apart."""
+    return _PLACES[kind]
+
+
+def is_large(text: str | None) -> bool:
+    """Whether the payload is kept apart."""
+    return text is not None and len(text) > _SURELY_SMALL and len(text.encode()) > PAYLOAD_BYTES_MAX
+
+
+def check_in(rows: list[Row], blobs: dict[str, str]) -> list[Row]:
+    """The rows with a mark for each large payload, which is put into `blobs`; the same list if there is none."""
+    if not rows:
+        return rows
+    small = _SURELY_SMALL
+    replaced: dict[int, Row] = {}
+    for field, index in payload_places(type(rows[0])):
+        for place, row in enumerate(rows):
+            text = row[index]
+            if text is not None and len(text) > small and is_large(text):
+                replaced[place] = replaced.get(place, row)._replace(**{field: _keep(text, blobs)})
+    return [replaced.get(place, row) for place, row in enumerate(rows)] if replaced else rows
+
+
+def _keep(text: str, blobs: dict[str, str]) -> str:
+    name = hashlib.sha256(text.encode()).hexdigest()
+    blobs[name] = text
+    return _MARK + name
+
+
+def blob_name(text: str | None) -> str | None:
+    """The blob that this column stands for, if it is a mark."""
+    return text.removeprefix(_MARK) if text is not None and text.startswith(_MARK) else None

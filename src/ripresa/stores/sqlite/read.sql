@@ -1,0 +1,98 @@
+-- What callers and engines read.  Columns stand in the order of the port's tuples.
+
+-- name: run_columns
+run.id, run.key, run.definition, run.version, run.status, run.priority, run.input, run.output, run.error, run.parent,
+  run.parent_operation, run.correlation_id, run.owner, run.base_seq, run.created_at, run.started_at, run.finished_at,
+  coalesce(run.updated_at, run.created_at), run.memo
+
+-- name: history_columns
+run, seq, kind, at, operation, name, fingerprint, attempt, started_at, data, error
+
+-- name: attempt_columns
+run, operation, number, name, engine, started_at, status, finished_at, error, due
+
+-- name: message_columns
+id, run, kind, name, data, at
+
+-- name: run_by_id
+SELECT {run_columns} FROM run WHERE id = ?;
+
+-- name: run_by_key
+SELECT {run_columns} FROM run WHERE key = ?;
+
+-- name: history
+SELECT {history_columns} FROM history WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: history_before
+-- Backwards, and read only as far as it is needed.
+SELECT {history_columns} FROM history WHERE run = ? AND seq <= ? ORDER BY seq DESC;
+
+-- name: attempts
+SELECT {attempt_columns} FROM attempt WHERE run = ? ORDER BY started_at, operation, number;
+
+-- name: messages
+SELECT {message_columns} FROM inbox WHERE run = ? AND taken = 0 ORDER BY number;
+
+-- name: logs
+SELECT number, run, operation, attempt, at, stream, level, text FROM log
+WHERE run = :run AND number > :after AND (:operation IS NULL OR operation = :operation) ORDER BY number;
+
+-- name: tags
+SELECT name, value FROM tag WHERE run = ? ORDER BY name;
+
+-- name: children
+SELECT {run_columns} FROM run WHERE parent = ? ORDER BY id;
+
+-- name: outgoing
+SELECT id, run, type, data, at FROM outbox ORDER BY number LIMIT ?;
+
+-- name: definitions
+SELECT name, version, label, kind, body, input_schema, output_schema, created_at FROM definition
+ORDER BY name, created_at, version;
+
+-- name: blobs
+SELECT id, data FROM blob WHERE id IN ({?});
+
+-- name: counts
+SELECT status, count(*) FROM run INDEXED BY run_by_status GROUP BY status;
+
+-- name: receiver
+SELECT status, priority FROM run WHERE id = ?;
+
+-- Lists: newest first.  Each goes along one index from the cursor down; the other filters are asked of each run
+-- that is met on the way, in terms that the planner cannot take for a reason to choose another index.
+
+-- name: fits
+(:statuses IS NULL OR run.status IN (SELECT value FROM json_each(:statuses)))
+  AND (:definition IS NULL OR run.definition = :definition)
+  AND (:parent IS NULL OR run.parent = :parent)
+  AND (:tags IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each(:tags) AS wanted WHERE NOT EXISTS (
+      SELECT 1 FROM tag WHERE tag.run = run.id AND tag.name = json_extract(wanted.value, '$[0]')
+        AND tag.value = json_extract(wanted.value, '$[1]'))))
+
+-- name: list_all
+SELECT {run_columns} FROM run WHERE run.id < :before AND {fits} ORDER BY run.id DESC LIMIT :limit;
+
+-- name: list_by_status
+SELECT {run_columns} FROM run WHERE run.status = :status AND run.id < :before AND {fits}
+ORDER BY run.id DESC LIMIT :limit;
+
+-- name: list_by_definition
+SELECT {run_columns} FROM run WHERE run.definition = :definition AND run.id < :before AND {fits}
+ORDER BY run.id DESC LIMIT :limit;
+
+-- name: list_by_parent
+SELECT {run_columns} FROM run WHERE run.parent = :parent AND run.id < :before AND {fits}
+ORDER BY run.id DESC LIMIT :limit;
+
+-- name: list_by_tag
+SELECT {run_columns} FROM tag CROSS JOIN run ON run.id = tag.run
+WHERE tag.name = :tag AND tag.value = :value AND tag.run < :before AND {fits}
+ORDER BY tag.run DESC LIMIT :limit;
+
+-- name: list_by_key
+-- In order of keys, the only order that an index can give here.
+SELECT {run_columns} FROM run
+WHERE run.key >= :prefix AND run.key < :prefix || char(1114111) AND run.key > :after AND {fits}
+ORDER BY run.key LIMIT :limit;
