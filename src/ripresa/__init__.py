@@ -1,1 +1,170 @@
-"""Durable workflows that resume where they were."""
+"""Workflows that survive anything: the public face.
+
+Names are loaded when they are first used, so that importing ripresa is cheap; type checkers see them all.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ripresa.author.code import (
+        ChildHandle,
+        StepHandle,
+        child,
+        continue_as_new,
+        now,
+        patched,
+        publish,
+        random,
+        send_signal,
+        sleep,
+        sleep_until,
+        start_child,
+        step,
+        uuid4,
+        wait_for_signal,
+        wait_until,
+        workflow,
+    )
+    from ripresa.author.context import context
+    from ripresa.author.fan_out import map_
+    from ripresa.author.handlers import on_query, on_signal, on_update
+    from ripresa.author.sagas import saga
+    from ripresa.contracts.errors import (
+        ChildFailed,
+        ForbiddenInWorkflow,
+        PayloadError,
+        Quarantine,
+        Retryable,
+        RipresaError,
+        RunBlocked,
+        RunCancelled,
+        RunConflict,
+        RunError,
+        RunFailed,
+        RunFinished,
+        RunNotFound,
+        RunQuarantined,
+        StepFailed,
+        StoreBusy,
+        StoreCorrupt,
+        StoreError,
+        StoreFull,
+        StoreInUse,
+        StoreTooNew,
+        StoreUnavailable,
+        Terminal,
+        UnknownDefinition,
+        UnknownHandler,
+        UpdateRejected,
+    )
+    from ripresa.contracts.failure import Failure
+    from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
+    from ripresa.engine.app import App, Run, run
+    from ripresa.engine.config import Config
+    from ripresa.kernel.retry import Retry
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ripresa.author.code": (
+        "ChildHandle StepHandle child continue_as_new now patched publish random send_signal sleep sleep_until start_child"
+        " step uuid4 wait_for_signal wait_until workflow"
+    ),
+    "ripresa.author.context": "context",
+    "ripresa.author.fan_out": "map_",
+    "ripresa.author.handlers": "on_query on_signal on_update",
+    "ripresa.author.sagas": "saga",
+    "ripresa.contracts.errors": (
+        "ChildFailed ForbiddenInWorkflow PayloadError Quarantine Retryable RipresaError RunBlocked RunCancelled RunConflict"
+        " RunError RunFailed RunFinished RunNotFound RunQuarantined StepFailed StoreBusy StoreCorrupt StoreError StoreFull"
+        " StoreInUse StoreTooNew StoreUnavailable Terminal UnknownDefinition UnknownHandler UpdateRejected"
+    ),
+    "ripresa.contracts.failure": "Failure",
+    "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
+    "ripresa.engine.app": "App Run run",
+    "ripresa.engine.config": "Config",
+    "ripresa.kernel.retry": "Retry",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    # Writing workflows
+    "Retry",
+    "child",
+    "context",
+    "continue_as_new",
+    "map_",
+    "now",
+    "on_query",
+    "on_signal",
+    "on_update",
+    "patched",
+    "publish",
+    "random",
+    "saga",
+    "send_signal",
+    "sleep",
+    "sleep_until",
+    "start_child",
+    "step",
+    "uuid4",
+    "wait_for_signal",
+    "wait_until",
+    "workflow",
+    # Running them
+    "App",
+    "ChildHandle",
+    "Config",
+    "Run",
+    "StepHandle",
+    "run",
+    # Failures to raise, and to look at
+    "Failure",
+    "FailureClass",
+    "Quarantine",
+    "Retryable",
+    "RunStatus",
+    "StepStatus",
+    "Terminal",
+    # Errors
+    "ChildFailed",
+    "ForbiddenInWorkflow",
+    "PayloadError",
+    "RipresaError",
+    "RunBlocked",
+    "RunCancelled",
+    "RunConflict",
+    "RunError",
+    "RunFailed",
+    "RunFinished",
+    "RunNotFound",
+    "RunQuarantined",
+    "StepFailed",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreInUse",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "UnknownDefinition",
+    "UnknownHandler",
+    "UpdateRejected",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        msg = f"module 'ripresa' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

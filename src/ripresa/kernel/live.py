@@ -151,8 +151,10 @@ class LiveRun:
         correlation_id: str = "",
         name: str = "",
         tracing: bool = False,
+        seed: str | None = None,
     ) -> None:
         self.id = run_id
+        self.seed = seed or run_id
         self.name = name or run_id
         self.correlation_id = correlation_id
         self.workflow = workflow
@@ -549,11 +551,11 @@ class LiveRun:
 
     def uuid4(self) -> UUID:
         """A random-looking UUID that replays the same."""
-        return derived_uuid4(self.id, self._next_salt())
+        return derived_uuid4(self.seed, self._next_salt())
 
     def random(self) -> float:
         """A random-looking number in [0, 1) that replays the same."""
-        return derived_float(self.id, self._next_salt())
+        return derived_float(self.seed, self._next_salt())
 
     def _next_salt(self) -> str:
         return self._identities.take(SCOPE.get(), "?")

@@ -18,6 +18,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """The present."""
 
+    def wall(self) -> int:
+        """Real time, for leases: never virtual, so that a jump does not end them."""
+
     def wake_at(self, due: int | None, wake: Callable[[], None]) -> None:
         """Call `wake` once when `due` has come; replaces the earlier request; None: none is wanted."""
 
@@ -37,6 +40,9 @@ class SystemClock:
         if now > self._last:
             self._last = now
         return self._last
+
+    def wall(self) -> int:
+        return self.now()
 
     def wake_at(self, due: int | None, wake: Callable[[], None]) -> None:
         if self._handle is not None:

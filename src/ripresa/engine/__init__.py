@@ -1,0 +1,1 @@
+"""The engine: owns runs, commits batches, wakes, dispatches, recovers."""

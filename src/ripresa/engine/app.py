@@ -1,0 +1,459 @@
+"""App: the front door for programs.
+
+    app = App("sqlite:///shop.db", workflows=[fulfil])
+    async with app:
+        run = await app.start(fulfil, order, id="order-7")
+        shipment = await run.result()
+
+An App is a value: it holds a store and definitions, and owns an engine while it is open.  There is
+no global one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, TypeVarTuple, overload
+
+from ripresa.contracts.errors import RipresaError, RunError, UnknownDefinition
+from ripresa.contracts.payload import dump, load
+from ripresa.contracts.status import RunStatus
+from ripresa.engine.config import Config, evict_after_us
+from ripresa.engine.engine import Engine
+from ripresa.engine.sources import SystemSources
+from ripresa.kernel import guard
+from ripresa.ports.clock import SystemClock
+from ripresa.ports.store import RunFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from ripresa.contracts.durations import Duration
+    from ripresa.engine.sources import Sources
+    from ripresa.ports import store as rows
+    from ripresa.ports.clock import Clock
+    from ripresa.ports.runtime import Runtime
+    from ripresa.ports.store import HistoryEvent, Lease, Store
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+
+class Run(Generic[R]):
+    """A handle of one run; `refresh` brings its fields up to date."""
+
+    def __init__(self, app: App, row: rows.Run) -> None:
+        self._app = app
+        self.row = row
+
+    @property
+    def id(self) -> str:
+        """The id given at start, else the run's UUID."""
+        return self.row.key or self.row.id
+
+    @property
+    def uuid(self) -> str:
+        """The run's UUID (version 7)."""
+        return self.row.id
+
+    @property
+    def definition(self) -> str:
+        """Name of the workflow."""
+        return self.row.definition
+
+    @property
+    def status(self) -> RunStatus:
+        """Status as of the last look: start, `refresh` or `result`."""
+        return RunStatus(self.row.status)
+
+    async def refresh(self) -> Self:
+        """Look again."""
+        self.row = await self._app._open().verbs.find(self.row.id)  # noqa: SLF001 - the handle's own app
+        return self
+
+    async def result(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109 - the contract's name
+        """Wait for the output.
+
+        Raises RunFailed (with `cause`), RunCancelled, RunQuarantined, RunBlocked; TimeoutError if `timeout` (real
+        time) runs out: the run goes on.
+        """
+        from ripresa.contracts.durations import micros  # noqa: PLC0415 - rarely needed
+
+        seconds = None if timeout is None else micros(timeout, where="result(timeout)") / 1e6
+        engine = self._app._open()  # noqa: SLF001 - the handle's own app
+        try:
+            async with asyncio.timeout(seconds):
+                self.row = await engine.verbs.result(self.row.id)
+        except TimeoutError:
+            msg = f"run {self.id!r} has not ended within {timeout}; it goes on"
+            raise TimeoutError(msg) from None
+        except RunError:
+            await self.refresh()
+            raise
+        workflow = self._app._find(self.row.definition, self.row.version)  # noqa: SLF001 - the handle's own app
+        text = self.row.output or "null"
+        value: R = load(text) if workflow is None else workflow.decode(text)
+        return value
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} of {self.definition}: {self.row.status}>"
+
+
+class App:
+    """Definitions and a store; open (`async with`) it runs them.
+
+    `store`: a URL (`sqlite:///shop.db`, `memory://`) or a Store.  `workflows`: functions with @workflow.
+    `clock`: `ripresa.testing.VirtualClock()` in tests.  `evict_after`: how long a run that only waits stays in
+    memory; 0 evicts at every await.  `config`: see `ripresa.engine.config.Config`.
+    Opening raises StoreInUse, StoreCorrupt, StoreTooNew, StoreBusy.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | Store,
+        workflows: Iterable[Any] = (),
+        *,
+        clock: Clock | None = None,
+        evict_after: Duration = "30s",
+        config: Config | dict[str, Any] | None = None,
+        sources: Sources | None = None,
+        runtimes: dict[str, Runtime] | None = None,
+    ) -> None:
+        self._store_given = store
+        self._workflows: dict[str, list[Any]] = {}
+        for workflow in workflows:
+            self._add(workflow)
+        self._clock = clock
+        self._evict_after_us = evict_after_us(evict_after)
+        self._config = Config.of(config)
+        self._sources = sources
+        self._runtimes_given = runtimes
+        self._runtimes: dict[str, Runtime] = {}
+        self._logs: Any = None
+        self._lease: Lease | None = None
+        self.store: Store | None = None
+        self.engine: Engine | None = None
+
+    def _add(self, workflow: Any) -> None:
+        if getattr(workflow, "__ripresa__", None) != "workflow":
+            msg = f"App(workflows): {workflow!r} is not a workflow; decorate the function with @workflow"
+            raise TypeError(msg)
+        others = self._workflows.setdefault(workflow.name, [])
+        if any(other.label == workflow.label and other is not workflow for other in others):
+            msg = f"App(workflows): two workflows are called {workflow.name!r}; give one name= or version="
+            raise ValueError(msg)
+        others.append(workflow)
+
+    def _find(self, name: str, version: str | None) -> Any:
+        """The definition a run goes on with: that of its version, else the one listed last."""
+        candidates = self._workflows.get(name)
+        if not candidates:
+            return None
+        return next((one for one in candidates if one.version == version), self._by_label(candidates, version))
+
+    def _by_label(self, candidates: list[Any], version: str | None) -> Any:
+        label = self._labels.get(version or "")
+        return next((one for one in candidates if label is not None and one.label == label), candidates[-1])
+
+    @property
+    def workflows(self) -> list[Any]:
+        """The definitions given."""
+        return [one for group in self._workflows.values() for one in group]
+
+    # --- opening and closing -------------------------------------------------------------------
+
+    async def open(self) -> Self:
+        """Open the store, become its owner, take over what was left."""
+        if self.engine is not None:
+            msg = "this App is open already"
+            raise RipresaError(msg)
+        guard.install()
+        clock = self._clock or SystemClock()
+        self.store = store = self._make_store()
+        await store.open()
+        try:
+            lease = await store.acquire(now=clock.wall(), lease_us=int(self._config.lease_s * 1e6), who=_who())
+        except BaseException:
+            await store.close()
+            raise
+        self._lease = lease
+        self._labels = {d.version: d.label for d in await store.definitions()}
+        self._runtimes = self._runtimes_given or self._make_runtimes()
+        self.engine = Engine(
+            store, lease, clock, self._sources or SystemSources(), self._config, self._runtimes, self._find,
+            evict_after_us=self._evict_after_us,
+        )  # fmt: skip
+        if self._config.capture_logs:
+            from ripresa.engine.logs import StepLogHandler  # noqa: PLC0415 - only with an engine
+
+            self._logs = StepLogHandler.attach(self.engine)
+        await self.engine.start()
+        return self
+
+    async def close(self) -> None:
+        """Write what is known and let the runs go; they go on with the next App on the store.  Twice is fine."""
+        engine, self.engine = self.engine, None
+        if engine is None:
+            return
+        await engine.stop()
+        await self._close_rest(release=engine.failure is None)
+
+    async def crash(self) -> None:
+        """Stop as a crash would: nothing more is written, nothing is given back.  For tests."""
+        engine, self.engine = self.engine, None
+        if engine is None:
+            return
+        engine.abort()
+        await self._close_rest(release=False)
+
+    async def _close_rest(self, *, release: bool) -> None:
+        if self._logs is not None:
+            self._logs.detach()
+            self._logs = None
+        for runtime in self._runtimes.values():
+            await runtime.close()
+        assert self.store is not None  # noqa: S101 - set by open
+        if release and self._lease is not None:
+            try:
+                await self.store.release(self._lease)
+            except RipresaError:
+                pass  # the lease ends by itself
+        await self.store.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _make_store(self) -> Store:
+        given = self._store_given
+        if isinstance(given, str | os.PathLike):
+            from ripresa.stores import open_store  # noqa: PLC0415 - floor 3, and only when opened
+
+            return open_store(os.fspath(given))
+        return given
+
+    def _make_runtimes(self) -> dict[str, Runtime]:
+        from ripresa.runtimes.inline import InlineRuntime  # noqa: PLC0415 - only when opened
+        from ripresa.runtimes.process import ProcessRuntime  # noqa: PLC0415 - only when opened
+        from ripresa.runtimes.thread import ThreadRuntime  # noqa: PLC0415 - only when opened
+
+        return {
+            "inline": InlineRuntime(),
+            "thread": ThreadRuntime(self._config.threads),
+            "process": ProcessRuntime(self._config.processes, grace_s=self._config.process_grace_s),
+        }
+
+    def _open(self) -> Engine:
+        if self.engine is None:
+            msg = "this App is not open: use `async with app:`"
+            raise RipresaError(msg)
+        if self.engine.failure is not None:
+            raise self.engine.failure
+        return self.engine
+
+    # --- verbs ---------------------------------------------------------------------------------
+
+    @overload
+    async def start(
+        self,
+        workflow: Callable[[*Ts], Coroutine[Any, Any, R]],
+        *args: *Ts,
+        id: str | None = None,
+        priority: int = 0,
+        tags: dict[str, str] | None = None,
+        correlation_id: str | None = None,
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: Callable[[*Ts], R],
+        *args: *Ts,
+        id: str | None = None,
+        priority: int = 0,
+        tags: dict[str, str] | None = None,
+        correlation_id: str | None = None,
+    ) -> Run[R]: ...
+    async def start(  # type: ignore[misc]  # the overloads are the signature
+        self,
+        workflow: Any,
+        *args: Any,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        priority: int = 0,
+        tags: dict[str, str] | None = None,
+        correlation_id: str | None = None,
+    ) -> Run[Any]:
+        """Start a run; it is on disk when this returns.
+
+        `id`: the same id again gives the same run (RunConflict if workflow or input differ).  `priority`: higher
+        first.  `tags`: to search by.  Raises UnknownDefinition, PayloadError, StoreUnavailable.
+        """
+        engine = self._open()
+        known = self._known(workflow)
+        text = known.encode(args, {})
+        return await self.start_text(engine, known, text, id=id, priority=priority, tags=tags, correlation_id=correlation_id)
+
+    async def start_text(
+        self,
+        engine: Engine,
+        workflow: Any,
+        text: str,
+        *,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        priority: int = 0,
+        tags: dict[str, str] | None = None,
+        correlation_id: str | None = None,
+    ) -> Run[Any]:
+        """Start a run from the input's JSON text."""
+        _require_id(id)
+        row = await engine.verbs.start(
+            workflow, text, key=id, priority=priority, tags=tags or {}, correlation_id=correlation_id
+        )
+        return Run(self, row)
+
+    def _known(self, workflow: Any) -> Any:
+        if isinstance(workflow, str):
+            found = self._find(workflow, None)
+        else:
+            group = self._workflows.get(getattr(workflow, "name", ""), [])
+            found = workflow if any(one is workflow for one in group) else None
+        if found is None:
+            have = ", ".join(self._workflows) or "none"
+            msg = f"this App does not know workflow {getattr(workflow, 'name', workflow)!r} (it has: {have}); add it to App(workflows=[…])"
+            raise UnknownDefinition(msg)
+        return found
+
+    async def get(self, run: Run[R] | str) -> Run[Any]:
+        """The run of this id.  Raises RunNotFound."""
+        return Run(self, await self._open().verbs.find(_ref(run)))
+
+    async def list(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        workflow: Any = None,
+        parent: Run[Any] | str | None = None,
+        tags: dict[str, str] | None = None,
+        id_prefix: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> RunList:
+        """Runs, newest first, that fit every filter given; `.cursor` of the list asks for the next page."""
+        engine = self._open()
+        where = run_filter(status=status, workflow=workflow, tags=tags, id_prefix=id_prefix)
+        if parent is not None:
+            where = where._replace(parent=(await engine.verbs.find(_ref(parent))).id)
+        page = await engine.store.list_runs(where, limit=limit, cursor=cursor)
+        return RunList((Run(self, row) for row in page.runs), page.cursor)
+
+    async def signal(self, run: Run[Any] | str, name: str, data: Any = None) -> None:
+        """Send a signal; it is on disk when this returns, and kept until the run waits for it.
+
+        Raises RunNotFound, RunFinished, PayloadError (the run waits for another shape).
+        """
+        await self._open().verbs.signal(_ref(run), name, dump(data, where=f"signal {name!r}"))
+
+    async def update(self, run: Run[Any] | str, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Have the run's update handler answer; its value, once it is on disk.
+
+        Raises UpdateRejected (nothing was recorded), UnknownHandler, RunError (the handler raised).
+        """
+        return await self._open().verbs.update(_ref(run), name, dump([args, kwargs], where=f"update {name!r}"))
+
+    async def query(self, run: Run[Any] | str, name: str, *args: Any) -> Any:
+        """What the run's query handler says of its state; of an ended run too.  Raises UnknownHandler."""
+        return await self._open().verbs.query(_ref(run), name, args)
+
+    async def cancel(self, run: Run[Any] | str) -> None:
+        """Ask the run to stop: its code gets CancelledError and may undo.  An ended run stays as it is."""
+        await self._open().verbs.cancel(_ref(run))
+
+    async def pause(self, run: Run[Any] | str) -> None:
+        """Let the run start nothing more; what is under way ends and is recorded."""
+        await self._open().verbs.pause(_ref(run))
+
+    async def resume(self, run: Run[Any] | str) -> None:
+        """Let a paused run go on; try a blocked run again."""
+        await self._open().verbs.resume(_ref(run))
+
+    async def retry(self, run: Run[Any] | str) -> None:
+        """Go on with a failed or cancelled run from what failed; recorded successes are not repeated."""
+        await self._open().verbs.retry(_ref(run))
+
+    async def fork(self, run: Run[R] | str, *, from_step: str, id: str | None = None) -> Run[Any]:  # noqa: A002 - the contract's name
+        """Start a new run with this one's history up to before `from_step`, an operation's identity as `charge#2`."""
+        _require_id(id)
+        return Run(self, await self._open().verbs.fork(_ref(run), from_step, key=id))
+
+    async def release(self, run: Run[Any] | str, *, output: Any = ..., discard: bool = False) -> None:
+        """End a quarantine: repeat the step; or take `output` for its outcome; or let it fail (`discard=True`)."""
+        text = None if output is ... else dump(output, where="release(output)")
+        await self._open().verbs.release(_ref(run), output=text, discard=discard)
+
+    async def history(self, run: Run[Any] | str) -> list[HistoryEvent]:
+        """The run's journal, oldest first."""
+        engine = self._open()
+        return await engine.store.history((await engine.verbs.find(_ref(run))).id)
+
+
+class RunList(list[Run[Any]]):
+    """A page of runs; `cursor` asks for the next one, None: this was the last."""
+
+    def __init__(self, runs: Iterable[Run[Any]], cursor: str | None) -> None:
+        super().__init__(runs)
+        self.cursor = cursor
+
+
+def run_filter(
+    *,
+    status: str | Iterable[str] | None = None,
+    workflow: Any = None,
+    tags: dict[str, str] | None = None,
+    id_prefix: str | None = None,
+) -> RunFilter:
+    """A store's filter from what people give.  Raises ValueError for a status that does not exist."""
+    wanted = (status,) if isinstance(status, str) else tuple(status or ())
+    known = {one.value for one in RunStatus}
+    for one in wanted:
+        if one not in known:
+            msg = f"status {one!r} does not exist (there are: {', '.join(sorted(known))})"
+            raise ValueError(msg)
+    name = workflow if workflow is None or isinstance(workflow, str) else workflow.name
+    return RunFilter(tuple(str(one) for one in wanted), name, None, tuple(sorted((tags or {}).items())), id_prefix)
+
+
+def run(workflow: Any, *args: Any, store: str | None = None, id: str | None = None) -> Any:  # noqa: A002 - the contract's name
+    """Run a workflow to its end and return its output: `ripresa.run(fulfil, order)`.
+
+    `store` is a URL; left out, it is `.ripresa/ripresa.db` in the current directory.  Raises as `Run.result` does.
+    """
+
+    async def main() -> Any:
+        async with App(store or default_store(), [workflow]) as app:
+            started: Run[Any] = await app.start(workflow, *args, id=id)
+            return await started.result()
+
+    return asyncio.run(main())
+
+
+def default_store() -> str:
+    """URL of the store that is used when none is named: `RIPRESA_STORE`, else `.ripresa/ripresa.db` here."""
+    return os.environ.get("RIPRESA_STORE") or "sqlite:///.ripresa/ripresa.db"
+
+
+def _ref(run: Run[Any] | str) -> str:
+    return run if isinstance(run, str) else run.uuid
+
+
+def _require_id(value: str | None) -> None:
+    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable()):  # noqa: PLR2004 - the rule
+        msg = f"id: {value!r} is not 1 to 255 printable characters"
+        raise ValueError(msg)
+
+
+def _who() -> str:
+    import shlex  # noqa: PLC0415 - only when opened
+
+    return shlex.join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])[:200]  # noqa: PTH119 - a name, not a path

@@ -1,0 +1,323 @@
+"""Attempts: carrying a step to its outcome – start, time limit, retry, loss, quarantine.
+
+    ask ─> slot ─> attempt ─┬─ output ──────────────────────> step_completed
+             ^              ├─ failure ─ after_failure() ─┬─> step_failed
+             │              │                             ├─> quarantined
+             └── due, after the failure is on disk <──────┘ (retry)
+
+A start is recorded without waiting: it rides along with a later batch, and only if the attempt is
+still running then – a short step costs one row.  After a crash the order is turned round for the
+steps of that run: the start is on disk first, so that a step which takes its process down with it
+cannot do so for ever (`LOSSES_MAX`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.errors import PayloadError
+from ripresa.contracts.failure import Failure
+from ripresa.contracts.payload import dump
+from ripresa.contracts.status import FailureClass
+from ripresa.engine.held import Flight, Held
+from ripresa.kernel.retry import RetryAt, SetAside, after_failure, after_loss
+from ripresa.ports.runtime import Work
+from ripresa.ports.store import Attempt, LogLine
+from ripresa.runtimes import RemoteError, WorkerLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ripresa.engine.engine import Engine
+    from ripresa.kernel.commands import ScheduleStep
+    from ripresa.ports.runtime import Runtime
+
+_YOUNG_US = 20_000
+"""An attempt younger than this is not worth a row yet."""
+
+
+class Slots:
+    """How many attempts a runtime takes at once; those that wait go by priority, then by age."""
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._waiting: list[tuple[int, int, Flight]] = []
+        self._order = count()
+
+    def take(self, flight: Flight) -> bool:
+        """Whether it may start now; if not it waits."""
+        if self.free > 0:
+            self.free -= 1
+            return True
+        heapq.heappush(self._waiting, (-flight.held.priority, next(self._order), flight))
+        return False
+
+    def give(self) -> Flight | None:
+        """A slot is free: the next one to start in it, if any waits."""
+        while self._waiting:
+            flight = heapq.heappop(self._waiting)[2]
+            if not flight.ended:
+                return flight
+        self.free += 1
+        return None
+
+
+class Attempts:
+    """Runs the attempts of all held runs."""
+
+    def __init__(self, engine: Engine, runtimes: dict[str, Runtime], slots: dict[str, Slots]) -> None:
+        self._engine = engine
+        self._runtimes = runtimes
+        self._slots = slots
+        self._young: deque[Flight] = deque()
+        self._watching = False
+        self.running = 0
+
+    # --- starting ------------------------------------------------------------------------------
+
+    def begin(self, held: Held, ask: ScheduleStep) -> None:
+        """Carry this step to an outcome."""
+        flight = Flight(held, ask)
+        held.flights[ask.operation] = flight
+        known = held.loss_counts.pop(ask.operation, None) if held.loss_counts else None
+        if known is not None:
+            flight.attempt, flight.failures, flight.losses, flight.first_started = known
+            if flight.losses:
+                verdict = after_loss(flight.losses, now=self._engine.now())
+                if isinstance(verdict, SetAside):
+                    failure = Failure(
+                        type="ripresa.AttemptLost", message=verdict.reason, failure_class=FailureClass.QUARANTINE, code="lost"
+                    )
+                    self._set_aside(flight, failure)
+                    return
+        self._admit(flight)
+
+    def _admit(self, flight: Flight) -> None:
+        if not flight.ended and self._slots[flight.ask.step.runtime].take(flight):
+            self._start(flight)
+
+    def _start(self, flight: Flight) -> None:
+        engine = self._engine
+        flight.attempt += 1
+        flight.recorded = flight.timed_out = False
+        flight.started_at = engine.now()
+        if flight.first_started is None:
+            flight.first_started = flight.started_at
+        self.running += 1
+        if flight.held.recovered:
+            self._record(flight, "running")
+            engine.committer.then(lambda _: self._launch(flight))
+        else:
+            self._launch(flight)
+
+    def _launch(self, flight: Flight) -> None:
+        if flight.ended:
+            self._leave(flight)
+            return
+        loop = asyncio.get_running_loop()
+        step = flight.ask.step
+        flight.task = task = loop.create_task(self._run(flight), name=f"{flight.held.ref}/{flight.ask.operation}")
+        if step.timeout_us is not None:
+            flight.timeout = loop.call_later(step.timeout_us / 1e6, self._time_out, flight, task)
+        self._young.append(flight)
+        if not self._watching:
+            self._watching = True
+            loop.call_later(_YOUNG_US / 1e6, self._record_grown)
+        if self._engine.observers:
+            self._engine.notify("attempt_started", flight.held, flight.ask, flight.attempt)
+
+    def _record_grown(self) -> None:
+        """Record the attempts that have run for a while."""
+        before = self._engine.now() - _YOUNG_US // 2
+        recorded = False
+        while self._young and (self._young[0].ended or self._young[0].task is None or self._young[0].started_at <= before):
+            flight = self._young.popleft()
+            if not flight.ended and flight.task is not None and not flight.recorded:
+                self._record(flight, "running")
+                recorded = True
+        if recorded:
+            self._engine.committer.kick()
+        self._watching = bool(self._young)
+        if self._watching:
+            asyncio.get_running_loop().call_later(_YOUNG_US / 1e6, self._record_grown)
+
+    # --- running -------------------------------------------------------------------------------
+
+    async def _run(self, flight: Flight) -> None:
+        ask = flight.ask
+        step = ask.step
+        work = Work(
+            step.function, step.target, ask.args, ask.kwargs, ask.input, step.dump, flight.context(), self._logger(flight)
+        )
+        try:
+            output = await self._runtimes[step.runtime].run(work)
+        except asyncio.CancelledError as error:
+            if flight.timed_out:
+                self._ended(flight, None, TimeoutError(f"attempt {flight.attempt} took longer than {step.timeout_us / 1e6:g} s"))
+            elif not flight.ended:
+                self._ended(flight, None, error)
+            else:
+                self._leave(flight)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
+            self._ended(flight, None, error)
+        else:
+            self._ended(flight, output, None)
+
+    def _logger(self, flight: Flight) -> Callable[[str, str | None, str], None]:
+        engine, held, operation, attempt = self._engine, flight.held, flight.ask.operation, flight.attempt
+        loop = asyncio.get_running_loop()
+
+        def log(stream: str, level: str | None, text: str) -> None:
+            line = LogLine(held.id, operation, attempt, engine.now(), stream, level, text)
+            loop.call_soon_threadsafe(engine.log, line)
+
+        return log
+
+    def _time_out(self, flight: Flight, task: asyncio.Task[Any]) -> None:
+        if flight.task is task and not flight.ended:
+            flight.timed_out = True
+            task.cancel()
+
+    def _leave(self, flight: Flight) -> None:
+        self.running -= 1
+        flight.task = None
+        if flight.timeout is not None:
+            flight.timeout.cancel()
+            flight.timeout = None
+        following = self._slots[flight.ask.step.runtime].give()
+        if following is not None:
+            self._start(following)
+
+    # --- outcomes ------------------------------------------------------------------------------
+
+    def _ended(self, flight: Flight, output: str | None, error: BaseException | None) -> None:
+        self._leave(flight)
+        if flight.ended:
+            return
+        if error is None:
+            self._succeeded(flight, output)
+        elif isinstance(error, WorkerLost):
+            self._lost(flight, error)
+        else:
+            self._failed(flight, error)
+
+    def _succeeded(self, flight: Flight, output: str | None) -> None:
+        flight.ended = True
+        if flight.recorded:
+            self._record(flight, "succeeded", finished_at=self._engine.now())
+        self._engine.step_done(flight, output, None)
+
+    def _lost(self, flight: Flight, error: WorkerLost) -> None:
+        flight.losses += 1
+        failure = Failure.of(error, FailureClass.RETRYABLE, code="lost")
+        self._record(flight, "lost", finished_at=self._engine.now(), failure=failure)
+        verdict = after_loss(flight.losses, now=self._engine.now())
+        if isinstance(verdict, SetAside):
+            self._set_aside(flight, Failure.from_json({**failure.to_json(), "failure_class": "quarantine", "message": f"{verdict.reason}: {failure.message}"}))
+        else:
+            self._again(flight, verdict.due, failure)
+
+    def _failed(self, flight: Flight, error: BaseException) -> None:
+        engine = self._engine
+        now = engine.now()
+        failure = step_failure(error, timed_out=flight.timed_out)
+        flight.failures += 1
+        flight.losses = 0
+        verdict = after_failure(
+            flight.ask.step.retry,
+            failure,
+            error,
+            failures=flight.failures,
+            first_started=flight.first_started or now,
+            now=now,
+            jitter=engine.sources.jitter(),
+        )
+        status = "timeout" if flight.timed_out else "failed"
+        due = verdict.due if isinstance(verdict, RetryAt) else None
+        self._record(flight, status, finished_at=now, failure=failure, due=due)
+        if isinstance(verdict, RetryAt):
+            self._again(flight, verdict.due, failure)
+        elif isinstance(verdict, SetAside):
+            self._set_aside(flight, failure)
+        else:
+            flight.ended = True
+            engine.step_done(flight, None, failure)
+
+    def _again(self, flight: Flight, due: int, failure: Failure) -> None:
+        """Attempt again when it is due, and not before the failure is on disk."""
+        engine = self._engine
+        if engine.observers:
+            engine.notify("attempt_failed", flight.held, flight.ask, flight.attempt, due=due, failure=failure)
+
+        def wait(_: frozenset[str]) -> None:
+            if not flight.ended:
+                flight.due = engine.timers.at(due, self._due, flight)
+
+        engine.committer.then(wait)
+
+    def _due(self, flight: Flight) -> None:
+        flight.due = None
+        if not flight.ended and flight.held.flights.get(flight.ask.operation) is flight:
+            if self._engine.may_start(flight.held):
+                self._admit(flight)
+            else:
+                self.forget(flight)
+
+    def _set_aside(self, flight: Flight, failure: Failure) -> None:
+        flight.ended = True
+        self._engine.step_set_aside(flight, failure)
+
+    # --- stopping ------------------------------------------------------------------------------
+
+    def cancel(self, held: Held, operation: str) -> None:
+        """Stop the work of an operation that nobody wants any more."""
+        flight = held.flights.pop(operation, None)
+        if flight is not None:
+            self.forget(flight)
+            if flight.recorded:
+                self._record(flight, "cancelled", finished_at=self._engine.now())
+                self._engine.committer.kick()
+
+    def forget(self, flight: Flight) -> None:
+        """Drop the flight; the work is stopped, nothing is recorded."""
+        flight.ended = True
+        flight.held.flights.pop(flight.ask.operation, None)
+        if flight.due is not None:
+            flight.due.cancel()
+        if flight.task is not None:
+            flight.task.cancel()
+
+    def _record(
+        self, flight: Flight, status: str, *, finished_at: int | None = None, failure: Failure | None = None, due: int | None = None
+    ) -> None:
+        flight.recorded = True
+        self._engine.committer.batch.attempts.append(
+            Attempt(
+                flight.held.id,
+                flight.ask.operation,
+                flight.attempt,
+                flight.ask.step.name,
+                self._engine.number,
+                flight.started_at,
+                status,
+                finished_at,
+                dump(failure.to_json()) if failure else None,
+                due,
+            )
+        )
+
+
+def step_failure(error: BaseException, *, timed_out: bool = False) -> Failure:
+    """What a step's exception means: its class, or retryable if it has none."""
+    if timed_out:
+        return Failure.of(error, FailureClass.RETRYABLE, code="timeout")
+    if isinstance(error, RemoteError):
+        return error.failure
+    if isinstance(error, PayloadError):
+        return Failure.of(error, FailureClass.TERMINAL, code="output_invalid")
+    failure_class = getattr(error, "failure_class", FailureClass.RETRYABLE)
+    return Failure.of(error, failure_class if isinstance(failure_class, FailureClass) else FailureClass.RETRYABLE)

@@ -1,0 +1,337 @@
+"""Carrying out: each command of a run becomes rows, a timer or an attempt.
+
+Commands are values; the table at the end says who carries out which.  A command that the engine has
+carried out already (the code was evicted and asked again) is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.failure import Failure
+from ripresa.contracts.payload import dump
+from ripresa.contracts.status import FailureClass, RunStatus
+from ripresa.kernel import commands as c
+from ripresa.kernel import history as h
+from ripresa.ports.store import HistoryEvent, Message, NewRun, Outgoing, Ready, RunChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ripresa.engine.engine import Engine
+    from ripresa.engine.held import Held
+    from ripresa.ports.store import Run
+
+
+class CarryOut:
+    """The engine's hands."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.callers: set[asyncio.Future[Any]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def all(self, held: Held, commands: list[c.Command]) -> None:
+        """Carry the commands out in the order in which the code gave them."""
+        for command in commands:
+            _HANDS[type(command)](self, held, command)
+
+    def _schedule_step(self, held: Held, command: c.ScheduleStep) -> None:
+        if command.operation not in held.flights and command.operation not in held.quarantined:
+            self._engine.attempts.begin(held, command)
+
+    def _cancel_step(self, held: Held, command: c.CancelStep) -> None:
+        held.quarantined.pop(command.operation, None)
+        self._engine.attempts.cancel(held, command.operation)
+
+    def _set_timer(self, held: Held, command: c.SetTimer) -> None:
+        if command.operation not in held.timers:
+            held.timers[command.operation] = self._engine.timers.at(command.due, self._fire, held, command)
+
+    def _fire(self, held: Held, command: c.SetTimer) -> None:
+        engine = self._engine
+        if engine.held.get(held.id) is not held or not engine.may_run(held):
+            held.timers.pop(command.operation, None)
+            return
+        engine.append_and_tell(
+            held,
+            h.TIMER_FIRED,
+            operation=command.operation,
+            name=command.name,
+            fingerprint=command.fingerprint,
+            at=max(command.due, engine.now()),
+        )
+
+    def _clear_timer(self, held: Held, command: c.ClearTimer) -> None:
+        due = held.timers.pop(command.operation, None)
+        if due is not None:
+            due.cancel()
+
+    # --- other runs ----------------------------------------------------------------------------
+
+    def _start_child(self, held: Held, command: c.StartChild) -> None:
+        marker = f"{held.base_seq}:{command.operation}"
+        if held.children is None and held.lives > 1:
+            self._spawn(self._look_up_children(held, command), held)
+            return
+        if held.children is None:
+            held.children = {}
+        if marker in held.children:
+            return
+        held.children[marker] = command.child
+        engine = self._engine
+        now = engine.now()
+        new = NewRun(
+            command.child,
+            command.key,
+            command.workflow.name,
+            command.workflow.version,
+            RunStatus.RUNNING.value,
+            held.priority if command.priority is None else command.priority,
+            command.input,
+            held.id,
+            marker,
+            held.correlation_id,
+            engine.number,
+            now,
+        )
+        self.new_run(new, command.workflow, command.tags or {}, lambda refused: self._child_refused(held, command, refused=refused))
+
+    async def _look_up_children(self, held: Held, command: c.StartChild) -> None:
+        children = await self._engine.store.children(held.id)
+        if held.children is None:
+            held.children = {child.parent_operation or "": child.id for child in children}
+        if self._engine.held.get(held.id) is held:
+            self._start_child(held, command)
+
+    def _child_refused(self, held: Held, command: c.StartChild, *, refused: bool) -> None:
+        if not refused:
+            return
+        failure = Failure(
+            type="ripresa.RunConflict",
+            message=f"a run with id {command.key!r} exists already, and this run did not start it",
+            failure_class=FailureClass.TERMINAL,
+            code="conflict",
+        )
+        self._engine.append_and_tell(
+            held,
+            h.CHILD_FINISHED,
+            operation=command.operation,
+            name=command.workflow.name,
+            fingerprint=command.fingerprint,
+            error=dump(failure.to_json()),
+        )
+
+    def new_run(
+        self, new: NewRun, workflow: Any, tags: dict[str, str], told: Callable[[bool], None], history: list[HistoryEvent] | None = None
+    ) -> None:
+        """Put a new run that we own into the open batch; `told(refused)` after the commit, then it begins."""
+        engine = self._engine
+        batch = engine.committer.batch
+        batch.runs.append(new)
+        events = history or [
+            HistoryEvent(new.id, 1, h.RUN_STARTED, new.created_at, None, new.definition, None, None, None, None, None)
+        ]
+        batch.history.extend(events)
+        batch.tags.extend((new.id, name, value) for name, value in tags.items())
+        engine.loading.note_definition(workflow)
+
+        def begin(refused: frozenset[str]) -> None:
+            if new.id not in refused:
+                engine.loading.begin(new, workflow, events)
+            told(new.id in refused)
+
+        engine.committer.then(begin)
+
+    def _cancel_child(self, _: Held, command: c.CancelChild) -> None:
+        self._spawn(self._engine.loading.post(command.child, "cancel", None, None))
+
+    def _send_signal(self, held: Held, command: c.SendSignal) -> None:
+        if command.operation in held.asked:
+            return
+        held.asked.add(command.operation)
+        self._spawn(self._send(held, command, f"{held.id}/{held.base_seq}:{command.operation}"), held)
+
+    async def _send(self, held: Held, command: c.SendSignal, message_id: str) -> None:
+        engine = self._engine
+        target = await engine.store.get_run(command.run)
+        if engine.held.get(held.id) is not held:
+            return
+        error = None
+        if target is None or RunStatus(target.status) in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED):
+            why = "there is no such run" if target is None else f"it has {target.status}"
+            failure = Failure(
+                type="ripresa.RunNotFound",
+                message=f"send_signal: run {command.run!r} cannot take signal {command.name!r}: {why}",
+                failure_class=FailureClass.TERMINAL,
+            )
+            error = dump(failure.to_json())
+        else:
+            batch = engine.committer.batch
+            batch.messages.append(Message(message_id, target.id, "signal", command.name, command.data, engine.now()))
+            batch.ready.append(Ready(target.id, engine.now(), target.priority))
+            engine.committer.then(lambda _: engine.loading.look())
+        engine.append_and_tell(
+            held, h.SIGNAL_SENT, operation=command.operation, name=command.name, fingerprint=command.fingerprint, error=error
+        )
+
+    def _publish(self, held: Held, command: c.Publish) -> None:
+        if command.operation in held.asked:
+            return
+        held.asked.add(command.operation)
+        engine = self._engine
+        engine.committer.batch.outgoing.append(
+            Outgoing(f"{held.id}/{held.base_seq}:{command.operation}", held.id, command.type, command.data, engine.now())
+        )
+        engine.append_and_tell(
+            held, h.EVENT_PUBLISHED, operation=command.operation, name=command.type, fingerprint=command.fingerprint
+        )
+
+    # --- the run itself ------------------------------------------------------------------------
+
+    def _take_patch(self, held: Held, command: c.TakePatch) -> None:
+        self._engine.append(held, h.PATCH_TAKEN, name=command.patch)
+        self._engine.committer.kick()
+
+    def _finish_update(self, held: Held, command: c.FinishUpdate) -> None:
+        engine = self._engine
+        engine.append(held, h.UPDATE_COMPLETED, operation=command.update, name=command.name, data=command.output, error=command.error)
+
+        def answer(_: frozenset[str]) -> None:
+            future = engine.updates.pop(command.update, None)
+            if future is not None and not future.done():
+                future.set_result((command.output, command.error))
+
+        engine.committer.then(answer)
+
+    def _continue_as_new(self, held: Held, command: c.ContinueAsNew) -> None:
+        engine = self._engine
+        self._end_work(held)
+        event = engine.append(held, h.CONTINUED, name=held.definition)
+        held.base_seq = event.seq - 1
+        held.input = command.input
+        held.children = None
+        held.loss_counts = {}
+        engine.committer.batch.changes.append(
+            RunChange(
+                held.id, RunStatus.RUNNING.value, engine.now(), engine.number, base_seq=held.base_seq, input=command.input,
+                version=held.workflow.version,
+            )
+        )  # fmt: skip
+        held.live = None
+        held.lives = 0
+        held.untold += 1
+
+        def again(_: frozenset[str]) -> None:
+            held.untold -= 1
+            if engine.held.get(held.id) is held:
+                held.at_hand = [event]
+                engine.ask_turn(held)
+
+        engine.committer.then(again)
+
+    def _finish(self, held: Held, command: c.Finish) -> None:
+        engine = self._engine
+        status = RunStatus(command.status)
+        self._end_work(held)
+        if status is RunStatus.QUARANTINED:
+            engine.append(held, h.QUARANTINED, error=command.error)
+            engine.set_status(held, status, write=True, error=command.error)
+            engine.committer.then(lambda _: engine.halted(held))
+            return
+        engine.append(held, h.FINISHED, name=status.value, data=command.output, error=command.error)
+        engine.set_status(held, status, write=True, output=command.output, error=command.error, owned=False)
+        self.tell_parent(held, status, command.output, command.error)
+        engine.committer.then(lambda _: self._finished(held))
+
+    def _finished(self, held: Held) -> None:
+        engine = self._engine
+        for event in held.inbox:
+            future = engine.updates.pop(event.operation or "", None)
+            if future is not None and not future.done():
+                future.set_result((None, dump(Failure(type="ripresa.RunFinished", message="the run has ended").to_json())))
+        engine.let_go(held)
+        engine.wake_waiters(held.id)
+        if held.parent is not None and held.parent not in engine.held:
+            engine.loading.look()
+
+    def tell_parent(self, held: Held | Run, status: RunStatus, output: str | None, error: str | None) -> None:
+        """Leave a message for the run that waits for this one."""
+        if held.parent is None or held.parent_operation is None:
+            return
+        engine = self._engine
+        parent = engine.held.get(held.parent)
+        if status is not RunStatus.SUCCEEDED and error is None:
+            error = dump(Failure(type="ripresa.RunCancelled", message=f"the child {status.value}").to_json())
+        if error is not None:
+            error = dump({**_loads(error), "code": status.value})
+        if parent is not None:
+            generation, _, operation = held.parent_operation.partition(":")
+            if int(generation) == parent.base_seq:
+                engine.append_and_tell(parent, h.CHILD_FINISHED, operation=operation, data=output, error=error)
+            return
+        data = dump({"output": output, "error": error})
+        batch = engine.committer.batch
+        batch.messages.append(
+            Message(f"{held.id}/{held.base_seq}/finished", held.parent, "child", held.parent_operation, data, engine.now())
+        )
+        batch.ready.append(Ready(held.parent, engine.now(), held.priority))
+
+    def take_messages(self, held: Held) -> None:
+        """Hand in the messages that waited while the run was stopped."""
+        self._spawn(self._take_messages(held), held)
+
+    async def _take_messages(self, held: Held) -> None:
+        engine = self._engine
+        messages = await engine.store.messages(held.id)
+        if engine.held.get(held.id) is held:
+            engine.loading.hand_in(held, messages)
+
+    def _end_work(self, held: Held) -> None:
+        """The code has ended: stop what it left behind."""
+        for operation in list(held.flights):
+            self._engine.attempts.cancel(held, operation)
+        for due in held.timers.values():
+            due.cancel()
+        held.timers.clear()
+
+    def _spawn(self, work: Any, held: Held | None = None) -> None:
+        engine = self._engine
+        engine.loading.busy += 1
+        if held is not None:
+            held.untold += 1
+        task = asyncio.get_running_loop().create_task(engine._guarded(work))  # noqa: SLF001 - its hands
+        self._tasks.add(task)
+
+        def done(_: Any) -> None:
+            engine.loading.busy -= 1
+            if held is not None:
+                held.untold -= 1
+            self._tasks.discard(task)
+            engine.ask_idle()
+
+        task.add_done_callback(done)
+
+
+def _loads(text: str) -> dict[str, Any]:
+    from ripresa.contracts.payload import load  # noqa: PLC0415 - one use
+
+    value = load(text)
+    return value if isinstance(value, dict) else {"type": "Error", "message": str(value)}
+
+
+_HANDS: dict[type, Any] = {
+    c.ScheduleStep: CarryOut._schedule_step,
+    c.CancelStep: CarryOut._cancel_step,
+    c.SetTimer: CarryOut._set_timer,
+    c.ClearTimer: CarryOut._clear_timer,
+    c.StartChild: CarryOut._start_child,
+    c.CancelChild: CarryOut._cancel_child,
+    c.SendSignal: CarryOut._send_signal,
+    c.Publish: CarryOut._publish,
+    c.TakePatch: CarryOut._take_patch,
+    c.FinishUpdate: CarryOut._finish_update,
+    c.ContinueAsNew: CarryOut._continue_as_new,
+    c.Finish: CarryOut._finish,
+}

@@ -1,0 +1,166 @@
+"""The committer: everything that happened since the last commit, in one transaction.
+
+    activations, outcomes, calls ──> open batch ──┐
+                                                  ├─ store.commit ─> one fsync
+    waiting callbacks <── after the commit ───────┘
+
+While one batch is on its way to the disk the next one fills: throughput is not bound by the fsync,
+and a lone write waits for one fsync only.  Whoever added rows is called back after the commit, in
+order; nothing is shown to anybody before (`tests/engine/test_durability.py`).
+
+A store that is out of reach keeps its batch: it is tried again until it takes it, so nothing is
+lost while a disk is full.  A commit whose fate is unknown is looked up by its number, never guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
+from ripresa.ports.store import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ripresa.ports.clock import Clock
+    from ripresa.ports.store import Lease, Store
+
+logger = logging.getLogger("ripresa.engine")
+
+_NONE: frozenset[str] = frozenset()
+_RETRY_S_MAX = 1.0
+
+
+class Committer:
+    """Gathers rows and writes them, one batch at a time."""
+
+    def __init__(self, store: Store, lease: Lease, clock: Clock, *, lease_us: int, failed: Callable[[StoreError], None]) -> None:
+        self._store = store
+        self._lease = lease
+        self._clock = clock
+        self._lease_us = lease_us
+        self._failed = failed
+        self._number = lease.last_batch
+        self.batch = Batch(number=0, at=0)
+        self._after: list[Callable[[frozenset[str]], None]] = []
+        self._waker: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self.trouble: StoreUnavailable | None = None
+        self.commits = 0
+        self.idle = True
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="ripresa committer")
+
+    def then(self, act: Callable[[frozenset[str]], None]) -> None:
+        """Call `act(refused run ids)` once all that was added so far is on disk; also asks for a commit."""
+        self._after.append(act)
+        self.kick()
+
+    def kick(self) -> None:
+        """Ask for a commit of what was added."""
+        self.idle = False
+        if self._waker is not None:
+            if not self._waker.done():
+                self._waker.set_result(None)
+            self._waker = None
+
+    async def close(self) -> None:
+        """Write what is left, then stop."""
+        self._closing = True
+        self.kick()
+        if self._task is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def abort(self) -> None:
+        """Stop without writing what is left."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if self.idle:
+                    if self._closing:
+                        return
+                    self._waker = asyncio.get_running_loop().create_future()
+                    await self._waker
+                await self._write_once()
+        except StoreError as error:
+            self._failed(error)
+
+    async def _write_once(self) -> None:
+        batch, after = self.batch, self._after
+        self.idle = True
+        if not after and _empty(batch):
+            return
+        self._number += 1
+        batch.number = self._number
+        batch.at = self._clock.wall()
+        self.batch, self._after = Batch(number=0, at=0), []
+        refused = await self._commit(batch)
+        self.commits += 1
+        for act in after:
+            act(refused)
+
+    async def _commit(self, batch: Batch) -> frozenset[str]:
+        delay = 0.01
+        while True:
+            try:
+                refused = await self._store.commit(self._lease, batch, lease_us=self._lease_us)
+            except EngineFenced:
+                raise
+            except CommitUnknown as error:
+                self._note(error)
+                if await self._is_committed(batch.number):
+                    return _NONE
+            except StoreUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RETRY_S_MAX)
+            else:
+                if self.trouble is not None:
+                    logger.warning("the store takes commits again")
+                    self.trouble = None
+                return refused
+
+    async def _is_committed(self, number: int) -> bool:
+        """Whether batch `number` took effect; asks until the store answers."""
+        delay = 0.01
+        while True:
+            try:
+                return await self._store.last_batch(self._lease) >= number
+            except EngineFenced:
+                raise
+            except StoreUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RETRY_S_MAX)
+
+    def _note(self, error: StoreUnavailable) -> None:
+        if self.trouble is None:
+            logger.warning("the store cannot be written for now, trying again: %s", error)
+        self.trouble = error
+
+
+def _empty(batch: Batch) -> bool:
+    return not (
+        batch.history
+        or batch.changes
+        or batch.runs
+        or batch.attempts
+        or batch.ready
+        or batch.unready
+        or batch.messages
+        or batch.taken
+        or batch.outgoing
+        or batch.logs
+        or batch.tags
+        or batch.definitions
+    )

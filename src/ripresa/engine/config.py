@@ -1,0 +1,50 @@
+"""Configuration of an engine: one frozen object, read at the edge and passed down."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from ripresa.contracts.durations import micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How an engine works; every field has a sensible default.
+
+    `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`: attempts at the
+    same time, by runtime.  `resident_runs_max`: waiting runs kept in memory; more are evicted, oldest first.
+    `lock_timeout_s`: how long a caller waits for a locked or full store before the call fails.
+    """
+
+    lease_s: float = 3.0
+    threads: int = 32
+    processes: int = max(1, os.cpu_count() or 1)
+    inline: int = 10_000
+    resident_runs_max: int = 5_000
+    lock_timeout_s: float = 10.0
+    capture_logs: bool = True
+    process_grace_s: float = 2.0
+
+    @classmethod
+    def of(cls, settings: Config | dict[str, Any] | None) -> Self | Config:
+        """From a mapping; raises TypeError for an unknown name, ValueError for a value out of range."""
+        if isinstance(settings, Config):
+            return settings
+        known = {field.name for field in fields(cls)}
+        for name in settings or {}:
+            if name not in known:
+                msg = f"config: unknown setting {name!r} (there are: {', '.join(sorted(known))})"
+                raise TypeError(msg)
+        made = cls(**(settings or {}))
+        for name in ("threads", "processes", "inline", "resident_runs_max"):
+            if getattr(made, name) < 1:
+                msg = f"config: {name}={getattr(made, name)} must be 1 or more"
+                raise ValueError(msg)
+        return made
+
+
+def evict_after_us(value: Any) -> int:
+    """The idle time after which a waiting run leaves memory, in microseconds; 0: at every await."""
+    return micros(value, where="App(evict_after)")

@@ -1,0 +1,531 @@
+"""The engine: owns runs, drives their code, and carries out what the code asks for.
+
+    event on disk ─> inbox ─> turn: activate(events) ─> commands ─> rows, timers, attempts
+         ^                                                              │
+         └────────────── commit <── open batch <───────────────────────-┘
+
+A *turn* is one callback of the engine's loop in which every run with news is activated once.  What a
+turn asks for is carried out at once if it has no effect but rows; attempts start at once too, since
+the events that led to them are on disk.
+
+Owning: every run in `held` has our number in its row.  A run that only waits is let go after a while
+(`evict.py`): a `ready` row says when it wants to be woken, and it costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ripresa.contracts.errors import Diverged, EngineFenced, RunError, StoreError, UnknownDefinition
+from ripresa.contracts.failure import Failure
+from ripresa.contracts.payload import dump, load
+from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
+from ripresa.engine.attempts import Attempts, Slots
+from ripresa.engine.carry_out import CarryOut
+from ripresa.engine.committer import Committer
+from ripresa.engine.held import Flight, Held
+from ripresa.engine.loading import Loading
+from ripresa.engine.timers import Timers
+from ripresa.engine.verbs import Verbs
+from ripresa.kernel import history as h
+from ripresa.kernel.live import LiveRun, Runners
+from ripresa.kernel.transitions import require
+from ripresa.ports.store import HistoryEvent, LogLine, RunChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ripresa.engine.config import Config
+    from ripresa.engine.sources import Sources
+    from ripresa.kernel.commands import ScheduleStep
+    from ripresa.ports.clock import Clock
+    from ripresa.ports.runtime import Runtime
+    from ripresa.ports.store import Lease, Message, Store
+
+logger = logging.getLogger("ripresa.engine")
+
+_STEP_OUTCOMES = (h.STEP_COMPLETED, h.STEP_FAILED)
+
+
+class Notice(NamedTuple):
+    """Something worth showing to who watches; not a record of anything."""
+
+    kind: str
+    """attempt_started | attempt_failed | step_done | step_set_aside | run_status | log"""
+    run: str
+    key: str | None
+    at: int
+    operation: str | None = None
+    name: str | None = None
+    attempt: int | None = None
+    attempts_max: int | None = None
+    due: int | None = None
+    failure: Failure | None = None
+    status: str | None = None
+    text: str | None = None
+
+
+class Engine:
+    """One owner of runs.  Made by `App`; `start` before use, `stop` or `abort` after."""
+
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        clock: Clock,
+        sources: Sources,
+        config: Config,
+        runtimes: dict[str, Runtime],
+        find_workflow: Callable[[str, str | None], Any],
+        *,
+        evict_after_us: int,
+    ) -> None:
+        self.store = store
+        self.lease = lease
+        self.number = lease.engine
+        self.clock = clock
+        self.now = clock.now
+        self.sources = sources
+        self.config = config
+        self.find_workflow = find_workflow
+        self.evict_after_us = evict_after_us
+        self.lease_us = int(config.lease_s * 1e6)
+        self.timers = Timers(clock)
+        self.committer = Committer(store, lease, clock, lease_us=self.lease_us, failed=self._store_failed)
+        self.runners = Runners()
+        self.held: dict[str, Held] = {}
+        self.waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
+        self.observers: list[Callable[[Notice], None]] = []
+        slots = {"inline": Slots(config.inline), "thread": Slots(config.threads), "process": Slots(config.processes)}
+        self.attempts = Attempts(self, runtimes, slots)
+        self.carry_out = CarryOut(self)
+        self.loading = Loading(self)
+        self.verbs = Verbs(self)
+        self.failure: StoreError | None = None
+        self.stopping = False
+        self._turn_asked = False
+        self._with_news: list[Held] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._idle_asked = False
+
+    # --- life ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take over what the last owner left, and begin to work."""
+        self.committer.start()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._guarded(self._keep_lease()), name="ripresa lease"),
+            loop.create_task(self._guarded(self.loading.serve()), name="ripresa loading"),
+        ]
+        await self.loading.recover()
+
+    async def stop(self) -> None:
+        """Stop the work in hand, write what is known, and let the runs go; they go on with the next owner."""
+        if self.stopping:
+            return
+        self.stopping = True
+        for held in list(self.held.values()):
+            for flight in list(held.flights.values()):
+                self.attempts.forget(flight)
+        await self.committer.close()
+        await self._end_tasks()
+        self._discard_all()
+
+    def abort(self) -> None:
+        """Stop at once, as a crash would: nothing more is written."""
+        self.stopping = True
+        self.committer.abort()
+        for task in self._tasks:
+            task.cancel()
+        for held in list(self.held.values()):
+            for flight in list(held.flights.values()):
+                self.attempts.forget(flight)
+        self._discard_all()
+
+    def _discard_all(self) -> None:
+        self.timers.close()
+        for held in self.held.values():
+            if held.live is not None:
+                held.live.discard()
+                held.live = None
+        self.held.clear()
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _guarded(self, work: Any) -> None:
+        """No background task dies in silence: a store that is out of reach is tried again, another error ends the engine."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except StoreError as error:
+            self._store_failed(error)
+        except Exception as error:
+            logger.exception("the engine stops: a background task failed")
+            self._store_failed(StoreError(f"the engine stopped: {error!r}"))
+
+    async def _keep_lease(self) -> None:
+        last = self.now()
+        while True:
+            await asyncio.sleep(self.config.lease_s / 3)
+            try:
+                await self.store.renew(self.lease, now=self.clock.wall(), lease_us=self.lease_us)
+                last = self.now()
+            except EngineFenced:
+                raise
+            except StoreError as error:
+                logger.warning("the lease could not be renewed since %.1f s: %s", (self.now() - last) / 1e6, error)
+
+    def _store_failed(self, error: StoreError) -> None:
+        """The store is lost to us: drop everything, tell everybody."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        logger.error("the engine stops: %s", error)
+        self.abort()
+        for waiting in [*self.waiters.values(), list(self.updates.values()), self.carry_out.callers]:
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()
+
+    # --- news and turns ------------------------------------------------------------------------
+
+    def append(
+        self,
+        held: Held,
+        kind: str,
+        *,
+        operation: str | None = None,
+        name: str | None = None,
+        fingerprint: int | None = None,
+        attempt: int | None = None,
+        started_at: int | None = None,
+        data: str | None = None,
+        error: str | None = None,
+        at: int | None = None,
+    ) -> HistoryEvent:
+        """Put an event into the open batch."""
+        held.seq += 1
+        event = HistoryEvent(
+            held.id, held.seq, kind, self.now() if at is None else at, operation, name, fingerprint, attempt, started_at, data, error
+        )
+        self.committer.batch.history.append(event)
+        return event
+
+    def append_and_tell(self, held: Held, kind: str, **fields: Any) -> None:
+        """Put an event into the open batch, and show it to the run's code once it is on disk."""
+        event = self.append(held, kind, **fields)
+        held.untold += 1
+        self.committer.then(lambda _: self.tell(held, event))
+
+    def tell(self, held: Held, event: HistoryEvent) -> None:
+        """Show an event that is on disk to the run's code, at the next turn."""
+        held.untold -= 1
+        if event.operation is not None:
+            if event.kind == h.TIMER_FIRED:
+                held.timers.pop(event.operation, None)
+            elif event.kind in _STEP_OUTCOMES:
+                held.flights.pop(event.operation, None)
+            else:
+                held.asked.discard(event.operation)
+        held.inbox.append(event)
+        self.ask_turn(held)
+
+    def ask_turn(self, held: Held) -> None:
+        """Activate this run at the next turn."""
+        if not held.ready_for_turn:
+            held.ready_for_turn = True
+            self._with_news.append(held)
+        if not self._turn_asked:
+            self._turn_asked = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_asked = False
+        news, self._with_news = self._with_news, []
+        for held in news:
+            held.ready_for_turn = False
+            if self.held.get(held.id) is held and not self.stopping:
+                self._activate(held)
+        self.ask_idle()
+
+    def _activate(self, held: Held) -> None:
+        if not self.may_run(held) and not held.trying:
+            return
+        live = held.live
+        if live is None:
+            if held.at_hand is None:
+                self.loading.want(held)
+                return
+            history, held.at_hand = held.at_hand, None
+            history = history + [event for event in held.inbox if event.seq > history[-1].seq]
+            held.inbox = []
+            self.revive(held, history)
+            return
+        if not held.inbox:
+            return
+        if held.status is not RunStatus.RUNNING:
+            self.set_status(held, RunStatus.RUNNING, write=held.status is not RunStatus.WAITING)
+        events, held.inbox = held.inbox, []
+        try:
+            commands = live.activate(events)
+        except Diverged as error:
+            self.block(held, error)
+            return
+        self.carry_out.all(held, commands)
+        self.settle(held)
+
+    def settle(self, held: Held) -> None:
+        """After a turn: note whether the run only waits now."""
+        if held.live is None or held.inbox:
+            return
+        waits = not held.flights and held.live.finished is None
+        if self.evict_after_us == 0:
+            self.loading.drop_code(held)
+        if waits:
+            held.idle_since = self.now()
+            self.loading.idle(held)
+
+    def may_run(self, held: Held) -> bool:
+        """Whether the run's code may go on."""
+        return held.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
+    may_start = may_run
+
+    def revive(self, held: Held, history: list[HistoryEvent]) -> None:
+        """Make the code anew and bring it to where the history ends."""
+        live = LiveRun(
+            held.id, held.workflow, held.input, runners=self.runners, correlation_id=held.correlation_id, name=held.ref, seed=held.seed
+        )
+        held.live = live
+        held.lives += 1
+        try:
+            commands = live.replay(history)
+        except Diverged:
+            self._block_with_line(held, history)
+            return
+        if held.status is not RunStatus.RUNNING:
+            waiting = held.status is RunStatus.WAITING
+            self.set_status(held, RunStatus.RUNNING, write=not waiting, started=held.status is RunStatus.QUEUED)
+        held.trying = False
+        self.carry_out.all(held, commands)
+        self.settle(held)
+
+    def _block_with_line(self, held: Held, history: list[HistoryEvent]) -> None:
+        """Replay once more, noting lines, to say where the code went another way."""
+        if held.live is not None:
+            held.live.discard()
+        live = LiveRun(
+            held.id, held.workflow, held.input, runners=self.runners, name=held.ref, tracing=True, seed=held.seed
+        )
+        held.live = live
+        try:
+            live.replay(history)
+        except Diverged as error:
+            self.block(held, error)
+        else:
+            self.block(held, Diverged("the code is not deterministic", operation="?", line="", recorded="?"))
+
+    # --- what becomes of steps -----------------------------------------------------------------
+
+    def step_done(self, flight: Flight, output: str | None, failure: Failure | None) -> None:
+        """A step has its outcome: record it, then show it."""
+        held = flight.held
+        ask = flight.ask
+        if self.held.get(held.id) is not held or self.stopping:
+            return
+        self.append_and_tell(
+            held,
+            h.STEP_COMPLETED if failure is None else h.STEP_FAILED,
+            operation=ask.operation,
+            name=ask.step.name,
+            fingerprint=ask.fingerprint,
+            attempt=flight.attempt,
+            started_at=flight.started_at,
+            data=output,
+            error=dump(failure.to_json()) if failure else None,
+        )
+        if self.observers:
+            self.notify("step_done", held, ask, flight.attempt, failure=failure)
+
+    def step_set_aside(self, flight: Flight, failure: Failure) -> None:
+        """A step needs a person: the run goes to quarantine; what is under way ends by itself."""
+        held = flight.held
+        ask = flight.ask
+        held.flights.pop(ask.operation, None)
+        if self.held.get(held.id) is not held or self.stopping:
+            return
+        held.quarantined[ask.operation] = failure
+        self.append(
+            held,
+            h.QUARANTINED,
+            operation=ask.operation,
+            name=ask.step.name,
+            fingerprint=ask.fingerprint,
+            attempt=flight.attempt,
+            started_at=flight.started_at,
+            error=dump({**failure.to_json(), "step": ask.step.name}),
+        )
+        if self.observers:
+            self.notify("step_set_aside", held, ask, flight.attempt, failure=failure)
+        if held.status is not RunStatus.CANCELLED:
+            self.set_status(held, RunStatus.QUARANTINED, write=True, error=dump({**failure.to_json(), "step": ask.step.name}))
+            self.committer.then(lambda _: self.halted(held))
+
+    def halted(self, held: Held) -> None:
+        """The run has come to a stop that only a person ends: tell who waits, let it go when its attempts end."""
+        self.wake_waiters(held.id)
+        self.loading.idle(held)
+
+    def block(self, held: Held, error: Diverged) -> None:
+        """The code does not fit the history: stop here, and say so."""
+        logger.warning("%s", error)
+        if held.live is not None:
+            held.live.discard()
+            held.live = None
+        for flight in list(held.flights.values()):
+            self.attempts.forget(flight)
+        failure = Failure(
+            type="ripresa.Diverged", message=str(error), failure_class=FailureClass.TERMINAL, code="diverged", step=error.operation
+        )
+        self.set_status(held, RunStatus.BLOCKED, write=True, error=dump(failure.to_json()))
+        self.committer.then(lambda _: self.halted(held))
+
+    # --- status --------------------------------------------------------------------------------
+
+    def set_status(
+        self,
+        held: Held,
+        status: RunStatus,
+        *,
+        write: bool,
+        error: str | None = None,
+        output: str | None = None,
+        started: bool = False,
+        owned: bool = True,
+        reopened: bool = False,
+    ) -> None:
+        """Give the run a status that may follow its present one; `write` puts it into the open batch."""
+        require(held.status, status)
+        held.status = status
+        if not write and held.status_on_disk == status.value:
+            return
+        now = self.now()
+        finished = now if status in TERMINAL else -1 if reopened else None
+        held.status_on_disk = status.value
+        self.committer.batch.changes.append(
+            RunChange(
+                held.id,
+                status.value,
+                now,
+                self.number if owned else None,
+                output=output,
+                error=error,
+                started_at=now if started else None,
+                finished_at=finished,
+            )
+        )
+        self.committer.kick()
+        if self.observers:
+            self.notify("run_status", held, status=status.value)
+
+    def wake_waiters(self, run: str) -> None:
+        """Tell who waits for the run's result to look again."""
+        for future in self.waiters.pop(run, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def let_go(self, held: Held) -> None:
+        """Forget the run; its rows say all."""
+        for due in held.timers.values():
+            due.cancel()
+        held.timers.clear()
+        if held.live is not None:
+            held.live.discard()
+            held.live = None
+        if self.held.get(held.id) is held:
+            del self.held[held.id]
+
+    def control(self, held: Held, message: Message) -> None:
+        """A control message came from outside."""
+        data = load(message.data) if message.data else {}
+        try:
+            self.verbs.by_message(held, message.kind, data or {})
+        except RunError as error:
+            logger.warning("%s", error)
+
+    # --- watching ------------------------------------------------------------------------------
+
+    def notify(
+        self,
+        kind: str,
+        held: Held,
+        ask: ScheduleStep | None = None,
+        attempt: int | None = None,
+        *,
+        due: int | None = None,
+        failure: Failure | None = None,
+        status: str | None = None,
+    ) -> None:
+        """Tell the observers."""
+        retry = ask.step.retry if ask else None
+        notice = Notice(
+            kind,
+            held.id,
+            held.key,
+            self.now(),
+            ask.operation if ask else None,
+            ask.step.name if ask else None,
+            attempt,
+            (retry.max_attempts if retry else 1) if ask else None,
+            due,
+            failure,
+            status,
+        )
+        for observer in list(self.observers):
+            observer(notice)
+
+    def log(self, line: LogLine) -> None:
+        """Keep a line that a step wrote; it rides along with a later batch."""
+        if self.stopping:
+            return
+        self.committer.batch.logs.append(line)
+        self.loading.log_soon()
+        for observer in list(self.observers):
+            observer(Notice("log", line.run, None, line.at, line.operation, None, line.attempt, text=line.text))
+
+    # --- idleness, for virtual clocks ------------------------------------------------------------
+
+    def ask_idle(self) -> None:
+        """Tell a virtual clock when there is nothing left to do; asked after everything that may be the last."""
+        if not self._idle_asked:
+            self._idle_asked = True
+            asyncio.get_running_loop().call_soon(self._look_idle, 2)
+
+    def _look_idle(self, again: int) -> None:
+        if self.stopping or self._turn_asked or not self.committer.idle or self.attempts.running or self.loading.busy:
+            self._idle_asked = False
+            return
+        if again:
+            asyncio.get_running_loop().call_soon(self._look_idle, again - 1)
+            return
+        self._idle_asked = False
+        self.clock.idle()
+
+    def require_workflow(self, name: str, version: str | None) -> Any:
+        """The definition that a run of this name and version goes on with.  Raises UnknownDefinition."""
+        workflow = self.find_workflow(name, version)
+        if workflow is None:
+            msg = f"this App has no workflow {name!r}: add it to App(workflows=[…])"
+            raise UnknownDefinition(msg)
+        return workflow

@@ -1,0 +1,167 @@
+"""Held runs: what an engine keeps in memory of a run that it owns.
+
+A `Held` outlives the live code in it: the code is evicted when it waits, while attempts go on.
+Invariant: `seq` is the number of the last event handed to the committer; `inbox` has only events that
+are on disk and that the code has not seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.status import RunStatus
+from ripresa.contracts.step_context import StepContext
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ripresa.engine.timers import Due
+    from ripresa.kernel.commands import ScheduleStep
+    from ripresa.kernel.live import LiveRun
+    from ripresa.ports.store import HistoryEvent, Run
+
+
+class Flight:
+    """One step of one run on its way to an outcome, over all its attempts."""
+
+    __slots__ = (
+        "ask",
+        "attempt",
+        "due",
+        "ended",
+        "failures",
+        "first_started",
+        "held",
+        "losses",
+        "priority",
+        "recorded",
+        "started_at",
+        "task",
+        "timed_out",
+        "timeout",
+    )
+
+    def __init__(self, held: Held, ask: ScheduleStep) -> None:
+        self.held = held
+        self.ask = ask
+        self.attempt = 0
+        self.failures = 0
+        self.losses = 0
+        self.first_started: int | None = None
+        self.started_at = 0
+        self.recorded = False
+        """Whether the store has a row that says this attempt is running."""
+        self.task: asyncio.Task[Any] | None = None
+        self.timeout: asyncio.TimerHandle | None = None
+        self.timed_out = False
+        self.due: Due | None = None
+        self.ended = False
+        """The outcome is on its way to the journal, or nobody wants it any more."""
+
+    def context(self) -> StepContext:
+        """What the step sees of the run."""
+        held = self.held
+        generation = f".{held.base_seq}" if held.base_seq else ""
+        return StepContext(
+            run_id=held.key or held.id,
+            run_uuid=held.id,
+            workflow=held.definition,
+            step=self.ask.step.name,
+            operation=self.ask.operation,
+            attempt=self.attempt,
+            idempotency_key=f"{held.id}{generation}:{self.ask.operation}",
+            correlation_id=held.correlation_id,
+        )
+
+
+class Held:
+    """A run that this engine owns."""
+
+    __slots__ = (
+        "asked",
+        "at_hand",
+        "base_seq",
+        "children",
+        "code_dropped",
+        "correlation_id",
+        "definition",
+        "flights",
+        "id",
+        "idle_since",
+        "inbox",
+        "input",
+        "key",
+        "lives",
+        "live",
+        "loading",
+        "loss_counts",
+        "parent",
+        "parent_operation",
+        "priority",
+        "quarantined",
+        "recovered",
+        "ready_for_turn",
+        "seed",
+        "seq",
+        "status",
+        "status_on_disk",
+        "taken",
+        "timers",
+        "trying",
+        "untold",
+        "version",
+        "workflow",
+    )
+
+    def __init__(self, run: Run, workflow: Any, seq: int) -> None:
+        self.id = run.id
+        self.key = run.key
+        self.definition = run.definition
+        self.version = run.version
+        self.input = run.input or "{}"
+        self.priority = run.priority
+        self.parent = run.parent
+        self.parent_operation = run.parent_operation
+        self.correlation_id = run.correlation_id
+        self.base_seq = run.base_seq
+        self.status = RunStatus(run.status)
+        self.status_on_disk = run.status
+        self.workflow = workflow
+        self.seq = seq
+        self.seed: str | None = None
+        self.live: LiveRun | None = None
+        self.lives = 0
+        self.at_hand: list[HistoryEvent] | None = None
+        """History to make the code from at the next turn."""
+        self.asked: set[str] = set()
+        """Signals and events being sent, whose outcome is not told yet."""
+        self.code_dropped = False
+        self.trying = False
+        """It is blocked, and the code on disk is tried again."""
+        self.untold = 0
+        """Events and calls under way that the code will be told of."""
+        self.taken: set[str] = set()
+        """Messages that are in the journal or on their way to it."""
+        self.inbox: list[HistoryEvent] = []
+        self.flights: dict[str, Flight] = {}
+        self.timers: dict[str, Due] = {}
+        self.children: dict[str, str] | None = None
+        """Operations whose child is known to exist, with its id; None: not looked up yet."""
+        self.loss_counts: dict[str, tuple[int, int, int, int | None]] = {}
+        """By operation: last attempt's number, failures, losses in a row, first start; from the store."""
+        self.recovered = False
+        """Its last owner died: attempts are recorded before they start."""
+        self.quarantined: dict[str, Any] = {}
+        """Operations set aside, with the failure."""
+        self.ready_for_turn = False
+        self.loading = False
+        self.idle_since = 0
+
+    @property
+    def ref(self) -> str:
+        """How people call it."""
+        return self.key or self.id
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq

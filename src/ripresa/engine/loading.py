@@ -1,0 +1,406 @@
+"""Loading and letting go: which runs are in memory, and why.
+
+    parked rows ── due, or a message ──> claim ──> load ──> replay ──> live
+    live, only waits ── idle for a while ──> `ready` row + status ──> parked rows
+
+Invariants: a run is parked only when nothing of it is under way and everything it learnt is on disk;
+its `ready` row is never later than what it waits for (a message's own `ready` row wins, being earlier).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.errors import UnknownDefinition
+from ripresa.contracts.payload import load
+from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.engine.held import Held
+from ripresa.kernel import history as h
+from ripresa.ports.store import Definition, Message, NewRun, Ready, Run, RunChange, RunFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ripresa.engine.engine import Engine
+    from ripresa.engine.timers import Due
+    from ripresa.kernel.live import LiveRun
+    from ripresa.ports.store import Attempt, HistoryEvent, Loaded
+
+logger = logging.getLogger("ripresa.engine")
+
+_CHUNK = 500
+_SHOWN_AS_WAITING_S = 0.1
+_CONTROLS = ("cancel", "pause", "resume", "retry", "release")
+
+
+class Loading:
+    """Brings runs into memory and lets them go."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._wanted: dict[str, Held] = {}
+        self._waker: asyncio.Event = asyncio.Event()
+        self._look = True
+        self._next_ready: Due | None = None
+        self._idle: OrderedDict[str, Held] = OrderedDict()
+        self._sweep: Due | None = None
+        self._unmarked: list[Held] = []
+        self._marking = False
+        self._logging = False
+        self._noted: set[tuple[str, str]] = set()
+        self._warned: set[str] = set()
+        self.busy = 0
+
+    # --- bringing in ---------------------------------------------------------------------------
+
+    def begin(self, new: NewRun, workflow: Any, events: list[HistoryEvent]) -> None:
+        """A new run of ours is on disk: let it start at the next turn."""
+        engine = self._engine
+        run = Run(
+            new.id, new.key, new.definition, new.version, new.status, new.priority, new.input, None, None, new.parent,
+            new.parent_operation, new.correlation_id, new.owner, 0, new.created_at, None, None, new.created_at, new.memo,
+        )  # fmt: skip
+        held = Held(run, workflow, events[-1].seq)
+        held.seed = load(new.memo).get("seed") if new.memo else None
+        held.at_hand = events
+        engine.held[held.id] = held
+        engine.ask_turn(held)
+
+    def want(self, held: Held) -> None:
+        """The code of a held run is not in memory: load its history."""
+        if not held.loading:
+            held.loading = True
+            self._wanted[held.id] = held
+            self.busy += 1
+            self._waker.set()
+
+    def look(self) -> None:
+        """Something may be due: look now."""
+        self._look = True
+        self._waker.set()
+
+    async def recover(self) -> None:
+        """Take over the runs of the last owner, and try those again that their code did not fit."""
+        engine = self._engine
+        adopted = await engine.store.adopt(engine.lease, now=engine.now())
+        await self._take_in(adopted, recovered=True)
+        blocked: list[str] = []
+        cursor = None
+        while True:
+            page = await engine.store.list_runs(RunFilter(status=(RunStatus.BLOCKED.value,)), limit=_CHUNK, cursor=cursor)
+            blocked += [run.id for run in page.runs if run.owner is None]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        for run in blocked:
+            if await engine.store.claim(engine.lease, run):
+                await self._take_in([run], recovered=False)
+
+    async def serve(self) -> None:
+        """Load what is wanted and claim what is due, for ever."""
+        poll_s = getattr(self._engine.store, "poll_s", None)
+        while True:
+            if not self._waker.is_set():
+                try:
+                    async with asyncio.timeout(poll_s):
+                        await self._waker.wait()
+                except TimeoutError:
+                    if await self._engine.store.changed():
+                        self._look = True
+            self._waker.clear()
+            if self._wanted:
+                await self._load_wanted()
+            if self._look:
+                self._look = False
+                await self._claim_due()
+
+    async def _load_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, {}
+        ids = list(wanted)
+        for start in range(0, len(ids), _CHUNK):
+            for loaded in await self._engine.store.load(ids[start : start + _CHUNK]):
+                self._at_hand(wanted[loaded.run.id], loaded)
+        for held in wanted.values():
+            held.loading = False
+            self.busy -= 1
+        self._engine.ask_idle()
+
+    def _at_hand(self, held: Held, loaded: Loaded) -> None:
+        if self._engine.held.get(held.id) is held and held.live is None:
+            held.at_hand = loaded.history
+            self._engine.ask_turn(held)
+
+    async def _claim_due(self) -> None:
+        engine = self._engine
+        self.busy += 1
+        try:
+            while True:
+                claimed = await engine.store.claim_due(engine.lease, now=engine.now(), limit=_CHUNK)
+                await self._take_in(claimed, recovered=False)
+                if len(claimed) < _CHUNK:
+                    break
+            self._arm(await engine.store.next_due())
+        finally:
+            self.busy -= 1
+            engine.ask_idle()
+
+    def _arm(self, due: int | None) -> None:
+        if due is None:
+            return
+        if self._next_ready is not None and not self._next_ready.cancelled:
+            if self._next_ready.at <= due:
+                return
+            self._next_ready.cancel()
+        self._next_ready = self._engine.timers.at(due, self._ready_due)
+
+    def _ready_due(self) -> None:
+        self._next_ready = None
+        self.look()
+
+    async def _take_in(self, ids: list[str], *, recovered: bool) -> None:
+        """Hold these runs, which are ours; hand in their messages."""
+        engine = self._engine
+        fresh = [run for run in ids if run not in engine.held]
+        for run in ids:
+            held = engine.held.get(run)
+            if held is not None:
+                self.hand_in(held, await engine.store.messages(run))
+        for start in range(0, len(fresh), _CHUNK):
+            for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
+                self._take(loaded, recovered=recovered)
+
+    def _take(self, loaded: Loaded, *, recovered: bool) -> Held | None:
+        engine = self._engine
+        run = loaded.run
+        if run.id in engine.held or RunStatus(run.status) in TERMINAL:
+            return engine.held.get(run.id)
+        try:
+            workflow = engine.require_workflow(run.definition, run.version)
+        except UnknownDefinition as error:
+            if run.definition not in self._warned:
+                self._warned.add(run.definition)
+                logger.warning("run %s waits for its definition: %s", run.key or run.id, error)
+            return None
+        held = Held(run, workflow, loaded.last_seq)
+        held.recovered = recovered
+        held.seed = load(run.memo).get("seed") if run.memo else None
+        _count_attempts(held, loaded.attempts, loaded.history)
+        held.quarantined = _set_aside(loaded.history)
+        if held.status is RunStatus.BLOCKED:
+            held.trying = True
+        engine.held[held.id] = held
+        held.at_hand = loaded.history
+        self.hand_in(held, loaded.messages)
+        if engine.may_run(held) or held.trying:
+            engine.ask_turn(held)
+        else:
+            self.idle(held)
+        return held
+
+    async def take_owned(self, ids: list[str]) -> None:
+        """Hold runs whose rows say already that they are ours."""
+        await self._take_in(ids, recovered=False)
+
+    async def hold(self, run: Run) -> Held | None:
+        """Bring an open run into memory; None: it has ended, another engine has it, or its definition is unknown."""
+        engine = self._engine
+        held = engine.held.get(run.id)
+        if held is not None:
+            return held
+        if not await engine.store.claim(engine.lease, run.id):
+            return engine.held.get(run.id)
+        for loaded in await engine.store.load([run.id]):
+            return self._take(loaded, recovered=False)
+        return None
+
+    async def settled(self, held: Held) -> LiveRun | None:
+        """The run's code, brought to where its history ends; None if it ended or stopped meanwhile."""
+        engine = self._engine
+        while engine.held.get(held.id) is held and (engine.may_run(held) or held.trying):
+            if held.live is not None and not held.inbox and not held.ready_for_turn and not held.untold:
+                return held.live
+            if held.live is None and not held.loading and not held.ready_for_turn:
+                self.want(held)
+            await asyncio.sleep(0)
+        return None
+
+    # --- messages ------------------------------------------------------------------------------
+
+    async def post(self, run: str, kind: str, name: str | None, data: str | None) -> None:
+        """Leave a message for a run and look after it."""
+        engine = self._engine
+        now = engine.now()
+        engine.committer.batch.messages.append(Message(engine.sources.new_id(), run, kind, name, data, now))
+        engine.committer.batch.ready.append(Ready(run, now))
+        engine.committer.then(lambda _: self.look())
+
+    def hand_in(self, held: Held, messages: Iterable[Message]) -> None:
+        """Write messages into the run's journal; those that a stopped run cannot take stay where they are."""
+        engine = self._engine
+        for message in messages:
+            if message.id in held.taken:
+                continue
+            if message.kind in _CONTROLS:
+                held.taken.add(message.id)
+                engine.committer.batch.taken.append(message.id)
+                engine.control(held, message)
+            elif engine.may_run(held):
+                held.taken.add(message.id)
+                engine.committer.batch.taken.append(message.id)
+                self._write(held, message)
+
+    def _write(self, held: Held, message: Message) -> None:
+        engine = self._engine
+        if message.kind == "child":
+            outcome = load(message.data or "{}")
+            generation, _, operation = (message.name or "").partition(":")
+            if int(generation or 0) == held.base_seq:
+                engine.append_and_tell(
+                    held, h.CHILD_FINISHED, operation=operation, data=outcome.get("output"), error=outcome.get("error")
+                )
+        elif message.kind == "signal":
+            engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=message.name, data=message.data)
+        elif message.kind == "update":
+            engine.append_and_tell(held, h.UPDATE_RECEIVED, operation=message.id, name=message.name, data=message.data)
+
+    # --- letting go ----------------------------------------------------------------------------
+
+    def idle(self, held: Held) -> None:
+        """The run has nothing to do: let it go after a while, or now if memory has enough of its kind."""
+        engine = self._engine
+        held.idle_since = engine.now()
+        self._idle[held.id] = held
+        self._idle.move_to_end(held.id)
+        if engine.may_run(held):
+            self._unmarked.append(held)
+            if not self._marking:
+                self._marking = True
+                asyncio.get_running_loop().call_later(_SHOWN_AS_WAITING_S, self._mark)
+        while len(self._idle) > engine.config.resident_runs_max:
+            _, oldest = self._idle.popitem(last=False)
+            self._try_park(oldest)
+        if not engine.may_run(held) or engine.evict_after_us == 0:
+            engine.committer.then(lambda _: self._park_now(held))
+        elif self._sweep is None:
+            self._sweep = engine.timers.at(engine.now() + engine.evict_after_us, self._sweep_idle)
+
+    def _park_now(self, held: Held) -> None:
+        if held.id in self._idle and self._try_park(held):
+            self._idle.pop(held.id, None)
+
+    def _sweep_idle(self) -> None:
+        engine = self._engine
+        self._sweep = None
+        before = engine.now() - engine.evict_after_us
+        while self._idle:
+            held = next(iter(self._idle.values()))
+            if held.idle_since > before:
+                self._sweep = engine.timers.at(held.idle_since + engine.evict_after_us, self._sweep_idle)
+                return
+            del self._idle[held.id]
+            self._try_park(held)
+
+    def _try_park(self, held: Held) -> bool:
+        """Let the run go, unless something of it is under way; whatever that is asks again when it ends."""
+        engine = self._engine
+        if engine.held.get(held.id) is not held:
+            return True
+        if held.flights or held.inbox or held.ready_for_turn or held.untold or held.loading or engine.stopping:
+            return False
+        if engine.may_run(held):
+            if held.live is None:
+                if held.at_hand is not None or not held.code_dropped:
+                    return False
+            elif not all(op.kind in ("timer", "child") for op in held.live.operations.values()):
+                return False
+            dues = [due.at for due in held.timers.values()]
+            if dues:
+                engine.committer.batch.ready.append(Ready(held.id, min(dues), held.priority))
+                self._arm(min(dues))
+            held.status = RunStatus.WAITING
+        status = held.status
+        engine.committer.batch.changes.append(RunChange(held.id, status.value, engine.now(), None))
+        engine.committer.then(lambda _: self.look())
+        engine.let_go(held)
+        return True
+
+    def drop_code(self, held: Held) -> None:
+        """Evict the code alone; attempts and timers go on."""
+        if held.live is not None and held.live.finished is None:
+            held.live.discard()
+            held.live = None
+            held.code_dropped = True
+
+    def _mark(self) -> None:
+        """Show runs that have waited for a while as waiting."""
+        self._marking = False
+        engine = self._engine
+        unmarked, self._unmarked = self._unmarked, []
+        for held in unmarked:
+            if engine.held.get(held.id) is held and held.status is RunStatus.RUNNING and not held.flights and not held.inbox:
+                engine.set_status(held, RunStatus.WAITING, write=True)
+
+    # --- riding along --------------------------------------------------------------------------
+
+    def note_definition(self, workflow: Any) -> None:
+        """Record a version of a definition at its first use."""
+        mark = (workflow.name, workflow.version)
+        if mark in self._noted:
+            return
+        self._noted.add(mark)
+        engine = self._engine
+        schemas = _schemas(workflow)
+        engine.committer.batch.definitions.append(
+            Definition(workflow.name, workflow.version, workflow.label, workflow.kind, workflow.body, *schemas, engine.now())
+        )
+
+    def log_soon(self) -> None:
+        """Write log lines within a moment."""
+        if not self._logging:
+            self._logging = True
+            asyncio.get_running_loop().call_later(_SHOWN_AS_WAITING_S, self._flush_logs)
+
+    def _flush_logs(self) -> None:
+        self._logging = False
+        self._engine.committer.kick()
+
+
+def _schemas(workflow: Any) -> tuple[str | None, str | None]:
+    import json  # noqa: PLC0415 - once a definition
+
+    try:
+        return json.dumps(workflow.signature.input_schema()), json.dumps(workflow.signature.output_schema())
+    except Exception:  # noqa: BLE001 - types without a schema are allowed; they check nothing
+        return None, None
+
+
+def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEvent]) -> None:
+    """What the store knows of steps without an outcome; a retry or release by a person starts the count anew."""
+    since = max((event.at for event in history if event.kind in (h.RETRIED, h.RELEASED)), default=0)
+    for attempt in attempts:
+        number, failures, losses, first = held.loss_counts.get(attempt.operation, (0, 0, 0, None))
+        if attempt.started_at < since or attempt.status in ("cancelled", "succeeded"):
+            held.loss_counts[attempt.operation] = (max(number, attempt.number), 0, 0, None)
+            continue
+        lost = attempt.status in ("lost", "running")
+        held.loss_counts[attempt.operation] = (
+            max(number, attempt.number),
+            failures if lost else failures + 1,
+            losses + 1 if lost else 0,
+            first if first is not None else attempt.started_at,
+        )
+
+
+def _set_aside(history: list[HistoryEvent]) -> dict[str, Any]:
+    aside: dict[str, Any] = {}
+    for event in history:
+        if event.kind == h.QUARANTINED and event.operation is not None:
+            aside[event.operation] = event
+        elif event.kind in (h.RELEASED, h.RETRIED):
+            aside.clear()
+        elif event.operation in aside and event.kind in h.OUTCOMES:
+            del aside[event.operation]
+    return aside

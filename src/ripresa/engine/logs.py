@@ -1,0 +1,48 @@
+"""Logs of steps: what step code says through `logging` is kept with the run."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Self
+
+from ripresa.contracts.step_context import STEP_CONTEXT
+from ripresa.ports.store import LogLine
+
+if TYPE_CHECKING:
+    from ripresa.engine.engine import Engine
+
+
+class StepLogHandler(logging.Handler):
+    """Keeps records that were made inside a step, inline or in a thread; others are not ours."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    @classmethod
+    def attach(cls, engine: Engine) -> Self:
+        """Listen at the root logger."""
+        import asyncio  # noqa: PLC0415 - only here
+
+        handler = cls(engine)
+        handler._loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+        logging.getLogger().addHandler(handler)
+        return handler
+
+    def detach(self) -> None:
+        """Stop listening."""
+        logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        context = STEP_CONTEXT.get()
+        if context is None:
+            return
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - logging's own rule: a bad record must not break the caller
+            self.handleError(record)
+            return
+        line = LogLine(
+            context.run_uuid, context.operation, context.attempt, self._engine.now(), "log", record.levelname.lower(), text
+        )
+        self._loop.call_soon_threadsafe(self._engine.log, line)  # type: ignore[attr-defined]
