@@ -52,6 +52,7 @@ class Committer:
         self.trouble: StoreUnavailable | None = None
         self.commits = 0
         self.idle = True
+        self._writing = False
 
     def start(self) -> None:
         """Begin to write."""
@@ -95,6 +96,11 @@ class Committer:
         except StoreError as error:
             self._failed(error)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way to the disk."""
+        return self._writing or not self.idle
+
     async def _write_once(self) -> None:
         batch, after = self.batch, self._after
         self.idle = True
@@ -104,7 +110,11 @@ class Committer:
         batch.number = self._number
         batch.at = self._clock.wall()
         self.batch, self._after = Batch(number=0, at=0), []
-        refused = await self._commit(batch)
+        self._writing = True
+        try:
+            refused = await self._commit(batch)
+        finally:
+            self._writing = False
         self.commits += 1
         for act in after:
             act(refused)

@@ -123,6 +123,10 @@ class Engine:
             loop.create_task(self._guarded(self.loading.serve()), name="ripresa loading"),
         ]
         await self.loading.recover()
+        attach = getattr(self.clock, "attach", None)
+        if attach is not None:
+            attach(self.ask_idle)
+        self.ask_idle()
 
     async def stop(self) -> None:
         """Stop the work in hand, write what is known, and let the runs go; they go on with the next owner."""
@@ -513,7 +517,7 @@ class Engine:
             asyncio.get_running_loop().call_soon(self._look_idle, 2)
 
     def _look_idle(self, again: int) -> None:
-        if self.stopping or self._turn_asked or not self.committer.idle or self.attempts.running or self.loading.busy:
+        if self.stopping or self._turn_asked or self.committer.busy or self.attempts.running or self.loading.has_work:
             self._idle_asked = False
             return
         if again:

@@ -54,6 +54,11 @@ class Loading:
         self._warned: set[str] = set()
         self.busy = 0
 
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is being loaded or is about to be."""
+        return bool(self.busy or self._look or self._wanted)
+
     # --- bringing in ---------------------------------------------------------------------------
 
     def begin(self, new: NewRun, workflow: Any, events: list[HistoryEvent]) -> None:
