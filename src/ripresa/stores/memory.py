@@ -178,10 +178,14 @@ class MemoryDatabase:
             self.ready.remove(run)
         for ready in batch.ready:
             self.ready.put(ready)
+        self._write_others(batch)
+
+    def _write_others(self, batch: Batch) -> None:
+        """The rows that replay does not need."""
         for message in batch.messages:
             self.add_message(message)
-        for id in batch.taken:
-            self.inbox[self.receivers[id]].pop(id, None)
+        for message_id in batch.taken:
+            self.inbox[self.receivers.get(message_id, "")].pop(message_id, None)
         for outgoing in batch.outgoing:
             self.outbox.setdefault(outgoing.id, outgoing)
         for line in batch.logs:
@@ -217,17 +221,16 @@ class MemoryDatabase:
 
     def orphans(self) -> Iterator[str]:
         """Runs that need a new owner, oldest first."""
-        for id in self.ids:
-            run = self.runs[id]
+        for run in map(self.runs.__getitem__, self.ids):
             if run.owner is not None:
-                if run.status not in TERMINAL or any(sent.kind == "retry" for sent in self.inbox[id].values()):
-                    yield id
-            elif run.status == RunStatus.QUEUED and id not in self.ready:
-                yield id
+                if run.status not in TERMINAL or any(sent.kind == "retry" for sent in self.inbox[run.id].values()):
+                    yield run.id
+            elif run.status == RunStatus.QUEUED and run.id not in self.ready:
+                yield run.id
 
     def newest_first(self, where: RunFilter, before: str | None) -> Iterator[Run]:
-        place = len(self.ids) if before is None else bisect_left(self.ids, before)
-        for place in range(place - 1, -1, -1):  # noqa: B020, PLR1704 - counts down from there
+        end = len(self.ids) if before is None else bisect_left(self.ids, before)
+        for place in range(end - 1, -1, -1):
             if self.fits(run := self.runs[self.ids[place]], where):
                 yield run
 
@@ -393,7 +396,7 @@ class MemoryStore:
         return dict(sorted(self.database.tags.get(run, {}).items()))
 
     async def children(self, run: str) -> list[Run]:
-        return [child for id in self.database.ids if (child := self.database.runs[id]).parent == run]
+        return [known for known in map(self.database.runs.__getitem__, self.database.ids) if known.parent == run]
 
     async def messages(self, run: str) -> list[Message]:
         return list(self.database.inbox.get(run, {}).values())
@@ -402,8 +405,8 @@ class MemoryStore:
         return list(self.database.outbox.values())[:limit]
 
     async def published(self, ids: list[str]) -> None:
-        for id in ids:
-            self.database.outbox.pop(id, None)
+        for published in ids:
+            self.database.outbox.pop(published, None)
         self._wrote()
 
     async def definitions(self) -> list[Definition]:
@@ -458,9 +461,8 @@ class MemoryStore:
         run = self.database.runs[id]
         journal = self.database.journal.get(id, [])
         history = _after(journal, run.base_seq)
-        attempts = undecided(
-            self.database.attempts.get(id, {}).values(), history, journal[: len(journal) - len(history)]
-        )
+        before = journal[: len(journal) - len(history)]
+        attempts = undecided(self.database.attempts.get(id, {}).values(), history, before)
         messages = list(self.database.inbox.get(id, {}).values())
         return Loaded(run, history, attempts, messages, history[-1].seq if history else run.base_seq)
 

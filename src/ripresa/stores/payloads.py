@@ -8,7 +8,7 @@ like one: JSON does not start with `@`.
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ripresa.ports.store import HistoryEvent, Message, NewRun, Run, RunChange
 
@@ -18,7 +18,7 @@ PAYLOAD_BYTES_MAX = 256 * 1024
 _SURELY_SMALL = PAYLOAD_BYTES_MAX // 4  # characters: UTF-8 needs at most four bytes for one
 _MARK = "@blob:"
 
-Row = TypeVar("Row", NewRun, RunChange, HistoryEvent, Message)
+Row = TypeVar("Row", NewRun, RunChange, HistoryEvent, Message)  # what is written
 
 _PLACES: dict[type, tuple[tuple[str, int], ...]] = {
     kind: tuple((name, fields.index(name)) for name in names)
@@ -33,8 +33,8 @@ _PLACES: dict[type, tuple[tuple[str, int], ...]] = {
 
 
 def payload_places(kind: type) -> tuple[tuple[str, int], ...]:
-    """Name and position of each field that may be kept apart."""
-    return _PLACES[kind]
+    """Name and position of each field of such a row that may be kept apart."""
+    return _PLACES.get(kind, ())
 
 
 def is_large(text: str | None) -> bool:
@@ -50,9 +50,10 @@ def check_in(rows: list[Row], blobs: dict[str, str]) -> list[Row]:
     replaced: dict[int, Row] = {}
     for field, index in payload_places(type(rows[0])):
         for place, row in enumerate(rows):
-            text = row[index]
+            text: Any = row[index]
             if text is not None and len(text) > small and is_large(text):
-                replaced[place] = replaced.get(place, row)._replace(**{field: _keep(text, blobs)})
+                mark: Any = {field: _keep(text, blobs)}
+                replaced[place] = replaced.get(place, row)._replace(**mark)
     return [replaced.get(place, row) for place, row in enumerate(rows)] if replaced else rows
 
 
@@ -62,6 +63,6 @@ def _keep(text: str, blobs: dict[str, str]) -> str:
     return _MARK + name
 
 
-def blob_name(text: str | None) -> str | None:
+def blob_name(text: Any) -> str | None:
     """The blob that this column stands for, if it is a mark."""
-    return text.removeprefix(_MARK) if text is not None and text.startswith(_MARK) else None
+    return text.removeprefix(_MARK) if isinstance(text, str) and text.startswith(_MARK) else None

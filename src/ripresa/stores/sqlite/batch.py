@@ -8,31 +8,31 @@ statements: BEGIN, fence, insert, COMMIT.  Owns the order of the rows; the trans
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from ripresa.contracts.errors import EngineFenced
 from ripresa.ports.store import Batch, Lease, RunChange
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.payloads import check_in
 from ripresa.stores.refused import without
+from ripresa.stores.sqlite.owner import fenced
 
 SQL = NamedSql("ripresa.stores.sqlite", "batch.sql")
 
 _SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
-class Refusal(Exception):  # noqa: N818 - not an error: a turn in the story
+class Refusal(Exception):
     """A new run's id or key exists: roll back, leave out `conflicts`, write the rest."""
 
 
-def write_batch(connection: sqlite3.Connection, lease: Lease, batch: Batch, *, lease_us: int) -> None:
+def write(connection: sqlite3.Connection, lease: Lease, batch: Batch, lease_us: int) -> frozenset[str]:
     """Write every row, within a transaction that has just begun.  Raises EngineFenced, Refusal."""
-    until = batch.at + lease_us
-    if not connection.execute(SQL["fence"], (batch.number, until, lease.epoch)).rowcount:
-        raise EngineFenced(f"engine {lease.engine} is no longer the owner: its batch {batch.number} was not written")
+    if not connection.execute(SQL["fence"], (batch.number, batch.at + lease_us, lease.epoch)).rowcount:
+        raise fenced(lease)
     blobs: dict[str, str] = {}
     if batch.runs and put(connection, "add_runs", check_in(batch.runs, blobs)) < len(batch.runs):
         raise Refusal
@@ -40,31 +40,33 @@ def write_batch(connection: sqlite3.Connection, lease: Lease, batch: Batch, *, l
         change_runs(connection, check_in(batch.changes, blobs))
     if batch.history:
         put(connection, "add_history", check_in(batch.history, blobs))
-    if batch.attempts:
-        put(connection, "put_attempts", batch.attempts)
-    if batch.unready:
-        put(connection, "remove_ready", singles(batch.unready))
-    if batch.ready:
-        put(connection, "put_ready", batch.ready)
     if batch.messages:
         put(connection, "add_messages", check_in(batch.messages, blobs))
-    if batch.taken:
-        put(connection, "take_messages", singles(batch.taken))
-    if batch.outgoing:
-        put(connection, "add_outgoing", batch.outgoing)
-    if batch.logs:
-        put(connection, "add_logs", batch.logs)
-    if batch.tags:
-        put(connection, "put_tags", batch.tags)
-    if batch.definitions:
-        put(connection, "add_definitions", batch.definitions)
+    _put_others(connection, batch)
     put_blobs(connection, blobs)
+    return frozenset()
 
 
-def write_accepted(connection: sqlite3.Connection, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
+def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
+    """The rows that hold no payloads; those that go before those that come."""
+    for query, rows in (
+        ("remove_ready", batch.unready and singles(batch.unready)),
+        ("put_ready", batch.ready),
+        ("take_messages", batch.taken and singles(batch.taken)),
+        ("put_attempts", batch.attempts),
+        ("add_outgoing", batch.outgoing),
+        ("add_logs", batch.logs),
+        ("put_tags", batch.tags),
+        ("add_definitions", batch.definitions),
+    ):
+        if rows:
+            put(connection, query, rows)
+
+
+def write_accepted(connection: sqlite3.Connection, lease: Lease, batch: Batch, lease_us: int) -> frozenset[str]:
     """Write the batch without the runs that exist already; return their ids."""
-    batch, refused = accepted(connection, batch)
-    write_batch(connection, lease, batch, lease_us=lease_us)
+    kept, refused = accepted(connection, batch)
+    write(connection, lease, kept, lease_us)
     return refused
 
 
@@ -81,10 +83,7 @@ def change_runs(connection: sqlite3.Connection, changes: list[RunChange]) -> Non
     """
     while changes:
         first: dict[str, RunChange] = {}
-        later: list[RunChange] = []
-        for change in changes:
-            if first.setdefault(change.id, change) is not change:
-                later.append(change)
+        later = [change for change in changes if first.setdefault(change.id, change) is not change]
         put(connection, "change_runs", list(first.values()) if later else changes)
         changes = later
 
@@ -129,9 +128,4 @@ def singles(values: Iterable[str]) -> list[tuple[str]]:
 
 
 def _known(connection: sqlite3.Connection, query: str, values: Iterable[str]) -> set[str]:
-    rows = list(values)
-    found: set[str] = set()
-    for start in range(0, len(rows), _SIZES[0]):
-        part = rows[start : start + _SIZES[0]]
-        found.update(value for (value,) in connection.execute(SQL.rows(query, len(part)), part))
-    return found
+    return {value for (value,) in connection.execute(SQL[query], (json.dumps(list(values)),))}

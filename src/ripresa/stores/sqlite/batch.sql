@@ -13,10 +13,10 @@ VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)}
 ON CONFLICT DO NOTHING;
 
 -- name: known_runs
-SELECT id FROM run WHERE id IN ({?});
+SELECT id FROM run WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: known_keys
-SELECT key FROM run WHERE key IN ({?});
+SELECT key FROM run WHERE key IN (SELECT value FROM json_each(?));
 
 -- name: change_runs
 WITH new (id, status, updated_at, owner, output, error, started_at, finished_at, base_seq, input, version)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ripresa.ports.store import Page, Run, RunFilter
 from ripresa.stores.paging import cursor_after, read_cursor
-from ripresa.stores.sqlite.loading import SQL, rows_of
+from ripresa.stores.sqlite.loading import rows_of
 
 _NEWEST = "~"  # follows every id
 
@@ -19,7 +19,7 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, *, limit: int, c
     params = {**_conditions(where), "limit": limit + 1}
     if where.key_prefix is not None:
         params |= {"prefix": where.key_prefix, "after": last or ""}
-        runs = rows_of(connection, Run, SQL["list_by_key"], params)
+        runs = rows_of(connection, Run, "list_by_key", params)
     else:
         runs = _newest_first(connection, where, params | {"before": last or _NEWEST})
     if len(runs) <= limit:
@@ -32,18 +32,18 @@ def _newest_first(connection: sqlite3.Connection, where: RunFilter, params: dict
     """Go along the index that most likely leaves least to look at."""
     if where.tags:
         tag, value = where.tags[0]
-        return rows_of(connection, Run, SQL["list_by_tag"], params | {"tag": tag, "value": value})
+        return rows_of(connection, Run, "list_by_tag", params | {"tag": tag, "value": value})
     if where.parent is not None:
-        return rows_of(connection, Run, SQL["list_by_parent"], params)
+        return rows_of(connection, Run, "list_by_parent", params)
     # Most runs that ever were have succeeded: then the definition tells more than the status.
     if where.definition is not None and (not where.status or "succeeded" in where.status):
-        return rows_of(connection, Run, SQL["list_by_definition"], params)
+        return rows_of(connection, Run, "list_by_definition", params)
     if not where.status:
-        return rows_of(connection, Run, SQL["list_all"], params)
+        return rows_of(connection, Run, "list_all", params)
     found = [
         run
         for status in dict.fromkeys(where.status)
-        for run in rows_of(connection, Run, SQL["list_by_status"], params | {"status": status})
+        for run in rows_of(connection, Run, "list_by_status", params | {"status": status})
     ]
     return sorted(found, key=lambda run: run.id, reverse=True)[: params["limit"]]
 

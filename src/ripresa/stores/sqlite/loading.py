@@ -1,78 +1,119 @@
-"""Reading rows back as the port's tuples, with large payloads put in again."""
+"""Reading rows back as the port's tuples, with large payloads put in again.
+
+Every row that SQLite hands over lets go of Python's lock and takes it again, which costs up to 5 ms
+while another thread is busy.  So SQLite packs all rows of a query into one JSON text, and hands over
+that one.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from ripresa.ports.store import Attempt, HistoryEvent, Loaded, Message, Run
+from ripresa.ports.store import Attempt, Definition, HistoryEvent, Loaded, LogLine, Message, Outgoing, Run
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.payloads import blob_name, payload_places
 from ripresa.stores.undecided import undecided
 
 SQL = NamedSql("ripresa.stores.sqlite", "read.sql")
 
-Row = TypeVar("Row", Run, HistoryEvent, Message)
+Row = TypeVar("Row", Run, HistoryEvent, Attempt, Message, Outgoing, Definition, LogLine)
 
-_BLOBS_AT_ONCE = 100
+EVERYTHING = 1 << 62
+_PARTS: tuple[tuple[str, Sequence[str]], ...] = (
+    ("loaded_runs", Run._fields),
+    ("loaded_history", HistoryEvent._fields),
+    ("loaded_attempts", Attempt._fields),
+    ("loaded_messages", Message._fields),
+)
+_LOADED_AT_ONCE = 500
 
 
-def rows_of(
-    connection: sqlite3.Connection, kind: type[Row], query: str, params: Sequence[Any] | dict[str, Any]
-) -> list[Row]:
+def rows_of(connection: sqlite3.Connection, kind: type[Row], query: str, params: Mapping[str, Any]) -> list[Row]:
     """The rows that a query gives, their payloads whole."""
-    return whole(connection, [kind._make(row) for row in connection.execute(query, params).fetchall()])
+    return whole(connection, kind, fetch(connection, query, kind._fields, params))
 
 
-def whole(connection: sqlite3.Connection, rows: list[Row]) -> list[Row]:
-    """The rows with each mark replaced by its payload."""
-    if not rows:
-        return rows
-    places = payload_places(type(rows[0]))
+def fetch(
+    connection: sqlite3.Connection, query: str, columns: Sequence[str], params: Mapping[str, Any]
+) -> list[list[Any]]:
+    """The rows that a query gives, in one step."""
+    try:
+        (text,) = connection.execute(_packed(query, tuple(columns)), params).fetchone()
+    except sqlite3.DataError:  # more than the gigabyte that one value may hold
+        return [list(row) for row in connection.execute(SQL[query], params)]
+    return list(json.loads(text))
+
+
+def whole(connection: sqlite3.Connection, kind: type[Row], rows: Iterable[Sequence[Any]]) -> list[Row]:
+    """The rows as tuples, with each mark replaced by its payload."""
+    made = [kind._make(row) for row in rows]
     marked = [
         (number, field, name)
-        for number, row in enumerate(rows)
-        for field, index in places
-        if (name := blob_name(row[index])) is not None
+        for field, place in payload_places(kind)
+        for number, row in enumerate(made)
+        if (name := blob_name(row[place])) is not None
     ]
-    if not marked:
-        return rows
-    texts = _blobs(connection, {name for _, _, name in marked})
-    for number, field, name in marked:
-        rows[number] = rows[number]._replace(**{field: texts[name]})
-    return rows
-
-
-def _blobs(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str]:
-    wanted = sorted(names)
-    texts: dict[str, str] = {}
-    for start in range(0, len(wanted), _BLOBS_AT_ONCE):
-        part = wanted[start : start + _BLOBS_AT_ONCE]
-        texts.update(connection.execute(SQL.rows("blobs", len(part)), part).fetchall())
-    return texts
+    if marked:
+        names = json.dumps(sorted({name for _, _, name in marked}))
+        texts = dict(connection.execute(SQL["blobs"], (names,)).fetchall())
+        for number, field, name in marked:
+            made[number] = made[number]._replace(**{field: texts[name]})
+    return made
 
 
 def run_of(connection: sqlite3.Connection, ref: str) -> Run | None:
     """The run of this id, else of this key."""
     for query in ("run_by_id", "run_by_key"):
-        if found := rows_of(connection, Run, SQL[query], (ref,)):
-            return found[0]
+        if (row := connection.execute(SQL[query], (ref,)).fetchone()) is not None:
+            return whole(connection, Run, [row])[0]
     return None
 
 
-def load_run(connection: sqlite3.Connection, id: str) -> Loaded | None:
-    """The run with all that goes on with it; None: there is none."""
-    found = rows_of(connection, Run, SQL["run_by_id"], (id,))
-    if not found:
-        return None
-    run = found[0]
-    history = rows_of(connection, HistoryEvent, SQL["history"], (id, run.base_seq, -1))
-    attempts = [Attempt._make(row) for row in connection.execute(SQL["attempts"], (id,)).fetchall()]
-    if attempts:
-        attempts = undecided(attempts, history, _up_to_base(connection, run))
-    messages = rows_of(connection, Message, SQL["messages"], (id,))
-    return Loaded(run, history, attempts, messages, history[-1].seq if history else run.base_seq)
+def load_runs(connection: sqlite3.Connection, ids: Sequence[str], span: int = EVERYTHING) -> list[Loaded]:
+    """The runs with all that goes on with them; at most `span` events of each."""
+    loaded: list[Loaded] = []
+    for start in range(0, len(ids), _LOADED_AT_ONCE):
+        loaded += _load(connection, ids[start : start + _LOADED_AT_ONCE], span)
+    return loaded
+
+
+def _load(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> list[Loaded]:
+    runs_, history_, attempts_, messages_ = _parts(connection, ids, span)
+    history = _by_run(whole(connection, HistoryEvent, history_))
+    attempts = _by_run(whole(connection, Attempt, attempts_))
+    messages = _by_run(whole(connection, Message, messages_))
+    return [
+        Loaded(
+            run,
+            history[run.id],
+            _undecided(connection, run, attempts[run.id], history[run.id]),
+            messages[run.id],
+            history[run.id][-1].seq if history[run.id] else run.base_seq,
+        )
+        for run in whole(connection, Run, runs_)
+    ]
+
+
+def _parts(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> list[list[list[Any]]]:
+    params = {"runs": json.dumps(ids), "span": span}
+    try:
+        texts = connection.execute(_all_parts(), params).fetchone()
+    except sqlite3.DataError:  # more than the gigabyte that one value may hold
+        with connection:  # one moment for all of them
+            connection.execute("BEGIN")
+            return [fetch(connection, query, columns, params) for query, columns in _PARTS]
+    return [json.loads(text) for text in texts]
+
+
+def _undecided(
+    connection: sqlite3.Connection, run: Run, attempts: list[Attempt], history: list[HistoryEvent]
+) -> list[Attempt]:
+    return undecided(attempts, history, _up_to_base(connection, run)) if attempts else attempts
 
 
 def _up_to_base(connection: sqlite3.Connection, run: Run) -> list[HistoryEvent]:
@@ -86,3 +127,20 @@ def _up_to_base(connection: sqlite3.Connection, run: Run) -> list[HistoryEvent]:
             break
         events.append(event)
     return events[::-1]
+
+
+def _by_run(rows: Iterable[Any]) -> defaultdict[str, list[Any]]:
+    groups: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[row.run].append(row)
+    return groups
+
+
+@cache
+def _packed(query: str, columns: tuple[str, ...]) -> str:
+    return f"SELECT json_group_array(json_array({', '.join(columns)})) FROM ({SQL[query]})"  # noqa: S608 - names of ours
+
+
+@cache
+def _all_parts() -> str:
+    return "SELECT " + ", ".join(f"({_packed(query, tuple(columns))})" for query, columns in _PARTS)

@@ -39,6 +39,11 @@ class Owner(NamedTuple):
         """Where it runs."""
         return Process(self.host, self.boot, self.namespace, self.pid, self.started)
 
+    def as_told(self, now: Micros) -> dict[str, object]:
+        """What the port tells of it."""
+        told = {name: getattr(self, name) for name in ("epoch", "who", "lease_until", "host", "pid")}
+        return {"engine": self.epoch, **told, "alive": self.is_alive(now)}
+
     def is_alive(self, now: Micros) -> bool:
         """Whether its lease holds at `now`, and its process is not seen to be gone."""
         return self.lease_until > now and not is_gone(self.process, here=this_process())
@@ -73,6 +78,17 @@ def fenced(lease: Lease) -> EngineFenced:
     return EngineFenced(f"engine {lease.engine} no longer owns the store: another took over, or it has let go")
 
 
+def renew(connection: sqlite3.Connection, lease: Lease, until: Micros) -> None:
+    """Prolong the lease.  Raises EngineFenced if it is broken."""
+    if not connection.execute(SQL["renew"], (until, lease.epoch)).rowcount:
+        raise fenced(lease)
+
+
+def release(connection: sqlite3.Connection, lease: Lease) -> None:
+    """End the lease, unless another's has begun."""
+    connection.execute(SQL["release"], (lease.epoch,))
+
+
 def adopt(connection: sqlite3.Connection, lease: Lease, now: Micros) -> list[str]:
     """Make every run ours that some engine held; return their ids, oldest first."""
     confirm(connection, lease)
@@ -84,16 +100,22 @@ def adopt(connection: sqlite3.Connection, lease: Lease, now: Micros) -> list[str
     return runs
 
 
-def due(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: int) -> list[str]:
-    """Runs to claim, in order."""
-    found = connection.execute(SQL["due"], {"now": now, "limit": limit, "engine": lease.engine}).fetchall()
-    return [run for (run,) in found]
+def any_due(connection: sqlite3.Connection, lease: Lease, now: Micros) -> bool:
+    """Whether there is a run to claim.  Raises EngineFenced."""
+    confirm(connection, lease)
+    return bool(_due(connection, lease, now, 1))
+
+
+def next_due(connection: sqlite3.Connection) -> Micros | None:
+    """When the next run falls due."""
+    due: Micros | None = connection.execute(SQL["next_due"]).fetchone()[0]
+    return due
 
 
 def claim_due(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: int) -> list[str]:
     """Make the due runs ours."""
     confirm(connection, lease)
-    runs = due(connection, lease, now, limit)
+    runs = _due(connection, lease, now, limit)
     ours = {"runs": json.dumps(runs), "engine": lease.engine}
     connection.execute(SQL["own_all"], ours)
     connection.execute(SQL["no_longer_ready"], ours)
@@ -107,6 +129,11 @@ def claim(connection: sqlite3.Connection, lease: Lease, run: str) -> bool:
         return False
     connection.execute(SQL["no_longer_ready"], {"runs": json.dumps([run])})
     return True
+
+
+def _due(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: int) -> list[str]:
+    found = connection.execute(SQL["due"], {"now": now, "limit": limit, "engine": lease.engine}).fetchall()
+    return [run for (run,) in found]
 
 
 def _in_use(owner: Owner, path: str, now: Micros) -> str:

@@ -16,6 +16,9 @@ RETURNING epoch;
 -- name: renew
 UPDATE engine SET lease_until = ? WHERE slot = 1 AND epoch = ? AND lease_until > 0;
 
+-- name: prolong
+UPDATE engine SET lease_until = max(lease_until, ?) WHERE slot = 1 AND epoch = ? AND lease_until > 0;
+
 -- name: release
 UPDATE engine SET lease_until = 0 WHERE slot = 1 AND epoch = ?;
 

@@ -3,16 +3,18 @@
 -- name: run_columns
 run.id, run.key, run.definition, run.version, run.status, run.priority, run.input, run.output, run.error, run.parent,
   run.parent_operation, run.correlation_id, run.owner, run.base_seq, run.created_at, run.started_at, run.finished_at,
-  coalesce(run.updated_at, run.created_at), run.memo
+  coalesce(run.updated_at, run.created_at) AS updated_at, run.memo
 
 -- name: history_columns
-run, seq, kind, at, operation, name, fingerprint, attempt, started_at, data, error
+history.run, history.seq, history.kind, history.at, history.operation, history.name, history.fingerprint,
+  history.attempt, history.started_at, history.data, history.error
 
 -- name: attempt_columns
-run, operation, number, name, engine, started_at, status, finished_at, error, due
+attempt.run, attempt.operation, attempt.number, attempt.name, attempt.engine, attempt.started_at, attempt.status,
+  attempt.finished_at, attempt.error, attempt.due
 
 -- name: message_columns
-id, run, kind, name, data, at
+inbox.id, inbox.run, inbox.kind, inbox.name, inbox.data, inbox.at
 
 -- name: run_by_id
 SELECT {run_columns} FROM run WHERE id = ?;
@@ -20,18 +22,37 @@ SELECT {run_columns} FROM run WHERE id = ?;
 -- name: run_by_key
 SELECT {run_columns} FROM run WHERE key = ?;
 
+-- The four parts of what an engine loads: read in one statement, so that they show one moment.
+
+-- name: loaded_runs
+SELECT {run_columns} FROM json_each(:runs) AS wanted CROSS JOIN run ON run.id = wanted.value;
+
+-- name: loaded_history
+SELECT {history_columns} FROM json_each(:runs) AS wanted
+CROSS JOIN run ON run.id = wanted.value
+CROSS JOIN history ON history.run = run.id AND history.seq > run.base_seq AND history.seq <= run.base_seq + :span
+ORDER BY wanted.key, history.seq;
+
+-- name: loaded_attempts
+SELECT {attempt_columns} FROM json_each(:runs) AS wanted CROSS JOIN attempt ON attempt.run = wanted.value;
+
+-- name: loaded_messages
+SELECT {message_columns} FROM json_each(:runs) AS wanted
+CROSS JOIN inbox ON inbox.run = wanted.value AND inbox.taken = 0
+ORDER BY inbox.number;
+
 -- name: history
-SELECT {history_columns} FROM history WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?;
+SELECT {history_columns} FROM history WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: history_before
 -- Backwards, and read only as far as it is needed.
 SELECT {history_columns} FROM history WHERE run = ? AND seq <= ? ORDER BY seq DESC;
 
 -- name: attempts
-SELECT {attempt_columns} FROM attempt WHERE run = ? ORDER BY started_at, operation, number;
+SELECT {attempt_columns} FROM attempt WHERE run = :run ORDER BY started_at, operation, number;
 
 -- name: messages
-SELECT {message_columns} FROM inbox WHERE run = ? AND taken = 0 ORDER BY number;
+SELECT {message_columns} FROM inbox WHERE run = :run AND taken = 0 ORDER BY number;
 
 -- name: logs
 SELECT number, run, operation, attempt, at, stream, level, text FROM log
@@ -41,20 +62,20 @@ WHERE run = :run AND number > :after AND (:operation IS NULL OR operation = :ope
 SELECT name, value FROM tag WHERE run = ? ORDER BY name;
 
 -- name: children
-SELECT {run_columns} FROM run WHERE parent = ? ORDER BY id;
+SELECT {run_columns} FROM run WHERE parent = :run ORDER BY id;
 
 -- name: outgoing
-SELECT id, run, type, data, at FROM outbox ORDER BY number LIMIT ?;
+SELECT id, run, type, data, at FROM outbox ORDER BY number LIMIT :limit;
 
 -- name: definitions
 SELECT name, version, label, kind, body, input_schema, output_schema, created_at FROM definition
 ORDER BY name, created_at, version;
 
 -- name: blobs
-SELECT id, data FROM blob WHERE id IN ({?});
+SELECT id, data FROM blob WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: counts
-SELECT status, count(*) FROM run INDEXED BY run_by_status GROUP BY status;
+SELECT status, count(*) AS runs FROM run INDEXED BY run_by_status GROUP BY status;
 
 -- name: receiver
 SELECT status, priority FROM run WHERE id = ?;

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ripresa.stores.sqlite.faults import store_error
 from ripresa.stores.sqlite.file import connect
 from ripresa.stores.sqlite.writer import retry_while_busy
 
@@ -21,7 +22,7 @@ _CACHE_KIB = 16 * 1024
 
 
 class Reader:
-    """Reads from snapshots."""
+    """Reads what was committed."""
 
     def __init__(self, path: Path, *, lock_timeout: float) -> None:
         self._path = path
@@ -32,7 +33,7 @@ class Reader:
 
     async def look_up(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do short work here and now."""
-        return await retry_while_busy(lambda: _snapshot(self._near, work), self._lock_timeout, str(self._path))
+        return await retry_while_busy(lambda: work(self._near), self._lock_timeout, str(self._path))
 
     async def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do long work on the thread."""
@@ -46,21 +47,15 @@ class Reader:
             self._far.close()
 
     def _read_there(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        if self._far is None:
-            self._far = self._connect()
-            self._far.execute(f"PRAGMA busy_timeout = {int(self._lock_timeout * 1000)}")
-        return _snapshot(self._far, work)
+        try:
+            if self._far is None:
+                self._far = self._connect()
+                self._far.execute(f"PRAGMA busy_timeout = {int(self._lock_timeout * 1000)}")
+            return work(self._far)
+        except sqlite3.Error as error:
+            raise store_error(error, str(self._path)) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path, cache_kib=_CACHE_KIB)
         connection.execute("PRAGMA query_only = ON")
         return connection
-
-
-def _snapshot(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]) -> Result:
-    """Let all statements of the work see one moment."""
-    connection.execute("BEGIN")
-    try:
-        return work(connection)
-    finally:
-        connection.execute("COMMIT")

@@ -1,7 +1,8 @@
 """The one connection that writes, and the order in which its transactions take turns.
 
 A transaction's statements run on the event loop's thread; only its COMMIT may run elsewhere (see
-`pace`).  Invariant: between two turns no transaction is open, whatever happened in the first.
+`pace`).  Invariant: between two turns no transaction is open and no thread holds the connection,
+whatever happened in the first.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
+from ripresa.stores.sqlite.checkpoint import JOURNAL_BYTES_MAX, Checkpoints
 from ripresa.stores.sqlite.faults import is_busy, store_error
 from ripresa.stores.sqlite.file import connect
 from ripresa.stores.sqlite.pace import Pace
@@ -29,13 +32,13 @@ class Writer:
     """Runs one transaction at a time."""
 
     def __init__(self, path: Path, *, lock_timeout: float) -> None:
-        self._path = str(path)
+        self.pace = Pace()
+        self._path = path
         self._lock_timeout = lock_timeout
         self._turn = asyncio.Lock()
-        self._committing = False
-        self.connection = connect(path, cache_kib=_CACHE_KIB)
-        self.thread = ThreadPoolExecutor(1, "ripresa-commit")
-        self.pace = Pace()
+        self._connection: sqlite3.Connection | None = self._connect()
+        self._checkpoints = Checkpoints(path)
+        self._thread = ThreadPoolExecutor(1, "ripresa-commit")
 
     async def transaction(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do the work and commit it, or nothing of it; durable when this returns.
@@ -43,80 +46,107 @@ class Writer:
         Raises a StoreError in place of SQLite's own; what the work raises passes through.
         """
         async with self._turn:
-            await retry_while_busy(self._begin, self._lock_timeout, self._path)
+            connection = await self._begin()
+            before = connection.total_changes
+            committing = False
             try:
-                result = work(self.connection)
-                await self._commit()
+                result = work(connection)
+                committing = True
+                await self._commit(connection)
             except sqlite3.Error as error:
-                raise store_error(error, self._path, committing=self._committing) from error
+                raise store_error(error, str(self._path), committing=committing) from error
             finally:
-                self._committing = False
-                if self.connection.in_transaction:
-                    self._roll_back()
+                if connection.in_transaction:
+                    self._roll_back(connection)
+            self._checkpoints.wrote(connection.total_changes - before)
             return result
 
-    def changes_seen(self) -> int | None:
-        """A number that differs from the last one if another connection has written; None: not to be had just now."""
-        if self._turn.locked():
-            return None  # a COMMIT on the thread holds the connection
-        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+    def version_seen(self) -> int | None:
+        """A number that another one replaces whenever another connection has written; None: just now there is none."""
+        if self._turn.locked() or self._connection is None:
+            return None  # a thread may hold the connection
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     async def close(self) -> None:
         """Let the transaction that is under way end, then let go of the file."""
         async with self._turn:
-            await asyncio.get_running_loop().run_in_executor(self.thread, self._finish)
-        self.thread.shutdown()
+            await self._on_thread(self._finish)
+        self._thread.shutdown()
 
-    def _finish(self) -> None:
-        try:
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error:
-            pass  # the journal keeps what the checkpoint could not move
-        finally:
-            self.connection.close()
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self._path, cache_kib=_CACHE_KIB)
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX}")
+        return connection
 
-    def _begin(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
+    async def _begin(self) -> sqlite3.Connection:
+        if self._checkpoints.rest_is_due and self._connection is not None:
+            connection = self._connection
+            await self._on_thread(lambda: self._checkpoints.finish(connection))
+        return await retry_while_busy(self._begin_now, self._lock_timeout, str(self._path))
 
-    async def _commit(self) -> None:
-        self._committing = True
+    def _begin_now(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    async def _commit(self, connection: sqlite3.Connection) -> None:
         if self.pace.is_quick():
-            self._commit_now()
-            return
-        done = asyncio.get_running_loop().run_in_executor(self.thread, self._commit_now)
-        cancelled = False
+            self._commit_now(connection)
+        else:
+            await self._on_thread(lambda: self._commit_now(connection))
+
+    def _commit_now(self, connection: sqlite3.Connection) -> None:
+        start = perf_counter()
+        connection.execute("COMMIT")
+        self.pace.took(perf_counter() - start)
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        """Leave no transaction behind; a connection that cannot even do that is replaced."""
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                self._connection = None
+                connection.close()
+
+    async def _on_thread(self, action: Callable[[], None]) -> None:
+        """Wait until the thread is done even if cancelled: until then the connection is not ours to use."""
+        done = asyncio.get_running_loop().run_in_executor(self._thread, action)
+        cancelled: asyncio.CancelledError | None = None
         while not done.done():
             try:
                 await asyncio.wait([done])
-            except asyncio.CancelledError:
-                cancelled = True  # the turn may not end before the thread is done with the connection
+            except asyncio.CancelledError as error:
+                cancelled = error
         done.result()
-        if cancelled:
-            raise asyncio.CancelledError
+        if cancelled is not None:
+            raise cancelled
 
-    def _commit_now(self) -> None:
-        start = perf_counter()
-        self.connection.execute("COMMIT")
-        self.pace.took(perf_counter() - start)
-
-    def _roll_back(self) -> None:
-        try:
-            self.connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            if self.connection.in_transaction:
-                raise
+    def _finish(self) -> None:
+        connection = self._connection
+        self._connection = None
+        if connection is not None:
+            self._checkpoints.close(connection)
+            with suppress(sqlite3.Error):
+                connection.close()
 
 
 async def retry_while_busy(action: Callable[[], Result], timeout: float, path: str) -> Result:
     """Do it again, ever less often, while another process is in the way.  Raises StoreBusy once `timeout` is over."""
-    wait = _WAIT_MIN_S
+    try:
+        return action()
+    except sqlite3.Error as error:
+        if not is_busy(error):
+            raise store_error(error, path) from error
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
+    wait = _WAIT_MIN_S
     while True:
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, _WAIT_MAX_S)
         try:
             return action()
         except sqlite3.Error as error:
             if not is_busy(error) or loop.time() >= deadline:
                 raise store_error(error, path) from error
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, _WAIT_MAX_S)

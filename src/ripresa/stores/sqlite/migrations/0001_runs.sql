@@ -46,7 +46,8 @@ CREATE INDEX run_by_definition ON run (definition, id);
 -- A run's children.  Costs nothing for runs without a parent.
 CREATE INDEX run_by_parent ON run (parent, id) WHERE parent IS NOT NULL;
 
--- A run's events lie together, in order: replay reads one stretch.
+-- Rows lie in the order of writing, found through the key.  Had they lain in the order of the key (WITHOUT ROWID),
+-- every event of a batch would dirty a page of its own run: with 1,000 runs under way, half as many events a second.
 CREATE TABLE history (
   run TEXT NOT NULL,
   seq INTEGER NOT NULL,
@@ -60,7 +61,7 @@ CREATE TABLE history (
   data TEXT,
   error TEXT,
   PRIMARY KEY (run, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE attempt (
   run TEXT NOT NULL,

@@ -1,0 +1,43 @@
+"""What `check` looks at: the file's own integrity, its settings, and rows that belong to nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ripresa.stores.named_sql import NamedSql
+
+SQL = NamedSql("ripresa.stores.sqlite", "checks.sql")
+
+_SETTINGS = (
+    ("journal_mode", "wal", "readers and the writer would wait for each other"),
+    ("synchronous", 2, "a power cut could take back what was acknowledged"),
+)
+_ORPHANS = (
+    ("orphan_history", "events of a run that does not exist"),
+    ("orphan_attempts", "attempts of a run that does not exist"),
+    ("orphan_ready", "ready rows of a run that does not exist"),
+    ("orphan_messages", "messages to a run that does not exist"),
+    ("orphan_tags", "tags of a run that does not exist"),
+    ("unread_blobs", "payloads that are missing"),
+    ("gaps", "runs whose events are not numbered without a gap"),
+)
+
+
+def check(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong, a line each."""
+    return [*_damage(connection), *_settings(connection), *_orphans(connection)]
+
+
+def _damage(connection: sqlite3.Connection) -> list[str]:
+    found = [line for (line,) in connection.execute("PRAGMA quick_check")]
+    return [] if found == ["ok"] else found
+
+
+def _settings(connection: sqlite3.Connection) -> list[str]:
+    found = [(name, connection.execute(f"PRAGMA {name}").fetchone()[0], good, why) for name, good, why in _SETTINGS]
+    return [f"{name} is {value!r} instead of {good!r}: {why}" for name, value, good, why in found if value != good]
+
+
+def _orphans(connection: sqlite3.Connection) -> list[str]:
+    found = [(connection.execute(SQL[query]).fetchone(), what) for query, what in _ORPHANS]
+    return [f"{number} {what}, the first of {first}" for (number, first), what in found if number]

@@ -1,0 +1,42 @@
+"""What may be written without a lease: messages to runs, and new runs for an engine to take up.
+
+Every function works within a transaction that the caller has begun.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ripresa.contracts.errors import RunFinished, RunNotFound
+from ripresa.contracts.status import TERMINAL
+from ripresa.ports.store import HistoryEvent, Message, NewRun, Ready
+from ripresa.stores.payloads import check_in
+from ripresa.stores.sqlite.batch import put, put_blobs
+from ripresa.stores.sqlite.loading import SQL
+
+
+def send(connection: sqlite3.Connection, message: Message) -> None:
+    """Keep the message and wake its run; a message that is known is let be."""
+    found = connection.execute(SQL["receiver"], (message.run,)).fetchone()
+    if found is None:
+        raise RunNotFound(message.run, f"no run has the id {message.run!r}")
+    status, priority = found
+    if status in TERMINAL and message.kind != "retry":
+        raise RunFinished(message.run, f"run {message.run!r} has {status} and takes no more messages")
+    blobs: dict[str, str] = {}
+    if put(connection, "add_messages", check_in([message], blobs)):
+        put(connection, "put_ready", [Ready(message.run, message.at, priority)])
+        put_blobs(connection, blobs)
+
+
+def submit(connection: sqlite3.Connection, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
+    """Create the run, ready now; False if its id or key exists."""
+    blobs: dict[str, str] = {}
+    if not put(connection, "add_runs", check_in([run], blobs)):
+        return False
+    put(connection, "add_history", check_in([first], blobs))
+    put(connection, "put_ready", [Ready(run.id, run.created_at, run.priority)])
+    if tags:
+        put(connection, "put_tags", [(run.id, name, value) for name, value in tags.items()])
+    put_blobs(connection, blobs)
+    return True
