@@ -53,6 +53,8 @@ class Committer:
         self.commits = 0
         self.idle = True
         self._writing = False
+        self.rested: Callable[[], None] = lambda: None
+        """Called when everything is on disk and nothing new has come."""
 
     def start(self) -> None:
         """Begin to write."""
@@ -90,6 +92,7 @@ class Committer:
                 if self.idle:
                     if self._closing:
                         return
+                    self.rested()
                     self._waker = asyncio.get_running_loop().create_future()
                     await self._waker
                 await self._write_once()

@@ -116,6 +116,7 @@ class Engine:
 
     async def start(self) -> None:
         """Take over what the last owner left, and begin to work."""
+        self.committer.rested = self.ask_idle
         self.committer.start()
         loop = asyncio.get_running_loop()
         self._tasks = [

@@ -107,6 +107,7 @@ class Loading:
     async def serve(self) -> None:
         """Load what is wanted and claim what is due, for ever."""
         poll_s = getattr(self._engine.store, "poll_s", None)
+        self._waker.set()
         while True:
             if not self._waker.is_set():
                 try:
@@ -121,6 +122,7 @@ class Loading:
             if self._look:
                 self._look = False
                 await self._claim_due()
+            self._engine.ask_idle()
 
     async def _load_wanted(self) -> None:
         wanted, self._wanted = self._wanted, {}
@@ -322,6 +324,8 @@ class Loading:
             elif not all(op.kind in ("timer", "child") for op in held.live.operations.values()):
                 return False
             dues = [due.at for due in held.timers.values()]
+            if dues and min(dues) <= engine.now():
+                return False
             if dues:
                 engine.committer.batch.ready.append(Ready(held.id, min(dues), held.priority))
                 self._arm(min(dues))
