@@ -1,0 +1,13 @@
+from functools import cached_property
+
+from ripresa.stores.memory import MemoryDatabase, MemoryStore
+from ripresa.testing.store_contract import StoreContract
+
+
+class TestMemoryStore(StoreContract):
+    @cached_property
+    def database(self):
+        return MemoryDatabase()
+
+    def make_store(self):
+        return MemoryStore(self.database)
