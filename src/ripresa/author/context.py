@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ripresa.contracts.errors import NotInWorkflow
-from ripresa.contracts.step_context import STEP_CONTEXT, StepContext
+from ripresa.contracts.step_context import StepContext, step_context
 from ripresa.kernel.live import current_run
 
 
@@ -25,7 +25,7 @@ def context() -> StepContext:
             idempotency_key=run.id,
             correlation_id=run.correlation_id,
         )
-    found = STEP_CONTEXT.get()
+    found = step_context()
     if found is None:
         msg = "context() works only inside a step or a workflow that an App runs"
         raise NotInWorkflow(msg)

@@ -5,6 +5,7 @@ The runtime sets `STEP_CONTEXT` around the call, wherever that is (loop, thread,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -38,4 +39,11 @@ class StepContext:
         return cls(**{key: data[key] for key in cls.__slots__ if key in data})
 
 
-STEP_CONTEXT: ContextVar[StepContext | None] = ContextVar("ripresa_step_context", default=None)
+STEP_CONTEXT: ContextVar[StepContext | Callable[[], StepContext] | None] = ContextVar("ripresa_step_context", default=None)
+"""The context, or what makes it when somebody asks: most steps never do."""
+
+
+def step_context() -> StepContext | None:
+    """The context of the step whose code is calling, or None outside of a step."""
+    found = STEP_CONTEXT.get()
+    return found() if callable(found) else found

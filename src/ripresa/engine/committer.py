@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
 from ripresa.ports.store import Batch
@@ -25,8 +25,9 @@ from ripresa.ports.store import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ripresa.engine.held import Held
     from ripresa.ports.clock import Clock
-    from ripresa.ports.store import Lease, Store
+    from ripresa.ports.store import HistoryEvent, Lease, Store
 
 logger = logging.getLogger("ripresa.engine")
 
@@ -45,7 +46,8 @@ class Committer:
         self._failed = failed
         self._number = lease.last_batch
         self.batch = Batch(number=0, at=0)
-        self._after: list[Callable[[frozenset[str]], None]] = []
+        self._after: list[Any] = []
+        self.show: Callable[[Held, HistoryEvent], None] = _nobody
         self._waker: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -64,6 +66,12 @@ class Committer:
         """Call `act(refused run ids)` once all that was added so far is on disk; also asks for a commit."""
         self._after.append(act)
         self.kick()
+
+    def tell(self, held: Held, event: HistoryEvent) -> None:
+        """Show the event to its run's code once it is on disk: `then`, without a closure."""
+        self._after.append((held, event))
+        if self.idle:
+            self.kick()
 
     def kick(self) -> None:
         """Ask for a commit of what was added."""
@@ -119,8 +127,12 @@ class Committer:
         finally:
             self._writing = False
         self.commits += 1
+        show = self.show
         for act in after:
-            act(refused)
+            if type(act) is tuple:
+                show(*act)
+            else:
+                act(refused)
 
     async def _commit(self, batch: Batch) -> frozenset[str]:
         delay = 0.01
@@ -160,6 +172,10 @@ class Committer:
         if self.trouble is None:
             logger.warning("the store cannot be written for now, trying again: %s", error)
         self.trouble = error
+
+
+def _nobody(held: Held, event: HistoryEvent) -> None:
+    """Until the engine has said who shows events."""
 
 
 def _empty(batch: Batch) -> bool:

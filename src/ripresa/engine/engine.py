@@ -107,6 +107,7 @@ class Engine:
         self.verbs = Verbs(self)
         self.failure: StoreError | None = None
         self.stopping = False
+        self.loop: asyncio.AbstractEventLoop
         self._turn_asked = False
         self._with_news: list[Held] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,9 +117,11 @@ class Engine:
 
     async def start(self) -> None:
         """Take over what the last owner left, and begin to work."""
+        self.loop = asyncio.get_running_loop()
         self.committer.rested = self.ask_idle
+        self.committer.show = self.tell
         self.committer.start()
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         self._tasks = [
             loop.create_task(self._guarded(self._keep_lease()), name="ripresa lease"),
             loop.create_task(self._guarded(self.loading.serve()), name="ripresa loading"),
@@ -231,7 +234,7 @@ class Engine:
         """Put an event into the open batch, and show it to the run's code once it is on disk."""
         event = self.append(held, kind, **fields)
         held.untold += 1
-        self.committer.then(lambda _: self.tell(held, event))
+        self.committer.tell(held, event)
 
     def tell(self, held: Held, event: HistoryEvent) -> None:
         """Show an event that is on disk to the run's code, at the next turn."""
@@ -253,7 +256,7 @@ class Engine:
             self._with_news.append(held)
         if not self._turn_asked:
             self._turn_asked = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            self.loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._turn_asked = False
@@ -349,17 +352,23 @@ class Engine:
         ask = flight.ask
         if self.held.get(held.id) is not held or self.stopping:
             return
-        self.append_and_tell(
-            held,
+        held.seq += 1
+        held.untold += 1
+        event = HistoryEvent(
+            held.id,
+            held.seq,
             h.STEP_COMPLETED if failure is None else h.STEP_FAILED,
-            operation=ask.operation,
-            name=ask.step.name,
-            fingerprint=ask.fingerprint,
-            attempt=flight.attempt,
-            started_at=flight.started_at,
-            data=output,
-            error=dump(failure.to_json()) if failure else None,
+            self.now(),
+            ask.operation,
+            ask.step.name,
+            ask.fingerprint,
+            flight.attempt,
+            flight.started_at,
+            output,
+            dump(failure.to_json()) if failure else None,
         )
+        self.committer.batch.history.append(event)
+        self.committer.tell(held, event)
         if self.observers:
             self.notify("step_done", held, ask, flight.attempt, failure=failure)
 

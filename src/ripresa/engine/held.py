@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.status import RunStatus
 from ripresa.contracts.step_context import StepContext
+from ripresa.ports.store import LogLine
 
 if TYPE_CHECKING:
     import asyncio
 
+    from ripresa.engine.engine import Engine
     from ripresa.engine.timers import Due
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.kernel.live import LiveRun
@@ -29,6 +31,7 @@ class Flight:
         "attempt",
         "due",
         "ended",
+        "engine",
         "failures",
         "first_started",
         "held",
@@ -41,7 +44,8 @@ class Flight:
         "timeout",
     )
 
-    def __init__(self, held: Held, ask: ScheduleStep) -> None:
+    def __init__(self, engine: Engine, held: Held, ask: ScheduleStep) -> None:
+        self.engine = engine
         self.held = held
         self.ask = ask
         self.attempt = 0
@@ -57,6 +61,11 @@ class Flight:
         self.due: Due | None = None
         self.ended = False
         """The outcome is on its way to the journal, or nobody wants it any more."""
+
+    def log(self, stream: str, level: str | None, text: str) -> None:
+        """Keep a line that the step wrote; callable from any thread."""
+        line = LogLine(self.held.id, self.ask.operation, self.attempt, self.engine.now(), stream, level, text)
+        self.engine.loop.call_soon_threadsafe(self.engine.log, line)
 
     def context(self) -> StepContext:
         """What the step sees of the run."""

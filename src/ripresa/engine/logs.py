@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Self
 
-from ripresa.contracts.step_context import STEP_CONTEXT
+from ripresa.contracts.step_context import step_context
 from ripresa.ports.store import LogLine
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class StepLogHandler(logging.Handler):
         logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        context = STEP_CONTEXT.get()
+        context = step_context()
         if context is None:
             return
         try:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import random
 import uuid
+from functools import lru_cache
 from hashlib import blake2b
 
 from ripresa.contracts.errors import RipresaError
+
+_SHORT = 64
 
 
 class Identities:
@@ -41,6 +44,16 @@ class Identities:
 
 def fingerprint(kind: str, name: str, arguments: str) -> int:
     """64-bit signed hash of what is asked for."""
+    return _remembered(kind, name, arguments) if len(arguments) <= _SHORT else _hash(kind, name, arguments)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(kind: str, name: str, arguments: str) -> int:
+    """Loops ask for the same again and again."""
+    return _hash(kind, name, arguments)
+
+
+def _hash(kind: str, name: str, arguments: str) -> int:
     digest = blake2b(f"{kind}\0{name}\0{arguments}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 

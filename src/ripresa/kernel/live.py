@@ -86,17 +86,15 @@ class ContinueRequested(BaseException):
 class Operation(asyncio.Future[Any]):
     """Something that the code asked for and the journal will answer."""
 
-    __slots__ = ("child", "decode", "fingerprint", "id", "kind", "line", "name", "run", "undo")
-
     run: LiveRun
     id: str
     kind: str
     name: str
     fingerprint: int
-    decode: Callable[[str], Any]
-    line: str
-    child: str | None
-    undo: Callable[[Any], None] | None
+    decode: Callable[[str], Any] = staticmethod(load)
+    line: str = ""
+    child: str | None = None
+    undo: Callable[[Any], None] | None = None
 
     def cancel(self, msg: Any = None) -> bool:
         """Withdraw: the engine is told to stop the work."""
@@ -574,10 +572,6 @@ class LiveRun:
         operation.kind = kind
         operation.name = name
         operation.fingerprint = fingerprint(kind, name, arguments)
-        operation.decode = load
-        operation.line = ""
-        operation.child = None
-        operation.undo = None
         return operation
 
     def _register(self, operation: Operation | Timer) -> bool:

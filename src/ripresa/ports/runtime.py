@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ripresa.contracts.step_context import StepContext
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
     """One attempt.
 
     `function` is the user's function; `target` its import path `module:qualname` (a script's own
     functions are `path/to/file.py:qualname`).  `args` are ready to pass; `input` is the same as JSON
     text `[[positional…], {keyword…}]`.  `dump` turns what the function returned into checked JSON text,
-    raising `PayloadError`.  `context` is what `ripresa.context()` gives inside the step.
+    raising `PayloadError`.  `context` is what `ripresa.context()` gives inside the step, or makes it when asked.
     `log(stream, level, text)` keeps a line of output; it may be called from any thread.
     """
 
@@ -29,7 +32,7 @@ class Work:
     kwargs: dict[str, Any]
     input: str
     dump: Callable[[Any], str]
-    context: Any
+    context: StepContext | Callable[[], StepContext]
     log: Callable[[str, str | None, str], None]
     options: dict[str, Any] = field(default_factory=dict)
 
