@@ -11,8 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+from ripresa.author.code import step
 from ripresa.contracts.errors import Quarantine, Terminal
 from ripresa.contracts.step_context import STEP_CONTEXT
 
@@ -161,23 +164,20 @@ def stubborn_family(file, own_session):
         time.sleep(3600)
 
 
-class Step:
-    """As a step of ripresa: it says itself how its input is read and its output written."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def decode_input(self, text):
-        args, kwargs = json.loads(text)
-        return [f"<{arg}>" for arg in args], kwargs
-
-    def dump(self, value):
-        return json.dumps({"step": value})
+@step
+def following(day: date, *, days: int = 1) -> date:
+    return day + timedelta(days=days)
 
 
-@Step
-def decorated(text):
-    return text.upper()
+@step
+async def refund(amount: Decimal) -> Decimal:
+    await asyncio.sleep(0)
+    return -amount
+
+
+@step
+def wrong() -> int:
+    return "three"
 
 
 class Box:

@@ -7,10 +7,15 @@ import signal
 import sys
 import textwrap
 import time
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from ripresa.author.code import as_step
 from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import RemoteError, RuntimeClosed, WorkerLost
 from ripresa.runtimes.process import ProcessRuntime
@@ -22,6 +27,29 @@ async def runtime():
     runtime = ProcessRuntime(processes_max=2, grace_s=0.3)
     yield runtime
     await runtime.close()
+
+
+@pytest.fixture
+def work_of_step(make_work):
+    """As the engine hands a step over: its own target, and its input by name."""
+
+    def make(step, args, kwargs):
+        return replace(make_work(step.function, target=step.target), input=step.encode(tuple(args), kwargs)[0])
+
+    return make
+
+
+@pytest.fixture
+def module_of(tmp_path, monkeypatch):
+    """The engine knows a module of this name; a worker would have to look for its file."""
+
+    def make(name, source):
+        module = ModuleType(name)
+        module.__file__ = str(tmp_path / f"{name}.py")
+        Path(module.__file__).write_text(source)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return make
 
 
 async def until(condition, within_s=20):
@@ -89,9 +117,22 @@ async def test_the_step_sees_its_context(runtime, make_work):
     assert context["idempotency_key"] == "order-7:charge"
 
 
-async def test_a_step_reads_its_own_input_and_writes_its_own_output(runtime, make_work):
-    work = make_work(steps.decorated.function, "ab", target="tests.runtimes.steps:decorated")
-    assert await runtime.run(work) == '{"step": "<AB>"}'
+@pytest.mark.parametrize(
+    ("step", "call", "output"),
+    [
+        (steps.following, ([date(2024, 2, 28)], {}), '"2024-02-29"'),
+        (steps.following, ([date(2024, 2, 28)], {"days": 2}), '"2024-03-01"'),
+        (steps.refund, ([Decimal("0.1")], {}), '"-0.1"'),
+        (as_step(steps.length), (["four"], {}), "4"),
+    ],
+)
+async def test_a_step_reads_its_input_and_writes_its_output_by_its_types(runtime, work_of_step, step, call, output):
+    assert await runtime.run(work_of_step(step, *call)) == output
+
+
+async def test_an_output_of_another_type_is_a_payload_error(runtime, work_of_step):
+    with pytest.raises(RemoteError, match="PayloadError: output of step wrong"):
+        await runtime.run(work_of_step(steps.wrong, [], {}))
 
 
 async def test_a_target_may_be_nested_in_a_class(runtime, make_work):
@@ -133,6 +174,52 @@ async def test_a_scripts_own_functions_run_and_its_main_block_does_not(runtime, 
     assert await runtime.run(make_work(steps.double, 7, target=f"{script}:charge")) == '{"total":7}'
     with pytest.raises(RemoteError, match=r"^NoMoney: poor$"):
         await runtime.run(make_work(steps.double, 700, target=f"{script}:charge"))
+
+
+@pytest.mark.parametrize("name", ["not_on_the_path", "colorsys"])
+async def test_a_module_that_only_the_engine_can_import_is_found_by_its_file(runtime, make_work, module_of, name):
+    module_of(name, "def number():\n    return 7")
+    assert await runtime.run(make_work(steps.who, target=f"{name}:number")) == "7"
+
+
+async def test_what_goes_wrong_in_an_import_is_a_failure(runtime, make_work, module_of):
+    module_of("broken_one", "import no_such_module")
+    with pytest.raises(RemoteError, match="ModuleNotFoundError: No module named 'no_such_module'"):
+        await runtime.run(make_work(steps.who, target="broken_one:number"))
+    with pytest.raises(RemoteError, match="ModuleNotFoundError: No module named 'nowhere'"):
+        await runtime.run(make_work(steps.who, target="nowhere:number"))
+
+
+SCRIPT = """
+import asyncio
+from ripresa.author.code import step
+from ripresa.ports.runtime import Work
+from ripresa.runtimes.process import ProcessRuntime
+
+@step
+def greet(name: str) -> str:
+    return f"hello {name} from {__name__ == '__main__'}"
+
+async def main():
+    runtime = ProcessRuntime(1)
+    print(greet.target)
+    text = greet.encode(("Ada",), {})[0]
+    print(await runtime.run(Work(greet.function, greet.target, (), {}, text, greet.dump, None, print)))
+    await runtime.close()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", [["flow.py"], ["-m", "flow"]])
+async def test_the_steps_of_the_main_script_run_in_a_worker(tmp_path, how):
+    (tmp_path / "flow.py").write_text(SCRIPT)
+    engine = await asyncio.create_subprocess_exec(
+        sys.executable, *how, cwd=tmp_path, env=environment(), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await engine.communicate()
+    assert output.decode().splitlines() == ["__main__:greet", '"hello Ada from False"']
 
 
 async def test_large_input_and_output_pass(runtime, make_work):

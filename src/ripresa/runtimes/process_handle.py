@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable
 
 from ripresa.contracts.failure import Failure
+from ripresa.contracts.step_context import StepContext
 from ripresa.ports.runtime import Work
 from ripresa.runtimes import RemoteError, WorkerLost
 from ripresa.runtimes.output_lines import OUTPUT_BYTES_MAX, OutputLines
@@ -220,8 +221,18 @@ class WorkerProcess:
 
 
 def _request(work: Work) -> Message:
-    context = None if work.context is None else work.context.to_json()
-    return {"target": work.target, "input": work.input, "context": context}
+    context = work.context.to_json() if isinstance(work.context, StepContext) else None
+    target, file = _place(work.target)
+    return {"target": target, "file": file, "input": work.input, "context": context}
+
+
+def _place(target: str) -> tuple[str, str | None]:
+    """The target as another process finds it, and its module's file, for modules that cannot be imported there."""
+    place, _, qualname = target.rpartition(":")
+    module = sys.modules.get(place)
+    if place == "__main__" and (spec := getattr(module, "__spec__", None)) is not None:
+        return f"{spec.name}:{qualname}", None  # started as `python -m`
+    return target, getattr(module, "__file__", None)
 
 
 def _pipes() -> tuple[dict[str, int], dict[str, int]]:

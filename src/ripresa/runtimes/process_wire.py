@@ -1,7 +1,7 @@
 """What an engine and its worker processes say to each other: JSON, each message behind its length.
 
-The engine says `{"path": […]}` once, then `{"target", "input", "context"}` for each attempt.  The
-worker answers each attempt with `{"output": text}` or `{"failure": {…}}`.  Nothing is pickled.
+The engine says `{"path": […]}` once, then `{"target", "file", "input", "context"}` for each attempt.
+The worker answers each attempt with `{"output": text}` or `{"failure": {…}}`.  Nothing is pickled.
 """
 
 from __future__ import annotations

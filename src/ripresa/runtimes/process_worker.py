@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import ctypes
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -22,14 +23,13 @@ import signal
 import socket
 import sys
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
-import pydantic_core
-
-from ripresa.contracts.errors import PayloadError, Terminal
+from ripresa.author.code import Step, as_step
+from ripresa.contracts.errors import Terminal
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import STEP_CONTEXT, StepContext
@@ -102,12 +102,20 @@ def _answer(message: Message) -> Message:
 def _attempt(message: Message) -> str:
     if message["context"] is not None:
         STEP_CONTEXT.set(StepContext.from_json(message["context"]))
-    function, decode, dump = _resolve(message["target"])
-    args, kwargs = decode(message["input"])
-    value = function(*args, **kwargs)
+    step = _resolve(message["target"], message["file"])
+    args, kwargs = _arguments(step, message["input"])
+    value = step.function(*args, **kwargs)
     if inspect.isawaitable(value):
         value = asyncio.run(_finish(value))
-    return dump(value)
+    return step.dump(value)
+
+
+def _arguments(step: Step[..., Any], text: str) -> tuple[Any, Any]:
+    """A step writes its arguments by name; those of a bare function, as the port has it, are a list of two."""
+    if text.startswith("["):
+        args, kwargs = json.loads(text)
+        return args, kwargs
+    return step.decode_input(text)
 
 
 async def _finish(value: Awaitable[Any]) -> Any:
@@ -116,13 +124,12 @@ async def _finish(value: Awaitable[Any]) -> Any:
 
 # --- from a target to the function --------------------------------------------------------
 
-Call = tuple[Callable[..., Any], Callable[[str], tuple[Any, Any]], Callable[[Any], str]]
 
-
-def _resolve(target: str) -> Call:
-    """The function, how its input is read and its output written; a step says so itself."""
+@functools.cache
+def _resolve(target: str, file: str | None) -> Step[..., Any]:
+    """The step at `target`, or the plain function there as a step, with its types to read and write by."""
     place, _, qualname = target.rpartition(":")
-    found: Any = _script(place) if place.endswith(".py") else importlib.import_module(place)
+    found: Any = _module(place, file)
     for name in qualname.split("."):
         try:
             found = getattr(found, name)
@@ -131,20 +138,41 @@ def _resolve(target: str) -> Call:
                 f"cannot find {target!r} in the worker process: a step that runs there is defined at the "
                 "top of a module, not inside a function"
             ) from None
-    if hasattr(found, "decode_input"):
-        return found.function, found.decode_input, found.dump
-    return found, json.loads, _dump
+    return found if hasattr(found, "decode_input") else as_step(found)
 
 
-def _script(place: str) -> ModuleType:
-    """The module of a script, loaded once, under a name that keeps its `__main__` block still."""
-    path = Path(place).resolve()
+def _module(place: str, file: str | None) -> ModuleType:
+    """By its name; a module that has none here, or not the one that the engine knows, by its file."""
+    if place.endswith(".py"):
+        return _script(Path(place))
+    if place == "__main__":
+        if file is None:
+            raise Terminal("a step that was typed in at a prompt cannot run in a worker process: keep it in a file")
+        return _script(Path(file))
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if file is None or (missing != place and not place.startswith(f"{missing}.")):
+            raise
+        return _script(Path(file))
+    return module if file is None or _is_at(module, file) else _script(Path(file))
+
+
+def _is_at(module: ModuleType, file: str) -> bool:
+    known = getattr(module, "__file__", None)
+    return known is None or Path(known).resolve() == Path(file).resolve()
+
+
+def _script(file: Path) -> ModuleType:
+    """The module of a file, loaded once, under a name that keeps its `__main__` block still."""
+    path = file.resolve()
     name = f"{SCRIPT_PREFIX}{zlib.crc32(os.fsencode(path)):08x}_" + re.sub(r"\W", "_", path.stem)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise Terminal(f"cannot load {place!r} as a Python file")
+        raise Terminal(f"cannot load {str(file)!r} as a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -152,15 +180,6 @@ def _script(place: str) -> ModuleType:
         del sys.modules[name]
         raise
     return module
-
-
-def _dump(value: Any) -> str:
-    try:
-        text = pydantic_core.to_json(value, inf_nan_mode="constants")
-        pydantic_core.from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise PayloadError(f"the output cannot be written as JSON: {error}") from error
-    return text.decode()
 
 
 # --- from an exception to a failure -------------------------------------------------------
