@@ -13,7 +13,8 @@ from ripresa.contracts.errors import (
     StoreUnavailable,
 )
 
-_NEWEST_SHOWN = 200  # characters
+_SHOWN_MAX = 200  # characters of SQLite's own words
+_EXISTS = frozenset({sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE})
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -28,7 +29,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def store_error(error: sqlite3.Error, path: str, *, committing: bool = False) -> StoreError:
     """The error to raise in its place; `committing`: it came from COMMIT."""
-    what = str(error)[:_NEWEST_SHOWN]
+    what = str(error)[:_SHOWN_MAX]
     match primary_code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreBusy(f"{path} is locked by another process: end its transaction; nothing was written")
@@ -44,7 +45,7 @@ def store_error(error: sqlite3.Error, path: str, *, committing: bool = False) ->
             return StoreUnavailable(f"{path} cannot be opened ({what}): see to its directory and rights")
         case sqlite3.SQLITE_IOERR:
             return StoreUnavailable(f"reading or writing {path} failed ({what}): see to the disk; nothing was written")
-        case sqlite3.SQLITE_CONSTRAINT:
+        case sqlite3.SQLITE_CONSTRAINT if error.sqlite_errorcode in _EXISTS:
             return StoreError(f"{path} already holds a row of this batch ({what}); nothing was written")
         case _:
-            return StoreError(f"{path}: {what}")
+            return StoreError(f"{path}: {what}; nothing was written")

@@ -11,18 +11,25 @@ every connection of this process (https://sqlite.org/howtocorrupt.html, 2.2).
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 from ripresa.contracts.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from ripresa.stores.sqlite.faults import primary_code
 
 APPLICATION_ID = 0x52697072  # "Ripr"
 
 _SQLITE_MIN = (3, 37, 0)  # STRICT tables
 _CACHED_STATEMENTS = 512  # a batch has nine sizes of statement for each of its tables
 _TABLES_SHOWN = 5
+_SETTINGS = (
+    "synchronous = FULL",
+    "fullfsync = ON",  # only macOS heeds it: there a plain fsync does not reach the disk
+    "wal_autocheckpoint = 0",  # never inside a COMMIT: see `checkpoint`
+)
 
 
 def path_of(url: str) -> Path:
@@ -46,11 +53,21 @@ def connect(path: Path, *, mode: str = "rw", cache_kib: int = 2048) -> sqlite3.C
         check_same_thread=False,
         cached_statements=_CACHED_STATEMENTS,
     )
-    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")  # only macOS heeds it: there a plain fsync does not reach the disk
-    connection.execute("PRAGMA wal_autocheckpoint = 0")  # never inside a COMMIT: see `checkpoint`
+    try:
+        for setting in _SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
+    """Let readers and the writer work side by side; nothing changes if they do.  Raises StoreUnavailable."""
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreUnavailable(f"{path}: this file system gives no shared memory (WAL): use a local disk")
 
 
 def prepare(path: Path) -> None:
@@ -65,11 +82,9 @@ def prepare(path: Path) -> None:
     if version == len(migrations()):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = connect(path, mode="rwc")
-    try:
+    with closing(connect(path, mode="rwc")) as connection:
+        switch_to_wal(connection, path)
         _migrate(connection)
-    finally:
-        connection.close()
 
 
 @cache
@@ -86,18 +101,16 @@ def _known_version(path: Path) -> int | None:
     """How many migrations the file has seen; None: there is none to speak of.  Changes nothing."""
     if not path.exists() or path.stat().st_size == 0:
         return None
-    connection = connect(path, mode="ro")
     try:
-        return _recognise(connection, path)
+        with closing(connect(path, mode="ro")) as connection:
+            return _recognise(connection, path)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise StoreCorrupt(
-                f"{path} is not a ripresa database, or is damaged ({error}): restore a backup or name another file; "
+                f"{path} is damaged, or no database at all ({error}): restore a backup, or name another file; "
                 "it was not changed"
             ) from error
         raise
-    finally:
-        connection.close()
 
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> int | None:
@@ -121,7 +134,6 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> int | None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Take every step that is missing, each with its number in one transaction."""
-    connection.execute("PRAGMA journal_mode = WAL")
     for number, step in enumerate(migrations(), start=1):
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -1,23 +1,36 @@
-"""Lists of runs, a page at a time: each goes along one index from where the last page ended."""
+"""Lists of runs, a page at a time: each goes along one index from where the last page ended.
+
+With several filters there are several ways to go; the one with the fewest runs on it is taken, and
+the other filters are asked of each run on the way.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ripresa.ports.store import Page, Run, RunFilter
 from ripresa.stores.paging import cursor_after, read_cursor
-from ripresa.stores.sqlite.loading import rows_of
+from ripresa.stores.sqlite.loading import SQL, one_moment, rows_of
 
 _NEWEST = "~"  # follows every id
 
 
+class Way(NamedTuple):
+    """An index to go along: the name of its query, and the values to search it for, one after the other."""
+
+    by: str
+    searches: tuple[dict[str, str], ...]
+
+
 def list_runs(connection: sqlite3.Connection, where: RunFilter, *, limit: int, cursor: str | None) -> Page:
-    """A page of runs that fit."""
+    """A page of runs that fit.  Raises ValueError if the cursor is not one of this list."""
     last = None if cursor is None else read_cursor(cursor, where)
     params = {**_conditions(where), "limit": limit + 1}
-    if where.key_prefix is not None:
+    by_key = where.key_prefix is not None
+    if by_key:
         params |= {"prefix": where.key_prefix, "after": last or ""}
         runs = rows_of(connection, Run, "list_by_key", params)
     else:
@@ -25,27 +38,38 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, *, limit: int, c
     if len(runs) <= limit:
         return Page(runs, None)
     runs = runs[:limit]
-    return Page(runs, cursor_after(runs[-1].id if where.key_prefix is None else runs[-1].key or "", where))
+    return Page(runs, cursor_after((runs[-1].key or "") if by_key else runs[-1].id, where))
 
 
-def _newest_first(connection: sqlite3.Connection, where: RunFilter, params: dict[str, Any]) -> list[Run]:
-    """Go along the index that most likely leaves least to look at."""
-    if where.tags:
-        tag, value = where.tags[0]
-        return rows_of(connection, Run, "list_by_tag", params | {"tag": tag, "value": value})
-    if where.parent is not None:
-        return rows_of(connection, Run, "list_by_parent", params)
-    # Most runs that ever were have succeeded: then the definition tells more than the status.
-    if where.definition is not None and (not where.status or "succeeded" in where.status):
-        return rows_of(connection, Run, "list_by_definition", params)
-    if not where.status:
+def _newest_first(connection: sqlite3.Connection, where: RunFilter, params: Mapping[str, Any]) -> list[Run]:
+    ways = list(_ways(where))
+    if not ways:
         return rows_of(connection, Run, "list_all", params)
-    found = [
-        run
-        for status in dict.fromkeys(where.status)
-        for run in rows_of(connection, Run, "list_by_status", params | {"status": status})
-    ]
+    with one_moment(connection):
+        way = ways[0] if len(ways) == 1 else min(ways, key=lambda way: _runs_on(connection, way))
+        found = [
+            run
+            for search in way.searches
+            for run in rows_of(connection, Run, f"list_by_{way.by}", {**params, **search})
+        ]
     return sorted(found, key=lambda run: run.id, reverse=True)[: params["limit"]]
+
+
+def _ways(where: RunFilter) -> Iterator[Way]:
+    """The ways that there are; the first ones are better if nothing else tells."""
+    for name, value in where.tags:
+        yield Way("tag", ({"tag": name, "value": value},))
+    if where.parent is not None:
+        yield Way("parent", ({"parent": where.parent},))
+    if where.definition is not None:
+        yield Way("definition", ({"definition": where.definition},))
+    if where.status:
+        yield Way("status", tuple({"status": status} for status in dict.fromkeys(where.status)))
+
+
+def _runs_on(connection: sqlite3.Connection, way: Way) -> int:
+    """How many runs lie on the way, counted only as far as it takes little time."""
+    return sum(connection.execute(SQL[f"some_by_{way.by}"], search).fetchone()[0] for search in way.searches)
 
 
 def _conditions(where: RunFilter) -> dict[str, Any]:

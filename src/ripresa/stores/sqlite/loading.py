@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -66,6 +67,17 @@ def whole(connection: sqlite3.Connection, kind: type[Row], rows: Iterable[Sequen
     return made
 
 
+@contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements see the same state of the database."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
 def run_of(connection: sqlite3.Connection, ref: str) -> Run | None:
     """The run of this id, else of this key."""
     for query in ("run_by_id", "run_by_key"):
@@ -104,8 +116,7 @@ def _parts(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> lis
     try:
         texts = connection.execute(_all_parts(), params).fetchone()
     except sqlite3.DataError:  # more than the gigabyte that one value may hold
-        with connection:  # one moment for all of them
-            connection.execute("BEGIN")
+        with one_moment(connection):
             return [fetch(connection, query, columns, params) for query, columns in _PARTS]
     return [json.loads(text) for text in texts]
 

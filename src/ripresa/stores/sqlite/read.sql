@@ -80,8 +80,8 @@ SELECT status, count(*) AS runs FROM run INDEXED BY run_by_status GROUP BY statu
 -- name: receiver
 SELECT status, priority FROM run WHERE id = ?;
 
--- Lists: newest first.  Each goes along one index from the cursor down; the other filters are asked of each run
--- that is met on the way, in terms that the planner cannot take for a reason to choose another index.
+-- Lists: newest first.  Each goes along one index from the cursor down; all filters are asked of each run that is
+-- met on the way, in terms that the planner cannot take for a reason to choose another index.
 
 -- name: fits
 (:statuses IS NULL OR run.status IN (SELECT value FROM json_each(:statuses)))
@@ -117,3 +117,17 @@ ORDER BY tag.run DESC LIMIT :limit;
 SELECT {run_columns} FROM run
 WHERE run.key >= :prefix AND run.key < :prefix || char(1114111) AND run.key > :after AND {fits}
 ORDER BY run.key LIMIT :limit;
+
+-- How many runs lie on the way of a list, as far as it takes little time to count.
+
+-- name: some_by_status
+SELECT count(*) FROM (SELECT 1 FROM run WHERE status = :status LIMIT 2000);
+
+-- name: some_by_definition
+SELECT count(*) FROM (SELECT 1 FROM run WHERE definition = :definition LIMIT 2000);
+
+-- name: some_by_parent
+SELECT count(*) FROM (SELECT 1 FROM run WHERE parent = :parent LIMIT 2000);
+
+-- name: some_by_tag
+SELECT count(*) FROM (SELECT 1 FROM tag WHERE name = :tag AND value = :value LIMIT 2000);

@@ -16,9 +16,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
+from ripresa.contracts.errors import StoreUnavailable
 from ripresa.stores.sqlite.checkpoint import JOURNAL_BYTES_MAX, Checkpoints
 from ripresa.stores.sqlite.faults import is_busy, store_error
-from ripresa.stores.sqlite.file import connect
+from ripresa.stores.sqlite.file import connect, switch_to_wal
 from ripresa.stores.sqlite.pace import Pace
 
 Result = TypeVar("Result")
@@ -36,6 +37,7 @@ class Writer:
         self._path = path
         self._lock_timeout = lock_timeout
         self._turn = asyncio.Lock()
+        self._closed = False
         self._connection: sqlite3.Connection | None = self._connect()
         self._checkpoints = Checkpoints(path)
         self._thread = ThreadPoolExecutor(1, "ripresa-commit")
@@ -70,12 +72,18 @@ class Writer:
     async def close(self) -> None:
         """Let the transaction that is under way end, then let go of the file."""
         async with self._turn:
+            self._closed = True
             await self._on_thread(self._finish)
         self._thread.shutdown()
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path, cache_kib=_CACHE_KIB)
-        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX}")
+        try:
+            switch_to_wal(connection, self._path)
+            connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def _begin(self) -> sqlite3.Connection:
@@ -85,6 +93,8 @@ class Writer:
         return await retry_while_busy(self._begin_now, self._lock_timeout, str(self._path))
 
     def _begin_now(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path} was closed: open it again")
         if self._connection is None:
             self._connection = self._connect()
         self._connection.execute("BEGIN IMMEDIATE")

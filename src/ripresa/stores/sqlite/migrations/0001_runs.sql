@@ -1,16 +1,4 @@
--- The first tables: runs and their journal, what wakes them, and who owns them.
---
---   run ──< history      what has happened, append-only
---       ──< attempt      tries of a step that the journal does not tell
---       ──< inbox        what was sent to it and when the journal took it
---       ──< outbox       what it wants published
---       ──< log, tag
---       ──1 ready        it needs an engine, now or at a time
---   engine (one row)     who may write
---   blob                 payloads too large for a row; the row holds `@blob:<sha256>`
---
--- Times are microseconds since 1970 in UTC, payloads JSON, ids UUIDv7, whose order is that of time.
--- There are no foreign keys: only batches write, and each row would cost one more search.
+-- Runs and their journal, what wakes them, and who owns them; `schema.sql` explains.
 
 CREATE TABLE run (
   id TEXT PRIMARY KEY NOT NULL,
@@ -22,32 +10,22 @@ CREATE TABLE run (
   parent TEXT,
   parent_operation TEXT,
   correlation_id TEXT NOT NULL,
-  owner INTEGER,                        -- engine that holds it in memory
-  base_seq INTEGER NOT NULL DEFAULT 0,  -- replay starts after this event
+  owner INTEGER,
+  base_seq INTEGER NOT NULL DEFAULT 0,
   created_at INTEGER NOT NULL,
   started_at INTEGER,
   finished_at INTEGER,
-  updated_at INTEGER,                   -- none: not since it was created
+  updated_at INTEGER,
   memo TEXT,
-  -- The long ones last: what stands before them is found without reading their overflow pages.
   input TEXT NOT NULL,
   output TEXT,
   error TEXT
 ) STRICT;
-
--- Every index on `run` is written at each start, so each has to earn its place.
--- A key is given once; also lists runs by key.  Most runs have none, and then this costs nothing.
 CREATE UNIQUE INDEX run_by_key ON run (key) WHERE key IS NOT NULL;
--- Lists and counts by status.  Holds `owner` so that a new engine finds the runs to adopt in here alone:
--- an index on `owner` would be one more to write at each start and end.
 CREATE INDEX run_by_status ON run (status, id, owner);
--- Lists by definition.
 CREATE INDEX run_by_definition ON run (definition, id);
--- A run's children.  Costs nothing for runs without a parent.
 CREATE INDEX run_by_parent ON run (parent, id) WHERE parent IS NOT NULL;
 
--- Rows lie in the order of writing, found through the key.  Had they lain in the order of the key (WITHOUT ROWID),
--- every event of a batch would dirty a page of its own run: with 1,000 runs under way, half as many events a second.
 CREATE TABLE history (
   run TEXT NOT NULL,
   seq INTEGER NOT NULL,
@@ -77,21 +55,15 @@ CREATE TABLE attempt (
   PRIMARY KEY (run, operation, number)
 ) STRICT, WITHOUT ROWID;
 
--- The attempts to mark lost when their engine is gone; holds only those that run.
-CREATE INDEX attempt_running ON attempt (run) WHERE status = 'running';
-
 CREATE TABLE ready (
   run TEXT PRIMARY KEY NOT NULL,
   due INTEGER NOT NULL,
   priority INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-
--- Claims go through it priority by priority, see `claim_due`.
 CREATE INDEX ready_by_due ON ready (priority, due);
 
--- A taken message keeps its row, without its data: one that is sent again is still known.
 CREATE TABLE inbox (
-  number INTEGER PRIMARY KEY,           -- order of arrival
+  number INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
   run TEXT NOT NULL,
   kind TEXT NOT NULL,
@@ -104,7 +76,7 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_open ON inbox (run) WHERE taken = 0;
 
 CREATE TABLE outbox (
-  number INTEGER PRIMARY KEY,           -- order of writing
+  number INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
   run TEXT NOT NULL,
   type TEXT NOT NULL,
@@ -113,7 +85,7 @@ CREATE TABLE outbox (
 ) STRICT;
 
 CREATE TABLE log (
-  number INTEGER PRIMARY KEY,           -- order of writing
+  number INTEGER PRIMARY KEY,
   run TEXT NOT NULL,
   operation TEXT,
   attempt INTEGER,
@@ -126,7 +98,7 @@ CREATE TABLE log (
 CREATE INDEX log_by_run ON log (run);
 
 CREATE TABLE blob (
-  id TEXT PRIMARY KEY NOT NULL,         -- SHA-256 of the data, in hexadecimal
+  id TEXT PRIMARY KEY NOT NULL,
   data TEXT NOT NULL
 ) STRICT;
 
@@ -151,15 +123,14 @@ CREATE TABLE definition (
   PRIMARY KEY (name, version)
 ) STRICT;
 
--- The owner.  Its number is its epoch: each owner has a higher one than any before it.
 CREATE TABLE engine (
   slot INTEGER PRIMARY KEY CHECK (slot = 1),
   epoch INTEGER NOT NULL,
   last_batch INTEGER NOT NULL,
-  lease_until INTEGER NOT NULL,         -- 0: it has let go, or was never taken
+  lease_until INTEGER NOT NULL,
   since INTEGER NOT NULL,
   who TEXT NOT NULL,
-  instance TEXT NOT NULL,               -- told apart from another store in the same process
+  instance TEXT NOT NULL,
   host TEXT NOT NULL,
   boot TEXT NOT NULL,
   namespace TEXT NOT NULL,

@@ -1,0 +1,165 @@
+-- The schema as it stands after all migrations; a test shows that they add up to it.
+--
+--   run ──< history      what has happened, append-only
+--       ──< attempt      tries of a step that the journal does not tell
+--       ──< inbox        what was sent to it and when the journal took it
+--       ──< outbox       what it wants published
+--       ──< log, tag
+--       ──1 ready        it needs an engine, now or at a time
+--   engine (one row)     who may write
+--   blob                 payloads too large for a row; the row holds `@blob:<sha256>`
+--
+-- Times are microseconds since 1970 in UTC, payloads JSON, ids UUIDv7, whose order is that of time.
+-- There are no foreign keys: only batches write, and each row would cost one more search.
+
+CREATE TABLE run (
+  id TEXT PRIMARY KEY NOT NULL,
+  key TEXT,
+  definition TEXT NOT NULL,
+  version TEXT NOT NULL,
+  status TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  parent TEXT,
+  parent_operation TEXT,
+  correlation_id TEXT NOT NULL,
+  owner INTEGER,                        -- engine that holds it in memory
+  base_seq INTEGER NOT NULL DEFAULT 0,  -- replay starts after this event
+  created_at INTEGER NOT NULL,
+  started_at INTEGER,
+  finished_at INTEGER,
+  updated_at INTEGER,                   -- none: not since it was created
+  memo TEXT,
+  -- The long ones last: what stands before them is found without reading their overflow pages.
+  input TEXT NOT NULL,
+  output TEXT,
+  error TEXT
+) STRICT;
+
+-- Every index on `run` is written at each start, so each has to earn its place.
+-- A key is given once; also lists runs by key.  Most runs have none, and then this costs nothing.
+CREATE UNIQUE INDEX run_by_key ON run (key) WHERE key IS NOT NULL;
+-- Lists and counts by status.  Holds `owner` so that a new engine finds the runs to adopt in here alone:
+-- an index on `owner` would be one more to write at each start and end.
+CREATE INDEX run_by_status ON run (status, id, owner);
+-- Lists by definition.
+CREATE INDEX run_by_definition ON run (definition, id);
+-- A run's children.  Costs nothing for runs without a parent.
+CREATE INDEX run_by_parent ON run (parent, id) WHERE parent IS NOT NULL;
+
+-- Rows lie in the order of writing, found through the key.  Had they lain in the order of the key (WITHOUT ROWID),
+-- every event of a batch would dirty a page of its own run: with 1,000 runs under way, half as many events a second.
+CREATE TABLE history (
+  run TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  operation TEXT,
+  name TEXT,
+  fingerprint INTEGER,
+  attempt INTEGER,
+  started_at INTEGER,
+  data TEXT,
+  error TEXT,
+  PRIMARY KEY (run, seq)
+) STRICT;
+
+CREATE TABLE attempt (
+  run TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  engine INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  finished_at INTEGER,
+  error TEXT,
+  due INTEGER,
+  PRIMARY KEY (run, operation, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ready (
+  run TEXT PRIMARY KEY NOT NULL,
+  due INTEGER NOT NULL,
+  priority INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Claims go through it priority by priority, see `claim_due`.
+CREATE INDEX ready_by_due ON ready (priority, due);
+
+-- A taken message keeps its row, without its data: one that is sent again is still known.
+CREATE TABLE inbox (
+  number INTEGER PRIMARY KEY,           -- order of arrival
+  id TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  name TEXT,
+  at INTEGER NOT NULL,
+  taken INTEGER NOT NULL DEFAULT 0,
+  data TEXT
+) STRICT;
+
+CREATE INDEX inbox_open ON inbox (run) WHERE taken = 0;
+
+CREATE TABLE outbox (
+  number INTEGER PRIMARY KEY,           -- order of writing
+  id TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL,
+  type TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  data TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE log (
+  number INTEGER PRIMARY KEY,           -- order of writing
+  run TEXT NOT NULL,
+  operation TEXT,
+  attempt INTEGER,
+  at INTEGER NOT NULL,
+  stream TEXT NOT NULL,
+  level TEXT,
+  text TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX log_by_run ON log (run);
+
+CREATE TABLE blob (
+  id TEXT PRIMARY KEY NOT NULL,         -- SHA-256 of the data, in hexadecimal
+  data TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE tag (
+  run TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (run, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tag_by_value ON tag (name, value, run);
+
+CREATE TABLE definition (
+  name TEXT NOT NULL,
+  version TEXT NOT NULL,
+  label TEXT,
+  kind TEXT NOT NULL,
+  body TEXT NOT NULL,
+  input_schema TEXT,
+  output_schema TEXT,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (name, version)
+) STRICT;
+
+-- The owner.  Its number is its epoch: each owner has a higher one than any before it.
+CREATE TABLE engine (
+  slot INTEGER PRIMARY KEY CHECK (slot = 1),
+  epoch INTEGER NOT NULL,
+  last_batch INTEGER NOT NULL,
+  lease_until INTEGER NOT NULL,         -- 0: it has let go, or was never taken
+  since INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  instance TEXT NOT NULL,               -- told apart from another store in the same process
+  host TEXT NOT NULL,
+  boot TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  started INTEGER NOT NULL
+) STRICT;
