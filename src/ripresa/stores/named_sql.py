@@ -50,10 +50,17 @@ class NamedSql:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Queries by name, each included part put in."""
+    """Queries by name, each included part put in; a comment after a query belongs to those that follow."""
     pieces = _NAME.split(text)[1:]
-    plain = {name: body.strip().rstrip(";") for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
+    plain = {name: _without_end(body) for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
     return {name: _INCLUDED.sub(lambda mark: plain[mark[1]], body) for name, body in plain.items()}
+
+
+def _without_end(body: str) -> str:
+    lines = body.strip().splitlines()
+    while lines and lines[-1].lstrip()[:2] in {"", "--"}:
+        lines.pop()
+    return "\n".join(lines).rstrip(";")
 
 
 def repeat(query: str, count: int) -> str:

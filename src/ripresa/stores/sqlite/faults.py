@@ -48,4 +48,4 @@ def store_error(error: sqlite3.Error, path: str, *, committing: bool = False) ->
         case sqlite3.SQLITE_CONSTRAINT if error.sqlite_errorcode in _EXISTS:
             return StoreError(f"{path} already holds a row of this batch ({what}); nothing was written")
         case _:
-            return StoreError(f"{path}: {what}; nothing was written")
+            return StoreError(f"{path}: {what}")
