@@ -86,9 +86,9 @@ def children(pid):
 
 
 def environment():
-    """Ours, with the tests on the path."""
-    here = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, here))}
+    """Ours, with the tests and the source on the path from wherever it is used."""
+    root = Path(__file__).parents[2]
+    return os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"}
 
 
 # --- the work -----------------------------------------------------------------------------
@@ -193,8 +193,11 @@ async def test_what_goes_wrong_in_an_import_is_a_failure(runtime, make_work, mod
 SCRIPT = """
 import asyncio
 from ripresa.author.code import step
+from ripresa.contracts.step_context import StepContext
 from ripresa.ports.runtime import Work
 from ripresa.runtimes.process import ProcessRuntime
+
+context = StepContext("order-7", "0190a3c0", "fulfil", "charge", "charge", 1, "order-7:charge", "c-1")
 
 @step
 def greet(name: str) -> str:
@@ -204,7 +207,7 @@ async def main():
     runtime = ProcessRuntime(1)
     print(greet.target)
     text = greet.encode(("Ada",), {})[0]
-    print(await runtime.run(Work(greet.function, greet.target, (), {}, text, greet.dump, None, print)))
+    print(await runtime.run(Work(greet.function, greet.target, (), {}, text, greet.dump, context, print)))
     await runtime.close()
 
 if __name__ == "__main__":
@@ -423,13 +426,16 @@ async def test_closing_before_any_work_is_fine():
 
 ENGINE = """
 import asyncio, sys
+from ripresa.contracts.step_context import StepContext
 from ripresa.ports.runtime import Work
 from ripresa.runtimes.process import ProcessRuntime
+
+context = StepContext("order-7", "0190a3c0", "fulfil", "charge", "charge", 1, "order-7:charge", "c-1")
 
 async def main():
     runtime = ProcessRuntime(2)
     def work(target, input):
-        return Work(print, target, (), {}, input, str, None, print)
+        return Work(print, target, (), {}, input, str, context, print)
     await asyncio.gather(*(runtime.run(work("tests.runtimes.steps:double", "[[1],{}]")) for _ in range(8)))
     await runtime.run(work("tests.runtimes.steps:stubborn_family", sys.argv[1]))
 

@@ -22,7 +22,6 @@ import threading
 from collections.abc import Callable
 
 from ripresa.contracts.failure import Failure
-from ripresa.contracts.step_context import StepContext
 from ripresa.ports.runtime import Work
 from ripresa.runtimes import RemoteError, WorkerLost
 from ripresa.runtimes.output_lines import OUTPUT_BYTES_MAX, OutputLines
@@ -221,9 +220,9 @@ class WorkerProcess:
 
 
 def _request(work: Work) -> Message:
-    context = work.context.to_json() if isinstance(work.context, StepContext) else None
+    context = work.context() if callable(work.context) else work.context
     target, file = _place(work.target)
-    return {"target": target, "file": file, "input": work.input, "context": context}
+    return {"target": target, "file": file, "input": work.input, "context": context.to_json()}
 
 
 def _place(target: str) -> tuple[str, str | None]:

@@ -100,8 +100,7 @@ def _answer(message: Message) -> Message:
 
 
 def _attempt(message: Message) -> str:
-    if message["context"] is not None:
-        STEP_CONTEXT.set(StepContext.from_json(message["context"]))
+    STEP_CONTEXT.set(StepContext.from_json(message["context"]))
     step = _resolve(message["target"], message["file"])
     args, kwargs = _arguments(step, message["input"])
     value = step.function(*args, **kwargs)
