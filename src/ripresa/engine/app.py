@@ -83,8 +83,11 @@ class Run(Generic[R]):
         seconds = None if timeout is None else micros(timeout, where="result(timeout)") / 1e6
         engine = self._app._open()  # noqa: SLF001 - the handle's own app
         try:
-            async with asyncio.timeout(seconds):
+            if seconds is None:
                 self.row = await engine.verbs.result(self.row.id)
+            else:
+                async with asyncio.timeout(seconds):
+                    self.row = await engine.verbs.result(self.row.id)
         except TimeoutError:
             msg = f"run {self.id!r} has not ended within {timeout}; it goes on"
             raise TimeoutError(msg) from None

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import sys
 from collections import deque
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ripresa.contracts.errors import PayloadError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass
+from ripresa.engine.crew import Crew, Job
 from ripresa.engine.held import Flight, Held
 from ripresa.kernel.retry import RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
@@ -31,8 +32,6 @@ from ripresa.ports.store import Attempt
 from ripresa.runtimes import RemoteError, WorkerLost
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from ripresa.engine.engine import Engine
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.ports.runtime import Runtime
@@ -76,7 +75,16 @@ class Attempts:
         self._slots = slots
         self._young: deque[Flight] = deque()
         self._watching = False
+        self._crew: Crew
         self.running = 0
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to take attempts on this loop."""
+        self._crew = Crew(loop)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._crew.close()
 
     # --- starting ------------------------------------------------------------------------------
 
@@ -119,11 +127,12 @@ class Attempts:
         if flight.ended:
             self._leave(flight)
             return
-        loop = asyncio.get_running_loop()
+        loop = self._engine.loop
         step = flight.ask.step
-        flight.task = task = _start_task(self._run(flight), loop)
+        flight.job = job = Job(partial(self._run, flight))
+        self._crew.add(job)
         if step.timeout_us is not None:
-            flight.timeout = loop.call_later(step.timeout_us / 1e6, self._time_out, flight, task)
+            flight.timeout = loop.call_later(step.timeout_us / 1e6, self._time_out, flight, job)
         self._young.append(flight)
         if not self._watching:
             self._watching = True
@@ -135,9 +144,9 @@ class Attempts:
         """Record the attempts that have run for a while."""
         before = self._engine.now() - _YOUNG_US // 2
         recorded = False
-        while self._young and (self._young[0].ended or self._young[0].task is None or self._young[0].started_at <= before):
+        while self._young and (self._young[0].ended or self._young[0].job is None or self._young[0].started_at <= before):
             flight = self._young.popleft()
-            if not flight.ended and flight.task is not None and not flight.recorded:
+            if not flight.ended and flight.job is not None and not flight.recorded:
                 self._record(flight, "running")
                 recorded = True
         if recorded:
@@ -166,14 +175,14 @@ class Attempts:
         else:
             self._ended(flight, output, None)
 
-    def _time_out(self, flight: Flight, task: asyncio.Task[Any]) -> None:
-        if flight.task is task and not flight.ended:
+    def _time_out(self, flight: Flight, job: Job) -> None:
+        if flight.job is job and not flight.ended:
             flight.timed_out = True
-            task.cancel()
+            job.cancel()
 
     def _leave(self, flight: Flight) -> None:
         self.running -= 1
-        flight.task = None
+        flight.job = None
         if flight.timeout is not None:
             flight.timeout.cancel()
             flight.timeout = None
@@ -277,8 +286,9 @@ class Attempts:
         flight.held.flights.pop(flight.ask.operation, None)
         if flight.due is not None:
             flight.due.cancel()
-        if flight.task is not None:
-            flight.task.cancel()
+        job = flight.job
+        if job is not None and not job.cancel():
+            self._leave(flight)
 
     def _record(
         self, flight: Flight, status: str, *, finished_at: int | None = None, failure: Failure | None = None, due: int | None = None
@@ -298,13 +308,6 @@ class Attempts:
                 due,
             )
         )
-
-
-def _start_task(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    """A task, begun at once where Python can do that (3.12): a step that never waits ends without a turn of the loop."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(work, loop=loop, eager_start=True)
-    return asyncio.Task(work, loop=loop)
 
 
 def step_failure(error: BaseException, *, timed_out: bool = False) -> Failure:

@@ -118,6 +118,7 @@ class Engine:
     async def start(self) -> None:
         """Take over what the last owner left, and begin to work."""
         self.loop = asyncio.get_running_loop()
+        self.attempts.open(self.loop)
         self.committer.rested = self.ask_idle
         self.committer.show = self.tell
         self.committer.start()
@@ -156,6 +157,7 @@ class Engine:
         self._discard_all()
 
     def _discard_all(self) -> None:
+        self.attempts.close()
         self.timers.close()
         for held in self.held.values():
             if held.live is not None:

@@ -16,6 +16,7 @@ from ripresa.ports.store import LogLine
 if TYPE_CHECKING:
     import asyncio
 
+    from ripresa.engine.crew import Job
     from ripresa.engine.engine import Engine
     from ripresa.engine.timers import Due
     from ripresa.kernel.commands import ScheduleStep
@@ -35,11 +36,11 @@ class Flight:
         "failures",
         "first_started",
         "held",
+        "job",
         "losses",
         "priority",
         "recorded",
         "started_at",
-        "task",
         "timed_out",
         "timeout",
     )
@@ -55,7 +56,7 @@ class Flight:
         self.started_at = 0
         self.recorded = False
         """Whether the store has a row that says this attempt is running."""
-        self.task: asyncio.Task[Any] | None = None
+        self.job: Job | None = None
         self.timeout: asyncio.TimerHandle | None = None
         self.timed_out = False
         self.due: Due | None = None

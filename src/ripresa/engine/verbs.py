@@ -147,16 +147,18 @@ class Verbs:
         """The run once it has ended, or stopped until a person acts.  Raises RunFailed and its kind."""
         engine = self._engine
         while True:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[None] = engine.loop.create_future()
             engine.waiters.setdefault(run_id, []).append(future)
             if engine.failure is not None:
                 raise engine.failure
-            run = await self.find(run_id)
-            status = RunStatus(run.status)
-            if status is RunStatus.SUCCEEDED:
-                return run
-            if status in _HALTED:
-                raise self.bad_end(run)
+            held = engine.held.get(run_id)
+            if held is None or held.status in _HALTED:
+                run = await self.find(run_id)
+                status = RunStatus(run.status)
+                if status is RunStatus.SUCCEEDED:
+                    return run
+                if status in _HALTED:
+                    raise self.bad_end(run)
             await future
 
     def bad_end(self, run: Run) -> RunError:
@@ -287,7 +289,7 @@ class Verbs:
         engine.append(held, h.PAUSE_REQUESTED)
         engine.set_status(held, RunStatus.PAUSED, write=True)
         for flight in list(held.flights.values()):
-            if flight.task is None and not flight.ended:
+            if flight.job is None and not flight.ended:
                 engine.attempts.forget(flight)
         for due in held.timers.values():
             due.cancel()

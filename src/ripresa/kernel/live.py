@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from asyncio import _get_running_loop, _set_running_loop
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
 
 import greenlet
 
@@ -139,6 +139,48 @@ def _runner(run: LiveRun | None) -> None:
 class LiveRun:
     """One run in memory; made anew from its history whenever it is woken."""
 
+    __slots__ = (
+        "_answered",
+        "_commands",
+        "_conditions",
+        "_doomed",
+        "_identities",
+        "_inbox",
+        "_main",
+        "_memo",
+        "_patch_answers",
+        "_patches",
+        "_read_only",
+        "_recalled",
+        "_replaying",
+        "_resumable",
+        "_runners",
+        "_signal_handlers",
+        "_signal_waits",
+        "_signals",
+        "_soft",
+        "_strict",
+        "_tasks",
+        "_update_handlers",
+        "_updates",
+        "_withdrawn",
+        "cancel_requested",
+        "correlation_id",
+        "discarding",
+        "finished",
+        "id",
+        "input",
+        "loop",
+        "name",
+        "now_us",
+        "operations",
+        "queries",
+        "saga",
+        "seed",
+        "tracing",
+        "workflow",
+    )
+
     def __init__(
         self,
         run_id: str,
@@ -174,7 +216,7 @@ class LiveRun:
         self._soft: list[Parked] = []
         self._resumable: deque[greenlet.greenlet] = deque()
         self._conditions: list[tuple[Callable[[], object], asyncio.Future[bool]]] = []
-        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
         self._main: asyncio.Task[Any] | None = None
         self._withdrawn: set[str] = set()
         self._answered: set[str] = set()
@@ -226,7 +268,9 @@ class LiveRun:
 
     def _advance(self) -> None:
         while self.finished is None:
-            if self._strict is not None:
+            if self.loop.ready and self._strict is None and not self._resumable:
+                self._enter(self._runners.take())
+            elif self._strict is not None:
                 if not self._strict.future.done():
                     if not self._inbox:
                         return
@@ -236,8 +280,6 @@ class LiveRun:
                 self._enter(parked.greenlet)
             elif self._resumable:
                 self._enter(self._resumable.popleft())
-            elif self.loop.ready:
-                self._enter(self._runners.take())
             elif self._conditions and self._settle_conditions():
                 continue
             elif self._recalled:
@@ -386,8 +428,10 @@ class LiveRun:
         try:
             for parked in [*self._soft, *([self._strict] if self._strict else [])]:
                 parked.greenlet.throw(Discarded)
-            for task in list(self._tasks):
-                _unwind(task)
+            for ref in list(self._tasks):
+                task = ref()
+                if task is not None:
+                    _unwind(task)
         finally:
             guard.leave()
             _set_running_loop(previous)
@@ -415,7 +459,10 @@ class LiveRun:
         return self._identities.take(SCOPE.get(), label) + "/"
 
     def task_created(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
+        tasks = self._tasks
+        tasks.append(weakref.ref(task))
+        if len(tasks) & (len(tasks) - 1) == 0:  # at each power of two: linear in all
+            self._tasks = [ref for ref in tasks if (one := ref()) is not None and not one.done()]
 
     def task_error(self, context: dict[str, Any]) -> None:
         """A task's error that nobody looked at is the workflow author's to see, not the engine's to die of."""
@@ -423,7 +470,7 @@ class LiveRun:
     def inline_task(self, coro: Any) -> asyncio.Task[Any]:
         """A task that asks in its parent's scope; for waits that are awaits by another name."""
         task = asyncio.Task(coro, loop=self.loop, name="wait")
-        self._tasks.add(task)
+        self._tasks.append(weakref.ref(task))
         return task
 
     def scope_of(self, name: str) -> str:
