@@ -19,7 +19,7 @@ from ripresa.contracts.durations import Duration, micros
 from ripresa.contracts.errors import ForbiddenInWorkflow, NotInWorkflow
 from ripresa.contracts.payload import dump
 from ripresa.kernel.guard import scan
-from ripresa.kernel.live import ContinueRequested, LiveRun, Operation, current_run
+from ripresa.kernel.live import ContinueRequested, LiveRun, current_run
 from ripresa.kernel.retry import Retry
 
 if TYPE_CHECKING:
@@ -488,7 +488,7 @@ def signal_future(run: LiveRun, name: str, kind: Any) -> asyncio.Future[Any]:
     from ripresa.author.signature import Type  # noqa: PLC0415 - keeps the module's imports to its story
 
     shape = Type(kind)
-    return run.wait_signal(name, lambda text: shape.read(text, f"signal {name!r}"))
+    return run.mail.wait_signal(name, lambda text: shape.read(text, f"signal {name!r}"))
 
 
 async def send_signal(run: Any, name: str, data: Any = None) -> None:

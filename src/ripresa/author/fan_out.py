@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
-    from ripresa.kernel.live import LiveRun, Operation
+    from ripresa.kernel.live import LiveRun
+    from ripresa.kernel.operations import Operation
 
 
 async def map_(

@@ -29,7 +29,7 @@ def on_signal(name: str) -> Callable[[F], F]:
     names = local_names(1)
 
     def register(function: F) -> F:
-        run.on_signal(name, function, _signal_reader(Signature(function, f"signal {name!r}", names)))
+        run.mail.on_signal(name, function, _signal_reader(Signature(function, f"signal {name!r}", names)))
         return function
 
     return register
@@ -80,7 +80,7 @@ def on_update(name: str, *, validator: Callable[..., Any] | None = None) -> Call
     names = local_names(1)
 
     def register(function: F) -> F:
-        run.on_update(name, UpdateHandler(function, validator, Signature(function, f"update {name!r}", names)))
+        run.mail.on_update(name, UpdateHandler(function, validator, Signature(function, f"update {name!r}", names)))
         return function
 
     return register
@@ -91,7 +91,7 @@ def on_query(name: str) -> Callable[[F], F]:
     run = running("@on_query")
 
     def register(function: F) -> F:
-        run.queries[name] = function
+        run.mail.queries[name] = function
         return function
 
     return register

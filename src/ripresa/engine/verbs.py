@@ -182,7 +182,7 @@ class Verbs:
             return
         live = await engine.loading.settled(held)
         if live is not None:
-            live.validate_signal(name, data)
+            live.mail.validate_signal(name, data)
         if engine.held.get(held.id) is not held:
             await self.signal(ref, name, data)
             return
@@ -198,7 +198,7 @@ class Verbs:
             msg = f"update {name!r}: run {held.ref!r} is {held.status}"
             raise RunError(held.ref, msg)
         try:
-            live.validate_update(name, data)
+            live.mail.validate_update(name, data)
         except RipresaError:
             raise
         except Exception as error:
@@ -223,13 +223,13 @@ class Verbs:
             held = await self._hold_run(run, f"query {name!r}")
             live = await engine.loading.settled(held)
             if live is not None:
-                return load(dump(live.query(name, args), where=f"query {name!r}"))
+                return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
         loaded = (await engine.store.load([run.id]))[0]
         workflow = engine.require_workflow(run.definition, run.version)
         live = LiveRun(run.id, workflow, run.input or "{}", runners=engine.runners, seed=_seed(run))
         try:
             live.replay(loaded.history)
-            return load(dump(live.query(name, args), where=f"query {name!r}"))
+            return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
         finally:
             live.discard()
 

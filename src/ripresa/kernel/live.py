@@ -23,146 +23,59 @@ let the run's other tasks and handlers go on (soft).
 from __future__ import annotations
 
 import asyncio
-import sys
 import weakref
 from asyncio import _get_running_loop, _set_running_loop
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import greenlet
 
-from ripresa.contracts.errors import (
-    ChildFailed,
-    Diverged,
-    ForbiddenInWorkflow,
-    PayloadError,
-    Quarantine,
-    RipresaError,
-    StepFailed,
-    UnknownHandler,
-)
+from ripresa.contracts.errors import ChildFailed, ForbiddenInWorkflow, PayloadError, Quarantine, RipresaError, StepFailed
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump, load
 from ripresa.contracts.status import FailureClass, RunStatus
 from ripresa.kernel import commands as c
 from ripresa.kernel import guard
 from ripresa.kernel import history as h
+from ripresa.kernel.divergence import diverged
+from ripresa.kernel.greenlets import IDLE, PARKED, Parked, Runners
 from ripresa.kernel.identity import Identities, derived_float, derived_uuid, derived_uuid4, fingerprint
 from ripresa.kernel.loop import SCOPE, Discarded, Handle, RunLoop, Timer
+from ripresa.kernel.mail import Mail
+from ripresa.kernel.operations import ContinueRequested, Event, Operation, failure_of, resolve, set_unless_done, user_line
+from ripresa.kernel.recall import Recall
 from ripresa.kernel.saga import Saga
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
 
-_IDLE = "idle"
-_PARKED = "parked"
+__all__ = ["ContinueRequested", "Event", "LiveRun", "Operation", "Runners", "current_run"]
+
 _UNWINDS_MAX = 100
-
-
-class Event(NamedTuple):
-    """What the kernel reads of a history event; `ports.store.HistoryEvent` has these fields among others."""
-
-    seq: int
-    kind: str
-    at: int
-    operation: str | None = None
-    name: str | None = None
-    fingerprint: int | None = None
-    attempt: int | None = None
-    data: str | None = None
-    error: str | None = None
-
-
-class ContinueRequested(BaseException):
-    """Ends the code's run through; the run begins again with `input`."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.input = text
-
-
-class Operation(asyncio.Future[Any]):
-    """Something that the code asked for and the journal will answer."""
-
-    run: LiveRun
-    id: str
-    kind: str
-    name: str
-    fingerprint: int
-    decode: Callable[[str], Any] = staticmethod(load)
-    line: str = ""
-    child: str | None = None
-    undo: Callable[[Any], None] | None = None
-
-    def cancel(self, msg: Any = None) -> bool:
-        """Withdraw: the engine is told to stop the work."""
-        if super().cancel(msg=msg):
-            self.run.operation_cancelled(self)
-            return True
-        return False
-
-
-class Parked(NamedTuple):
-    """A callback left half-way: its greenlet, what it waits for, and the task it belongs to."""
-
-    greenlet: greenlet.greenlet
-    future: asyncio.Future[Any]
-    task: asyncio.Task[Any] | None
-
-
-class Runners:
-    """Greenlets to run callbacks in; one serves every run of a thread until a callback parks in it."""
-
-    __slots__ = ("_idle",)
-
-    def __init__(self) -> None:
-        self._idle: list[greenlet.greenlet] = []
-
-    def take(self) -> greenlet.greenlet:
-        return self._idle.pop() if self._idle else greenlet.greenlet(_runner)
-
-    def give(self, runner: greenlet.greenlet) -> None:
-        self._idle.append(runner)
-
-
-def _runner(run: LiveRun | None) -> None:
-    here = greenlet.getcurrent()
-    while run is not None:
-        run.drain()
-        parent = here.parent
-        assert parent is not None  # noqa: S101 - only the main greenlet has none, and it is no runner
-        run = parent.switch(_IDLE)
 
 
 class LiveRun:
     """One run in memory; made anew from its history whenever it is woken."""
 
     __slots__ = (
-        "_answered",
         "_commands",
         "_conditions",
         "_doomed",
         "_identities",
         "_inbox",
         "_main",
-        "_memo",
         "_patch_answers",
         "_patches",
         "_read_only",
-        "_recalled",
+        "_recall",
         "_replaying",
         "_resumable",
         "_runners",
-        "_signal_handlers",
-        "_signal_waits",
-        "_signals",
         "_soft",
         "_strict",
         "_tasks",
-        "_update_handlers",
-        "_updates",
         "_withdrawn",
         "cancel_requested",
         "correlation_id",
@@ -171,10 +84,10 @@ class LiveRun:
         "id",
         "input",
         "loop",
+        "mail",
         "name",
         "now_us",
         "operations",
-        "queries",
         "saga",
         "seed",
         "tracing",
@@ -207,7 +120,7 @@ class LiveRun:
         self.operations: dict[str, Operation | Timer] = {}
         self.cancel_requested = False
         self.saga = Saga()
-        self.queries: dict[str, Callable[..., Any]] = {}
+        self.mail = Mail(self)
         self._runners = runners if runners is not None else Runners()
         self._identities = Identities()
         self._commands: list[c.Command] = []
@@ -219,25 +132,18 @@ class LiveRun:
         self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
         self._main: asyncio.Task[Any] | None = None
         self._withdrawn: set[str] = set()
-        self._answered: set[str] = set()
         self._replaying = False
         self._read_only = False
         self._doomed: Failure | None = None
         self._patches: set[str] = set()
         self._patch_answers: dict[str, bool] = {}
-        self._signals: dict[str, deque[str]] = {}
-        self._signal_waits: dict[str, deque[tuple[asyncio.Future[Any], Callable[[str], Any]]]] = {}
-        self._signal_handlers: dict[str, tuple[Callable[..., Any], Callable[[str], tuple[Any, ...]]]] = {}
-        self._update_handlers: dict[str, Any] = {}
-        self._updates: dict[str, list[Any]] = {}
-        self._memo: dict[str, Any] = {}
-        self._recalled: deque[Any] = deque()
+        self._recall = Recall()
 
     # --- driving ---------------------------------------------------------------------------
 
     def replay(self, history: Iterable[Any]) -> list[c.Command]:
         """Bring a new instance to where `history` ends; return what is still to be done.  Raises Diverged."""
-        events = self._after_retry(list(history))
+        events = self._recall.split(list(history))
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)
         self._replaying = len(events) > 1
         return self.activate(events)
@@ -263,7 +169,7 @@ class LiveRun:
         if isinstance(command, c.ScheduleStep | c.SetTimer | c.StartChild | c.SendSignal | c.Publish):
             return command.operation in self.operations
         if isinstance(command, c.FinishUpdate):
-            return command.update not in self._answered
+            return command.update not in self.mail.answered
         return True
 
     def _advance(self) -> None:
@@ -282,8 +188,8 @@ class LiveRun:
                 self._enter(self._resumable.popleft())
             elif self._conditions and self._settle_conditions():
                 continue
-            elif self._recalled:
-                self._apply(self._recalled.popleft())
+            elif self._recall.ready:
+                self._apply(self._recall.ready.popleft())
             elif self._inbox:
                 self._apply(self._inbox.popleft())
             else:
@@ -292,7 +198,7 @@ class LiveRun:
             self._apply_late(self._inbox.popleft())
 
     def _enter(self, runner: greenlet.greenlet) -> None:
-        if runner.switch(self) is _IDLE:
+        if runner.switch(self) is IDLE:
             self._runners.give(runner)
 
     def drain(self) -> None:
@@ -325,7 +231,7 @@ class LiveRun:
         else:
             self._strict = parked
         try:
-            parent.switch(_PARKED)
+            parent.switch(PARKED)
         finally:
             if task is not None:
                 _enter_task(self.loop, task)
@@ -380,11 +286,11 @@ class LiveRun:
             await self._undo_and_finish(error)
         else:
             if self.cancel_requested:
-                self._finish(RunStatus.CANCELLED, output, None)
+                self.finish(RunStatus.CANCELLED, output, None)
             elif self._doomed:
-                self._finish(RunStatus.FAILED, None, self._doomed)
+                self.finish(RunStatus.FAILED, None, self._doomed)
             else:
-                self._finish(RunStatus.SUCCEEDED, output, None)
+                self.finish(RunStatus.SUCCEEDED, output, None)
 
     async def _call_main(self) -> str:
         value = self.workflow.call(self.input)
@@ -395,7 +301,7 @@ class LiveRun:
 
     async def _undo_and_finish(self, error: BaseException) -> None:
         if isinstance(error, Quarantine):
-            self._finish(RunStatus.QUARANTINED, None, Failure.of(error, FailureClass.QUARANTINE, code="quarantined"))
+            self.finish(RunStatus.QUARANTINED, None, Failure.of(error, FailureClass.QUARANTINE, code="quarantined"))
             return
         try:
             await self.saga.undo()
@@ -405,11 +311,14 @@ class LiveRun:
             second.__context__ = error
             error = second
         if isinstance(error, asyncio.CancelledError) and self.cancel_requested:
-            self._finish(RunStatus.CANCELLED, None, None)
+            self.finish(RunStatus.CANCELLED, None, None)
         else:
-            self._finish(RunStatus.FAILED, None, failure_of(error))
+            self.finish(RunStatus.FAILED, None, failure_of(error))
 
-    def _finish(self, status: RunStatus, output: str | None, failure: Failure | None) -> None:
+    def finish(self, status: RunStatus, output: str | None, failure: Failure | None) -> None:
+        """End the run; what comes first stands."""
+        if self.finished is not None:
+            return
         error = dump(failure.to_json()) if failure else None
         self.finished = c.Finish(status.value, output, error)
         self._commands.append(self.finished)
@@ -441,7 +350,7 @@ class LiveRun:
     # --- what the loop asks ----------------------------------------------------------------
 
     def timer_set(self, timer: Timer) -> None:
-        self._require_asking("a timer")
+        self.require_asking("a timer")
         timer.id = self._identities.take(SCOPE.get(), timer.name)
         timer.fingerprint = fingerprint("timer", timer.name, str(timer.due - self.now_us))
         if self._register(timer):
@@ -490,7 +399,7 @@ class LiveRun:
         saga: Saga | None = None,
     ) -> Operation:
         """Ask for a step; the future has its output."""
-        self._require_asking(step.name)
+        self.require_asking(step.name)
         text, args, kwargs = step.encode(args, kwargs)
         where = SCOPE.get() if scope is None else scope
         identity = (
@@ -512,7 +421,7 @@ class LiveRun:
         self, workflow: Any, text: str, *, key: str | None, priority: int | None = None, tags: dict[str, str] | None = None
     ) -> Operation:
         """Ask for a run of another workflow; the future has its output."""
-        self._require_asking(workflow.name)
+        self.require_asking(workflow.name)
         operation = self._operation("child", self._identities.take(SCOPE.get(), workflow.name), workflow.name, text)
         operation.decode = workflow.decode
         operation.child = str(derived_uuid(self.id, now_us=self.now_us, salt=f"{self.input}\0{operation.id}"))
@@ -526,7 +435,7 @@ class LiveRun:
 
     def send_signal(self, run: str, name: str, data: str) -> Operation:
         """Ask for a signal to be sent; the future resolves when it is on disk."""
-        self._require_asking("send_signal")
+        self.require_asking("send_signal")
         operation = self._operation("signal", self._identities.take(SCOPE.get(), f"signal:{name}"), name, f"{run}\0{data}")
         if self._register(operation):
             self._commands.append(c.SendSignal(operation.id, run, name, data, operation.fingerprint))
@@ -534,7 +443,7 @@ class LiveRun:
 
     def publish(self, kind: str, data: str) -> Operation:
         """Ask for an event to be published; the future resolves when it is on disk."""
-        self._require_asking("publish")
+        self.require_asking("publish")
         operation = self._operation("publish", self._identities.take(SCOPE.get(), f"publish:{kind}"), kind, data)
         if self._register(operation):
             self._commands.append(c.Publish(operation.id, kind, data, operation.fingerprint))
@@ -545,49 +454,25 @@ class LiveRun:
         future: asyncio.Future[None] = self.loop.create_future()
         due = self.now_us + delay_us
         if delay_us <= 0:
-            return future, self.loop.call_soon(_set_unless_done, future)
-        timer = Timer(_set_unless_done, (future,), None, self, due)
+            return future, self.loop.call_soon(set_unless_done, future)
+        timer = Timer(set_unless_done, (future,), None, self, due)
         timer.name = name
         self.timer_set(timer)
         return future, timer
 
     def wait_condition(self, predicate: Callable[[], object]) -> asyncio.Future[bool]:
         """A future that resolves when `predicate()` is true; it is asked after each event."""
-        self._require_asking("wait_until")
+        self.require_asking("wait_until")
         future: asyncio.Future[bool] = self.loop.create_future()
         self._conditions.append((predicate, future))
         return future
-
-    def wait_signal(self, name: str, decode: Callable[[str], Any]) -> asyncio.Future[Any]:
-        """A future that gets the next signal of this name; each signal goes to one waiter."""
-        self._require_asking("wait_for_signal")
-        future: asyncio.Future[Any] = self.loop.create_future()
-        early = self._signals.get(name)
-        if early:
-            _resolve(future, decode, early.popleft())
-        else:
-            self._signal_waits.setdefault(name, deque()).append((future, decode))
-        return future
-
-    def on_signal(self, name: str, handler: Callable[..., Any], decode: Callable[[str], tuple[Any, ...]]) -> None:
-        """Call `handler` with each signal of this name, those that came early first."""
-        self._signal_handlers[name] = (handler, decode)
-        early = self._signals.pop(name, ())
-        for data in early:
-            self._handle_signal(name, data)
-
-    def on_update(self, name: str, handler: Any) -> None:
-        """Answer updates of this name with `handler` (it has `call`, `dump` and `validate`)."""
-        self._update_handlers[name] = handler
-        for event in self._updates.pop(name, ()):
-            self._start_update(event)
 
     def patched(self, patch: str) -> bool:
         """Whether the run takes the new way at this branch; the answer stays as it is for the run."""
         answer = self._patch_answers.get(patch)
         if answer is None:
             recorded = patch in self._patches
-            answer = recorded or not (self._replaying and (self._inbox or self._recalled or self._memo))
+            answer = recorded or not (self._replaying and (self._inbox or self._recall))
             self._patch_answers[patch] = answer
             if answer and not recorded:
                 self._patches.add(patch)
@@ -605,7 +490,12 @@ class LiveRun:
     def _next_salt(self) -> str:
         return self._identities.take(SCOPE.get(), "?")
 
-    def _require_asking(self, what: str) -> None:
+    def ask(self, command: c.Command) -> None:
+        """Put a command among those that the activation returns."""
+        self._commands.append(command)
+
+    def require_asking(self, what: str) -> None:
+        """Raise if the code may not ask for anything now."""
         if self.discarding:
             raise Discarded
         if self._read_only:
@@ -624,14 +514,9 @@ class LiveRun:
     def _register(self, operation: Operation | Timer) -> bool:
         """Note that it was asked for; False: a retried run remembers the outcome already."""
         if self.tracing:
-            operation.line = _user_line()
+            operation.line = user_line()
         self.operations[operation.id] = operation
-        if self._memo:
-            event = self._memo.pop(operation.id, None)
-            if event is not None and event.fingerprint == operation.fingerprint:
-                self._recalled.append(event)
-                return False
-        return True
+        return not self._recall.knows(operation)
 
     def operation_cancelled(self, operation: Operation) -> None:
         """Its future was cancelled: stop the work."""
@@ -652,17 +537,17 @@ class LiveRun:
     def _apply_late(self, event: Any) -> None:
         """The code has ended; an outcome it asked for may still come in, anything else has diverged."""
         if event.kind in h.OUTCOMES and event.operation not in self.operations and event.operation not in self._withdrawn:
-            self._diverge(event)
+            raise diverged(self, event)
 
     def _take(self, event: Any) -> Operation | Timer | None:
         operation = self.operations.pop(event.operation, None)
         if operation is None:
             if event.operation in self._withdrawn:
                 return None
-            self._diverge(event)
+            raise diverged(self, event)
         elif event.fingerprint is not None and operation.fingerprint != event.fingerprint:
             self.operations[operation.id] = operation
-            self._diverge(event)
+            raise diverged(self, event)
         return operation
 
     def _on_started(self, _: Any) -> None:
@@ -698,7 +583,7 @@ class LiveRun:
         if not isinstance(operation, Operation) or operation.done():
             return
         if event.error is None:
-            _resolve(operation, operation.decode, event.data or "null")
+            resolve(operation, operation.decode, event.data or "null")
         else:
             failure = Failure.from_json(load(event.error))
             operation.set_exception(ChildFailed(operation.child or operation.name, failure.code, failure))
@@ -713,65 +598,13 @@ class LiveRun:
             operation.set_exception(RipresaError(Failure.from_json(load(event.error)).message))
 
     def _on_signal(self, event: Any) -> None:
-        name = event.name
-        waits = self._signal_waits.get(name)
-        while waits:
-            future, decode = waits.popleft()
-            if not future.done():
-                _resolve(future, decode, event.data)
-                return
-        if name in self._signal_handlers:
-            self._handle_signal(name, event.data)
-        else:
-            self._signals.setdefault(name, deque()).append(event.data)
-
-    def _handle_signal(self, name: str, data: str) -> None:
-        handler, decode = self._signal_handlers[name]
-
-        async def deliver() -> None:
-            value = handler(*decode(data))
-            if asyncio.iscoroutine(value):
-                await value
-
-        deliver.__name__ = f"on_signal:{name}"
-        coro = deliver()
-        coro.__name__ = f"on_signal:{name}"
-        task = self.loop.create_task(coro)
-        task.add_done_callback(self._handler_done)
-
-    def _handler_done(self, task: asyncio.Task[Any]) -> None:
-        """A signal handler's error fails the run, as the same error in the main code would."""
-        if not task.cancelled() and task.exception() is not None and self._main is not None:
-            error = task.exception()
-            assert error is not None  # noqa: S101 - just asked
-            if not isinstance(error, Discarded):
-                self._finish(RunStatus.FAILED, None, failure_of(error))
+        self.mail.take_signal(event)
 
     def _on_update(self, event: Any) -> None:
-        if event.name in self._update_handlers:
-            self._start_update(event)
-        else:
-            self._updates.setdefault(event.name, []).append(event)
-
-    def _start_update(self, event: Any) -> None:
-        handler = self._update_handlers[event.name]
-
-        async def answer() -> None:
-            try:
-                value = handler.call(event.data)
-                if asyncio.iscoroutine(value):
-                    value = await value
-                output, error = handler.dump(value), None
-            except Exception as failed:  # noqa: BLE001 - the caller of the update gets it
-                output, error = None, dump(failure_of(failed).to_json())
-            self._commands.append(c.FinishUpdate(event.operation, event.name, output, error))
-
-        coro = answer()
-        coro.__name__ = f"on_update:{event.name}"
-        self.loop.create_task(coro)
+        self.mail.take_update(event)
 
     def _on_update_completed(self, event: Any) -> None:
-        self._answered.add(event.operation)
+        self.mail.answered.add(event.operation)
 
     def _on_cancel(self, _: Any) -> None:
         if self.cancel_requested:
@@ -786,31 +619,10 @@ class LiveRun:
     def _on_nothing(self, _: Any) -> None:
         """The engine's matter; the code does not see it, but for the time that has passed."""
 
-    # --- queries and updates, from outside --------------------------------------------------
+    # --- from outside ------------------------------------------------------------------------
 
-    def query(self, name: str, args: tuple[Any, ...]) -> Any:
-        """What the query handler `name` says now.  Raises UnknownHandler, or what the handler raises."""
-        handler = self.queries.get(name)
-        if handler is None:
-            raise UnknownHandler("query", name, self.queries)
-        return self._from_outside(handler, *args)
-
-    def validate_update(self, name: str, data: str) -> None:
-        """Raise what the update's validator raises; UnknownHandler if there is no such handler."""
-        handler = self._update_handlers.get(name)
-        if handler is None:
-            raise UnknownHandler("update", name, self._update_handlers)
-        self._from_outside(handler.validate, data)
-
-    def validate_signal(self, name: str, data: str) -> None:
-        """Raise PayloadError if the code waits for another shape of signal; unknown names are kept for later."""
-        waits = self._signal_waits.get(name)
-        if waits:
-            waits[0][1](data)
-        elif name in self._signal_handlers:
-            self._signal_handlers[name][1](data)
-
-    def _from_outside(self, function: Callable[..., Any], *args: Any) -> Any:
+    def from_outside(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call user code of the run that may look but not ask for anything."""
         previous = _get_running_loop()
         _set_running_loop(self.loop)
         guard.enter()
@@ -819,49 +631,6 @@ class LiveRun:
         finally:
             guard.leave()
             _set_running_loop(previous)
-
-    @property
-    def update_names(self) -> list[str]:
-        """Updates that the code answers now."""
-        return sorted(self._update_handlers)
-
-    # --- divergence and retry ---------------------------------------------------------------
-
-    def _diverge(self, event: Any) -> None:
-        asked = [op for op in self.operations.values() if op.id != event.operation or op.fingerprint != event.fingerprint]
-        same = self.operations.get(event.operation)
-        recorded = f"{_noun(event.kind)} {event.operation!r}"
-        where = f"history event {event.seq} holds the outcome of {recorded}"
-        if same is not None:
-            line = same.line
-            text = f"{where}, but the code now asks for it with other arguments"
-        elif self.finished is not None:
-            line = ""
-            text = f"{where}, but the code has already ended"
-        else:
-            asked.sort(key=lambda op: op.kind == "timer")
-            line = asked[0].line if asked else ""
-            wants = ", ".join(f"{op.kind} {op.id!r}" + (f" ({op.line})" if op.line else "") for op in asked[:3])
-            text = f"{where}, but the code asks for {wants or 'nothing'} there"
-        place = f" at {line}" if line and line not in text else ""
-        remedy = "put the old code back, or branch with ripresa.patched(…)"
-        msg = f"run {self.name} no longer fits its code: {text}{place}; {remedy}"
-        first = same or (asked[0] if asked else None)
-        raise Diverged(msg, operation=first.id if first else str(event.operation), line=line, recorded=recorded)
-
-    def _after_retry(self, events: list[Any]) -> list[Any]:
-        """Turn what came before the last retry into remembered outcomes; failures are forgotten."""
-        cut = next((i for i in range(len(events) - 1, -1, -1) if events[i].kind == h.RETRIED), None)
-        if cut is None:
-            return events
-        before, after = events[:cut], events[cut + 1 :]
-        kept = [before[0]]
-        for event in before[1:]:
-            if event.kind in h.OUTCOMES and event.error is None:
-                self._memo[event.operation] = event
-            elif event.kind in (h.SIGNAL_RECEIVED, h.UPDATE_RECEIVED, h.UPDATE_COMPLETED, h.PATCH_TAKEN):
-                kept.append(event)
-        return kept + after
 
 
 _APPLY: dict[str, Callable[[LiveRun, Any], None]] = {
@@ -894,32 +663,6 @@ def current_run() -> LiveRun | None:
     return host if isinstance(host, LiveRun) else None
 
 
-def failure_of(error: BaseException) -> Failure:
-    """The failure that ends a run, with the class of its cause."""
-    failure_class = getattr(error, "failure_class", FailureClass.TERMINAL)
-    if failure_class is FailureClass.RETRYABLE:
-        failure_class = FailureClass.TERMINAL
-    code = getattr(getattr(error, "cause", None), "code", None) or "error"
-    failure = Failure.of(error, failure_class, code=code)
-    if isinstance(error, StepFailed):
-        return Failure.from_json({**failure.to_json(), "step": error.step, "attempts": error.attempts})
-    return failure
-
-
-def _resolve(future: asyncio.Future[Any], decode: Callable[[str], Any], data: str) -> None:
-    try:
-        value = decode(data)
-    except PayloadError as error:
-        future.set_exception(error)
-    else:
-        future.set_result(value)
-
-
-def _set_unless_done(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 def _unwind(task: asyncio.Task[Any]) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch for this
     if task.done():
@@ -930,25 +673,3 @@ def _unwind(task: asyncio.Task[Any]) -> None:
             coro.throw(Discarded())  # type: ignore[union-attr]  # tasks of ours wrap coroutines only
         except BaseException:  # noqa: BLE001 - whatever it raises, it has ended
             return
-
-
-def _noun(kind: str) -> str:
-    return {
-        h.TIMER_FIRED: "timer",
-        h.CHILD_FINISHED: "child",
-        h.SIGNAL_SENT: "signal",
-        h.EVENT_PUBLISHED: "event",
-    }.get(kind, "step")
-
-
-def _user_line() -> str:
-    """File and line of the innermost frame that is neither ours nor asyncio's."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to one's caller
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if not name.startswith(("ripresa.", "asyncio")) or name.startswith("ripresa.testing"):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        if frame.f_back is None:
-            return ""
-        frame = frame.f_back
-    return ""

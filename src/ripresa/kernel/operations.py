@@ -1,0 +1,102 @@
+"""Operations: what the code asked for and the journal will answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ripresa.contracts.errors import PayloadError, StepFailed
+from ripresa.contracts.failure import Failure
+from ripresa.contracts.payload import load
+from ripresa.contracts.status import FailureClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ripresa.kernel.live import LiveRun
+
+
+class Event(NamedTuple):
+    """What the kernel reads of a history event; `ports.store.HistoryEvent` has these fields among others."""
+
+    seq: int
+    kind: str
+    at: int
+    operation: str | None = None
+    name: str | None = None
+    fingerprint: int | None = None
+    attempt: int | None = None
+    data: str | None = None
+    error: str | None = None
+
+
+class ContinueRequested(BaseException):
+    """Ends the code's run through; the run begins again with `input`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.input = text
+
+
+class Operation(asyncio.Future[Any]):
+    """A future that an event of the same identity resolves."""
+
+    run: LiveRun
+    id: str
+    kind: str
+    """step | child | signal | publish"""
+    name: str
+    fingerprint: int
+    decode: Callable[[str], Any] = staticmethod(load)
+    line: str = ""
+    child: str | None = None
+    undo: Callable[[Any], None] | None = None
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Withdraw: the engine is told to stop the work."""
+        if super().cancel(msg=msg):
+            self.run.operation_cancelled(self)
+            return True
+        return False
+
+
+def resolve(future: asyncio.Future[Any], decode: Callable[[str], Any], data: str) -> None:
+    """Give the future what `data` holds, or the error that it does not fit."""
+    try:
+        value = decode(data)
+    except PayloadError as error:
+        future.set_exception(error)
+    else:
+        future.set_result(value)
+
+
+def set_unless_done(future: asyncio.Future[None]) -> None:
+    """Resolve a future that somebody may have cancelled."""
+    if not future.done():
+        future.set_result(None)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The failure that ends a run, with the class of its cause."""
+    failure_class = getattr(error, "failure_class", FailureClass.TERMINAL)
+    if failure_class is FailureClass.RETRYABLE:
+        failure_class = FailureClass.TERMINAL
+    code = getattr(getattr(error, "cause", None), "code", None) or "error"
+    failure = Failure.of(error, failure_class, code=code)
+    if isinstance(error, StepFailed):
+        return Failure.from_json({**failure.to_json(), "step": error.step, "attempts": error.attempts})
+    return failure
+
+
+def user_line() -> str:
+    """File and line of the innermost frame that is neither ours nor asyncio's."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to one's caller
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith(("ripresa.", "asyncio")) or name.startswith("ripresa.testing"):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if frame.f_back is None:
+            return ""
+        frame = frame.f_back
+    return ""

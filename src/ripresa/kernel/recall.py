@@ -1,0 +1,52 @@
+"""Recall: what a retried run remembers.
+
+A retry makes the code run again from the start.  What had succeeded is answered from memory, in the
+order in which the code asks for it; what had failed is forgotten, and done anew.
+
+    history   started  a ✓  b ✗  c ✓  finished ✗  retried      (a ∥ b ∥ c)
+    remembered         a         c                              b is attempted again
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ripresa.kernel import history as h
+
+_KEPT = (h.SIGNAL_RECEIVED, h.UPDATE_RECEIVED, h.UPDATE_COMPLETED, h.PATCH_TAKEN)
+
+
+class Recall:
+    """Outcomes from before the last retry."""
+
+    __slots__ = ("_outcomes", "ready")
+
+    def __init__(self) -> None:
+        self._outcomes: dict[str, Any] = {}
+        self.ready: deque[Any] = deque()
+        """Outcomes that the code has asked for again, to be applied in this order."""
+
+    def __bool__(self) -> bool:
+        return bool(self._outcomes or self.ready)
+
+    def split(self, events: list[Any]) -> list[Any]:
+        """Remember what came before the last retry; return the events that are still applied in order."""
+        cut = next((i for i in range(len(events) - 1, -1, -1) if events[i].kind == h.RETRIED), None)
+        if cut is None:
+            return events
+        first, *before = events[:cut]
+        for event in before:
+            if event.kind in h.OUTCOMES and event.error is None:
+                self._outcomes[event.operation] = event
+        return [first, *(event for event in before if event.kind in _KEPT), *events[cut + 1 :]]
+
+    def knows(self, operation: Any) -> bool:
+        """Whether the outcome of what is asked for is remembered; if so it is made ready."""
+        if not self._outcomes:
+            return False
+        event = self._outcomes.pop(operation.id, None)
+        if event is None or event.fingerprint not in (None, operation.fingerprint):
+            return False
+        self.ready.append(event)
+        return True
