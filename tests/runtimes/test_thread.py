@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from ripresa.contracts.step_context import STEP_CONTEXT
-from ripresa.runtimes import RuntimeClosed, StepExited
+from ripresa.runtimes import RuntimeClosed, StepExited, WorkerLost
 from ripresa.runtimes.thread import ThreadRuntime
 
 flavour = contextvars.ContextVar("flavour", default="plain")
@@ -122,6 +122,20 @@ async def test_work_cancelled_before_its_turn_never_begins(make_work):
     assert await first == '"too late"'
     assert await runtime.run(make_work(lambda: 3)) == "3"
     assert (calls, runtime.abandoned) == ([], 0)
+    await runtime.close()
+
+
+async def test_with_no_more_threads_to_be_had_those_that_run_do_the_work(make_work, monkeypatch):
+    runtime = ThreadRuntime(threads_max=4)
+    assert await runtime.run(make_work(lambda: 1)) == "1"
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert await asyncio.gather(*(runtime.run(make_work(lambda: 1)) for _ in range(9))) == ["1"] * 9
+    with pytest.raises(WorkerLost, match="cannot start a thread"):
+        await ThreadRuntime().run(make_work(lambda: 1))
     await runtime.close()
 
 

@@ -74,7 +74,11 @@ class ProcessRuntime:
             raise RuntimeClosed("the process runtime is closed")
 
     def _start(self) -> WorkerProcess:
-        worker = WorkerProcess(self._on_gone)
+        try:
+            self._guard.start()
+            worker = WorkerProcess(self._on_gone)
+        except OSError as error:  # no memory, no descriptors, no processes left: another time perhaps
+            raise WorkerLost(f"cannot start a worker process: {error}") from error
         self._workers.add(worker)
         self._guard.watch(worker.pid)
         return worker
@@ -101,13 +105,14 @@ class _Guard:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def watch(self, group: int) -> None:
+    def start(self) -> None:
         self._process = self._process or _start_guard()
-        self._tell(self._process, b"+%d\n" % group)
+
+    def watch(self, group: int) -> None:
+        self._tell(b"+%d\n" % group)
 
     def forget(self, group: int) -> None:
-        if self._process is not None:
-            self._tell(self._process, b"-%d\n" % group)
+        self._tell(b"-%d\n" % group)
 
     async def close(self) -> None:
         if (process := self._process) is None:
@@ -117,11 +122,12 @@ class _Guard:
         process.stdin.close()
         await asyncio.to_thread(process.wait)
 
-    @staticmethod
-    def _tell(process: subprocess.Popen[bytes], order: bytes) -> None:
-        assert process.stdin is not None  # noqa: S101 - narrows a type
+    def _tell(self, order: bytes) -> None:
+        if self._process is None:
+            return
+        assert self._process.stdin is not None  # noqa: S101 - narrows a type
         with contextlib.suppress(BrokenPipeError):  # somebody killed it: Linux still ends our workers with us
-            process.stdin.write(order)
+            self._process.stdin.write(order)
 
 
 def _start_guard() -> subprocess.Popen[bytes]:

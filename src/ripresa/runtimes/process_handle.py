@@ -45,8 +45,11 @@ class WorkerProcess:
         self._exited = asyncio.Event()
         self._reaping = threading.Lock()
         self._line, theirs = socket.socketpair()
-        self._pipes, ends = _pipes()
+        self._pipes: dict[str, int] = {}
+        ends: dict[str, int] = {}
         try:
+            for name in ("stdout", "stderr"):
+                self._pipes[name], ends[name] = os.pipe()
             self._process = _spawn(theirs, ends)
         except BaseException:
             self._let_go()
@@ -232,15 +235,6 @@ def _place(target: str) -> tuple[str, str | None]:
     if place == "__main__" and (spec := getattr(module, "__spec__", None)) is not None:
         return f"{spec.name}:{qualname}", None  # started as `python -m`
     return target, getattr(module, "__file__", None)
-
-
-def _pipes() -> tuple[dict[str, int], dict[str, int]]:
-    """Our ends and the worker's ends of its two output streams."""
-    ours: dict[str, int] = {}
-    theirs: dict[str, int] = {}
-    for name in ("stdout", "stderr"):
-        ours[name], theirs[name] = os.pipe()
-    return ours, theirs
 
 
 def _spawn(line: socket.socket, ends: dict[str, int]) -> subprocess.Popen[bytes]:

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.step_context import STEP_CONTEXT
-from ripresa.runtimes import RuntimeClosed, StepExited
+from ripresa.runtimes import RuntimeClosed, StepExited, WorkerLost
 
 if TYPE_CHECKING:
     from ripresa.ports.runtime import Work
@@ -113,15 +113,24 @@ class ThreadRuntime:
             self._loop, self._delivery_asked = loop, False
         job = _Job(work, loop.create_future())
         self._pending.add(job)
+        self._start_thread_if_wanted()
+        if not self._threads:
+            self._pending.discard(job)
+            raise WorkerLost("cannot start a thread: the machine has no more of them")
         self._queue.put(job)
-        if self._threads < min(self.threads_max, len(self._pending)):
-            self._start_thread()
         return job
 
-    def _start_thread(self) -> None:
+    def _start_thread_if_wanted(self) -> None:
+        if self._closed or self._threads >= min(self.threads_max, len(self._pending)):
+            return
+        thread = threading.Thread(target=self._serve, name=f"ripresa-step-{next(_names)}", daemon=True)
         with self._lock:
             self._threads += 1
-        threading.Thread(target=self._serve, name=f"ripresa-step-{next(_names)}", daemon=True).start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads to be had: those that we have do the work
+            with self._lock:
+                self._threads -= 1
 
     def _drop(self, job: _Job) -> None:
         """Nobody waits for `job` any more: it is not begun, or its thread is left behind."""
@@ -133,8 +142,7 @@ class ThreadRuntime:
                 self._threads -= 1
                 self._abandoned += 1
         self._pending.discard(job)
-        if not self._closed and self._threads < min(self.threads_max, len(self._pending)):
-            self._start_thread()
+        self._start_thread_if_wanted()
 
     def _deliver(self) -> None:
         # Cleared before draining: a job appended after the drain asks again, none is left lying.
