@@ -75,7 +75,7 @@ def child(
 ) -> R: ...
 @overload
 def child(workflow: _code.WorkflowDefinition[..., R], *args: Any, id: str | None = None, **kwargs: Any) -> R: ...
-def child(workflow: Any, *args: Any, id: str | None = None, **kwargs: Any) -> Any:  # noqa: A002 - the contract's name
+def child(workflow: Any, *args: Any, id: str | None = None, **kwargs: Any) -> Any:
     """Run another workflow as a child and return its output.  Raises ChildFailed."""
     return _code.start_child(workflow, *args, id=id, **kwargs).result()
 

@@ -137,7 +137,7 @@ class Step(Generic[P, R]):
             msg = f'step {self.name}: runtime="inline" needs an async def function; leave it out to use a thread'
             raise ValueError(msg)
         if self.runtime == "thread" and self.is_async:
-            msg = f'step {self.name}: an async def function runs inline; write def to use a thread'
+            msg = f"step {self.name}: an async def function runs inline; write def to use a thread"
             raise ValueError(msg)
         self.compensate: Any = options.get("compensate")
         self.key: str | None = options.get("key")
@@ -311,7 +311,9 @@ class WorkflowDefinition(Generic[P, R]):
     __ripresa__ = "workflow"
     kind = "code"
 
-    def __init__(self, function: Callable[..., Any], *, names: dict[str, Any] | None, name: str | None, version: str | None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, names: dict[str, Any] | None, name: str | None, version: str | None
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or function.__name__
@@ -514,7 +516,7 @@ async def wait_until(condition: Callable[[], object], *, timeout: Duration | Non
 
 
 def start_child(
-    workflow: WorkflowDefinition[P, Any], *args: Any, id: str | None = None, **kwargs: Any  # noqa: A002 - the contract's name
+    workflow: WorkflowDefinition[P, Any], *args: Any, id: str | None = None, **kwargs: Any
 ) -> ChildHandle[Any]:
     """Start a run of another workflow and return a handle; it goes on if this run ends.
 
@@ -531,7 +533,7 @@ async def child(
 ) -> R: ...
 @overload
 async def child(workflow: WorkflowDefinition[..., R], *args: Any, id: str | None = None, **kwargs: Any) -> R: ...
-async def child(workflow: Any, *args: Any, id: str | None = None, **kwargs: Any) -> Any:  # noqa: A002 - the contract's name
+async def child(workflow: Any, *args: Any, id: str | None = None, **kwargs: Any) -> Any:
     """Run another workflow as a child and return its output; cancelled with this one.  Raises ChildFailed."""
     return await start_child(workflow, *args, id=id, **kwargs)
 

@@ -45,7 +45,9 @@ def _signal_reader(signature: Signature) -> Callable[[str], tuple[Any, ...]]:
 class UpdateHandler:
     """A function that answers updates, with what may refuse them."""
 
-    def __init__(self, function: Callable[..., Any], validator: Callable[..., Any] | None, signature: Signature) -> None:
+    def __init__(
+        self, function: Callable[..., Any], validator: Callable[..., Any] | None, signature: Signature
+    ) -> None:
         self._function = function
         self._validator = validator
         self._signature = signature

@@ -180,7 +180,7 @@ class Signature:
                 hint = dict[str, hint]  # type: ignore[valid-type]  # built at run time
             fields[name] = hint
         required = {n for n, p in self._signature.parameters.items() if p.default is _P.empty}
-        from typing_extensions import NotRequired  # noqa: PLC0415 - as above
+        from typing import NotRequired  # noqa: PLC0415 - as above
 
         annotations = {n: t if n in required else NotRequired[t] for n, t in fields.items()}
         shape: Any = TypedDict(f"{self.name}_input", annotations)  # type: ignore[operator,misc]  # built at run time

@@ -31,7 +31,9 @@ def micros(value: Duration, *, where: str = "duration") -> int:
     """Microseconds in `value`; raises ValueError naming `where`, the value and the form it should have."""
     total = _read(value)
     if total is None or not 0 <= total <= MICROS_MAX:
-        msg = f"{where}: {value!r} is not a duration from 0 to 100 years (write 30s, 5m, 1h30m, 2d, PT1H30M, or seconds)"
+        msg = (
+            f"{where}: {value!r} is not a duration from 0 to 100 years (write 30s, 5m, 1h30m, 2d, PT1H30M, or seconds)"
+        )
         raise ValueError(msg)
     return total
 
@@ -42,7 +44,7 @@ def _read(value: Duration) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return int(value * 1_000_000) if abs(value) < 1e10 else None  # noqa: PLR2004 - NaN and infinity fail it too
+        return int(value * 1_000_000) if abs(value) < 1e10 else None
     text = value.strip()
     if _WHOLE.fullmatch(text):
         return sum(int(float(number) * _UNIT_US[unit]) for number, unit in _PART.findall(text))

@@ -17,19 +17,19 @@ class RipresaError(Exception):
 # --- raised by step code: what the failure means -----------------------------------------
 
 
-class Retryable(RipresaError):  # noqa: N818 - the contract's name
+class Retryable(RipresaError):
     """Raise in a step: this attempt failed, another may succeed."""
 
     failure_class = FailureClass.RETRYABLE
 
 
-class Terminal(RipresaError):  # noqa: N818 - the contract's name
+class Terminal(RipresaError):
     """Raise in a step: no further attempt can succeed, whatever the policy allows."""
 
     failure_class = FailureClass.TERMINAL
 
 
-class Quarantine(RipresaError):  # noqa: N818 - the contract's name
+class Quarantine(RipresaError):
     """Raise in a step or a workflow: set the run aside until a person releases it."""
 
     failure_class = FailureClass.QUARANTINE
@@ -42,7 +42,7 @@ class Quarantine(RipresaError):  # noqa: N818 - the contract's name
 # --- seen by workflow code ---------------------------------------------------------------
 
 
-class StepFailed(RipresaError):  # noqa: N818 - reads as the event it reports
+class StepFailed(RipresaError):
     """A step failed for good: its policy is spent, or the failure was terminal.
 
     `cause` is the recorded failure, `failure_class` its class, `attempts` how many were made.
@@ -56,7 +56,7 @@ class StepFailed(RipresaError):  # noqa: N818 - reads as the event it reports
         self.attempts = attempts
 
 
-class ChildFailed(RipresaError):  # noqa: N818 - reads as the event it reports
+class ChildFailed(RipresaError):
     """A child run ended other than well; `cause` says why, `status` how."""
 
     def __init__(self, child: str, status: str, cause: Failure) -> None:
@@ -67,19 +67,19 @@ class ChildFailed(RipresaError):  # noqa: N818 - reads as the event it reports
         self.failure_class = cause.failure_class
 
 
-class StepInterrupted(RipresaError):  # noqa: N818 - the field's name for it
+class StepInterrupted(RipresaError):
     """A step that may run at most once was cut off by a crash: whether it took effect is not known."""
 
 
-class NotInWorkflow(RipresaError):  # noqa: N818 - reads as a clause
+class NotInWorkflow(RipresaError):
     """The call belongs in workflow code, and this is not: move it into a workflow."""
 
 
-class ForbiddenInWorkflow(RipresaError):  # noqa: N818 - reads as a clause
+class ForbiddenInWorkflow(RipresaError):
     """Workflow code did what a replay cannot repeat (I/O, clock, dice, thread): move it into a step."""
 
 
-class Diverged(RipresaError):  # noqa: N818 - reads as the event it reports
+class Diverged(RipresaError):
     """The code asks for something else than its history holds: the run is blocked until fitting code is back.
 
     `operation` is the first operation that differs, `line` the code that asked, `recorded` what history holds.
@@ -110,43 +110,43 @@ class RunError(RipresaError):
         self.cause = cause
 
 
-class RunFailed(RunError):  # noqa: N818 - the contract's name
+class RunFailed(RunError):
     """The run failed; `cause` holds the failure.  `App.retry` goes on from the failed step."""
 
 
-class RunCancelled(RunError):  # noqa: N818 - the contract's name
+class RunCancelled(RunError):
     """Somebody cancelled the run."""
 
 
-class RunQuarantined(RunError):  # noqa: N818 - the contract's name
+class RunQuarantined(RunError):
     """The run is set aside; a person releases, overrides or discards it."""
 
 
-class RunBlocked(RunError):  # noqa: N818 - the contract's name
+class RunBlocked(RunError):
     """The code on disk does not fit the run's history; it goes on when fitting code is back."""
 
 
-class RunConflict(RunError):  # noqa: N818 - the contract's name
+class RunConflict(RunError):
     """A run of this id exists with another definition or input: choose another id."""
 
 
-class RunNotFound(RunError):  # noqa: N818 - reads as a clause
+class RunNotFound(RunError):
     """No run has this id: look it up with `ripresa runs list`."""
 
 
-class RunFinished(RunError):  # noqa: N818 - reads as a clause
+class RunFinished(RunError):
     """The run has ended, so it takes no more messages."""
 
 
-class RunNotFinished(RunError):  # noqa: N818 - reads as a clause
+class RunNotFinished(RunError):
     """The verb needs a run that has ended, and this one has not."""
 
 
-class UpdateRejected(RipresaError):  # noqa: N818 - reads as the event it reports
+class UpdateRejected(RipresaError):
     """The update's validator refused it; nothing was recorded."""
 
 
-class UnknownHandler(RipresaError):  # noqa: N818 - reads as a clause
+class UnknownHandler(RipresaError):
     """The workflow has no query or update handler of this name (`known` lists those it has)."""
 
     def __init__(self, kind: str, name: str, known: Any = ()) -> None:
@@ -155,7 +155,7 @@ class UnknownHandler(RipresaError):  # noqa: N818 - reads as a clause
         self.known = tuple(known)
 
 
-class UnknownDefinition(RipresaError):  # noqa: N818 - reads as a clause
+class UnknownDefinition(RipresaError):
     """The App was not given this workflow: add it to `App(workflows=[…])`."""
 
 

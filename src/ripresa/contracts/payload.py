@@ -24,7 +24,7 @@ _PLAIN = {None: "null", True: "true", False: "false"}
 def dump(value: Any, *, where: str = "value") -> str:
     """`value` as JSON text.  Raises PayloadError naming `where`, the place within the value, and the remedy."""
     kind = type(value)
-    if kind is str and len(value) < 64 and value.isascii() and value.isalnum():  # noqa: PLR2004 - nothing to escape
+    if kind is str and len(value) < 64 and value.isascii() and value.isalnum():
         return f'"{value}"'
     if kind is int:
         return str(value)
@@ -66,7 +66,9 @@ def _refused(value: Any, where: str, why: str) -> PayloadError:
         return PayloadError(f"{where}: it contains itself (a cycle), which JSON cannot hold; pass ids instead")
     place = _find(value, _unwritable, "$")
     at = f" at {place[0]} ({type(place[1]).__name__})" if place else f" ({type(value).__name__})"
-    return PayloadError(f"{where}{at} cannot be written as JSON: {why}; return plain values, dataclasses or pydantic models")
+    return PayloadError(
+        f"{where}{at} cannot be written as JSON: {why}; return plain values, dataclasses or pydantic models"
+    )
 
 
 def _unwritable(item: Any) -> bool:
@@ -82,7 +84,7 @@ def _unwritable(item: Any) -> bool:
 def _find(value: Any, wanted: Any, path: str, depth: int = 0) -> tuple[str, Any] | None:
     if wanted(value):
         return path, value
-    if depth > 50:  # noqa: PLR2004 - a message, not a search engine
+    if depth > 50:
         return None
     items: Any = ()
     if isinstance(value, dict):

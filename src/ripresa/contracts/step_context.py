@@ -39,7 +39,9 @@ class StepContext:
         return cls(**{key: data[key] for key in cls.__slots__ if key in data})
 
 
-STEP_CONTEXT: ContextVar[StepContext | Callable[[], StepContext] | None] = ContextVar("ripresa_step_context", default=None)
+STEP_CONTEXT: ContextVar[StepContext | Callable[[], StepContext] | None] = ContextVar(
+    "ripresa_step_context", default=None
+)
 """The context, or what makes it when somebody asks: most steps never do."""
 
 

@@ -72,7 +72,7 @@ class Run(Generic[R]):
         self.row = await self._app._open().verbs.find(self.row.id)  # noqa: SLF001 - the handle's own app
         return self
 
-    async def result(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109 - the contract's name
+    async def result(self, timeout: Duration | None = None) -> R:
         """Wait for the output.
 
         Raises RunFailed (with `cause`), RunCancelled, RunQuarantined, RunBlocked; TimeoutError if `timeout` (real
@@ -283,7 +283,7 @@ class App:
         self,
         workflow: Any,
         *args: Any,
-        id: str | None = None,  # noqa: A002 - the contract's name
+        id: str | None = None,
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
@@ -296,7 +296,9 @@ class App:
         engine = self._open()
         known = self._known(workflow)
         text = known.encode(args, {})
-        return await self.start_text(engine, known, text, id=id, priority=priority, tags=tags, correlation_id=correlation_id)
+        return await self.start_text(
+            engine, known, text, id=id, priority=priority, tags=tags, correlation_id=correlation_id
+        )
 
     async def start_text(
         self,
@@ -304,7 +306,7 @@ class App:
         workflow: Any,
         text: str,
         *,
-        id: str | None = None,  # noqa: A002 - the contract's name
+        id: str | None = None,
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
@@ -385,7 +387,7 @@ class App:
         """Go on with a failed or cancelled run from what failed; recorded successes are not repeated."""
         await self._open().verbs.retry(_ref(run))
 
-    async def fork(self, run: Run[R] | str, *, from_step: str, id: str | None = None) -> Run[Any]:  # noqa: A002 - the contract's name
+    async def fork(self, run: Run[R] | str, *, from_step: str, id: str | None = None) -> Run[Any]:
         """Start a new run with this one's history up to before `from_step`, an operation's identity as `charge#2`."""
         _require_id(id)
         return Run(self, await self._open().verbs.fork(_ref(run), from_step, key=id))
@@ -427,7 +429,7 @@ def run_filter(
     return RunFilter(tuple(str(one) for one in wanted), name, None, tuple(sorted((tags or {}).items())), id_prefix)
 
 
-def run(workflow: Any, *args: Any, store: str | None = None, id: str | None = None) -> Any:  # noqa: A002 - the contract's name
+def run(workflow: Any, *args: Any, store: str | None = None, id: str | None = None) -> Any:
     """Run a workflow to its end and return its output: `ripresa.run(fulfil, order)`.
 
     `store` is a URL; left out, it is `.ripresa/ripresa.db` in the current directory.  Raises as `Run.result` does.
@@ -451,7 +453,7 @@ def _ref(run: Run[Any] | str) -> str:
 
 
 def _require_id(value: str | None) -> None:
-    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable()):  # noqa: PLR2004 - the rule
+    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable()):
         msg = f"id: {value!r} is not 1 to 255 printable characters"
         raise ValueError(msg)
 

@@ -18,7 +18,7 @@ import heapq
 from collections import deque
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import PayloadError
 from ripresa.contracts.failure import Failure
@@ -99,7 +99,10 @@ class Attempts:
                 verdict = after_loss(flight.losses, now=self._engine.now())
                 if isinstance(verdict, SetAside):
                     failure = Failure(
-                        type="ripresa.AttemptLost", message=verdict.reason, failure_class=FailureClass.QUARANTINE, code="lost"
+                        type="ripresa.AttemptLost",
+                        message=verdict.reason,
+                        failure_class=FailureClass.QUARANTINE,
+                        code="lost",
                     )
                     self._set_aside(flight, failure)
                     return
@@ -144,7 +147,9 @@ class Attempts:
         """Record the attempts that have run for a while."""
         before = self._engine.now() - _YOUNG_US // 2
         recorded = False
-        while self._young and (self._young[0].ended or self._young[0].job is None or self._young[0].started_at <= before):
+        while self._young and (
+            self._young[0].ended or self._young[0].job is None or self._young[0].started_at <= before
+        ):
             flight = self._young.popleft()
             if not flight.ended and flight.job is not None and not flight.recorded:
                 self._record(flight, "running")
@@ -165,7 +170,9 @@ class Attempts:
             output = await self._runtimes[step.runtime].run(work)
         except asyncio.CancelledError as error:
             if flight.timed_out:
-                self._ended(flight, None, TimeoutError(f"attempt {flight.attempt} took longer than {step.timeout_us / 1e6:g} s"))
+                self._ended(
+                    flight, None, TimeoutError(f"attempt {flight.attempt} took longer than {step.timeout_us / 1e6:g} s")
+                )
             elif not flight.ended:
                 self._ended(flight, None, error)
             else:
@@ -215,7 +222,16 @@ class Attempts:
         self._record(flight, "lost", finished_at=self._engine.now(), failure=failure)
         verdict = after_loss(flight.losses, now=self._engine.now())
         if isinstance(verdict, SetAside):
-            self._set_aside(flight, Failure.from_json({**failure.to_json(), "failure_class": "quarantine", "message": f"{verdict.reason}: {failure.message}"}))
+            self._set_aside(
+                flight,
+                Failure.from_json(
+                    {
+                        **failure.to_json(),
+                        "failure_class": "quarantine",
+                        "message": f"{verdict.reason}: {failure.message}",
+                    }
+                ),
+            )
         else:
             self._again(flight, verdict.due, failure)
 
@@ -291,7 +307,13 @@ class Attempts:
             self._leave(flight)
 
     def _record(
-        self, flight: Flight, status: str, *, finished_at: int | None = None, failure: Failure | None = None, due: int | None = None
+        self,
+        flight: Flight,
+        status: str,
+        *,
+        finished_at: int | None = None,
+        failure: Failure | None = None,
+        due: int | None = None,
     ) -> None:
         flight.recorded = True
         self._engine.committer.batch.attempts.append(

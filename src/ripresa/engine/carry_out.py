@@ -96,7 +96,12 @@ class CarryOut:
             engine.number,
             now,
         )
-        self.new_run(new, command.workflow, command.tags or {}, lambda refused: self._child_refused(held, command, refused=refused))
+        self.new_run(
+            new,
+            command.workflow,
+            command.tags or {},
+            lambda refused: self._child_refused(held, command, refused=refused),
+        )
 
     async def _look_up_children(self, held: Held, command: c.StartChild) -> None:
         children = await self._engine.store.children(held.id)
@@ -124,7 +129,12 @@ class CarryOut:
         )
 
     def new_run(
-        self, new: NewRun, workflow: Any, tags: dict[str, str], told: Callable[[bool], None], history: list[HistoryEvent] | None = None
+        self,
+        new: NewRun,
+        workflow: Any,
+        tags: dict[str, str],
+        told: Callable[[bool], None],
+        history: list[HistoryEvent] | None = None,
     ) -> None:
         """Put a new run that we own into the open batch; `told(refused)` after the commit, then it begins."""
         engine = self._engine
@@ -173,7 +183,12 @@ class CarryOut:
             batch.ready.append(Ready(target.id, engine.now(), target.priority))
             engine.committer.then(lambda _: engine.loading.look())
         engine.append_and_tell(
-            held, h.SIGNAL_SENT, operation=command.operation, name=command.name, fingerprint=command.fingerprint, error=error
+            held,
+            h.SIGNAL_SENT,
+            operation=command.operation,
+            name=command.name,
+            fingerprint=command.fingerprint,
+            error=error,
         )
 
     def _publish(self, held: Held, command: c.Publish) -> None:
@@ -182,7 +197,9 @@ class CarryOut:
         held.asked.add(command.operation)
         engine = self._engine
         engine.committer.batch.outgoing.append(
-            Outgoing(f"{held.id}/{held.base_seq}:{command.operation}", held.id, command.type, command.data, engine.now())
+            Outgoing(
+                f"{held.id}/{held.base_seq}:{command.operation}", held.id, command.type, command.data, engine.now()
+            )
         )
         engine.append_and_tell(
             held, h.EVENT_PUBLISHED, operation=command.operation, name=command.type, fingerprint=command.fingerprint
@@ -196,7 +213,14 @@ class CarryOut:
 
     def _finish_update(self, held: Held, command: c.FinishUpdate) -> None:
         engine = self._engine
-        engine.append(held, h.UPDATE_COMPLETED, operation=command.update, name=command.name, data=command.output, error=command.error)
+        engine.append(
+            held,
+            h.UPDATE_COMPLETED,
+            operation=command.update,
+            name=command.name,
+            data=command.output,
+            error=command.error,
+        )
 
         def answer(_: frozenset[str]) -> None:
             future = engine.updates.pop(command.update, None)
@@ -250,7 +274,9 @@ class CarryOut:
         for event in held.inbox:
             future = engine.updates.pop(event.operation or "", None)
             if future is not None and not future.done():
-                future.set_result((None, dump(Failure(type="ripresa.RunFinished", message="the run has ended").to_json())))
+                future.set_result(
+                    (None, dump(Failure(type="ripresa.RunFinished", message="the run has ended").to_json()))
+                )
         engine.let_go(held)
         engine.wake_waiters(held.id)
         if held.parent is not None and held.parent not in engine.held:
@@ -274,7 +300,9 @@ class CarryOut:
         data = dump({"output": output, "error": error})
         batch = engine.committer.batch
         batch.messages.append(
-            Message(f"{held.id}/{held.base_seq}/finished", held.parent, "child", held.parent_operation, data, engine.now())
+            Message(
+                f"{held.id}/{held.base_seq}/finished", held.parent, "child", held.parent_operation, data, engine.now()
+            )
         )
         batch.ready.append(Ready(held.parent, engine.now(), held.priority))
 

@@ -38,7 +38,9 @@ _RETRY_S_MAX = 1.0
 class Committer:
     """Gathers rows and writes them, one batch at a time."""
 
-    def __init__(self, store: Store, lease: Lease, clock: Clock, *, lease_us: int, failed: Callable[[StoreError], None]) -> None:
+    def __init__(
+        self, store: Store, lease: Lease, clock: Clock, *, lease_us: int, failed: Callable[[StoreError], None]
+    ) -> None:
         self._store = store
         self._lease = lease
         self._clock = clock

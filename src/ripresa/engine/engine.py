@@ -227,7 +227,17 @@ class Engine:
         """Put an event into the open batch."""
         held.seq += 1
         event = HistoryEvent(
-            held.id, held.seq, kind, self.now() if at is None else at, operation, name, fingerprint, attempt, started_at, data, error
+            held.id,
+            held.seq,
+            kind,
+            self.now() if at is None else at,
+            operation,
+            name,
+            fingerprint,
+            attempt,
+            started_at,
+            data,
+            error,
         )
         self.committer.batch.history.append(event)
         return event
@@ -315,7 +325,13 @@ class Engine:
     def revive(self, held: Held, history: list[HistoryEvent]) -> None:
         """Make the code anew and bring it to where the history ends."""
         live = LiveRun(
-            held.id, held.workflow, held.input, runners=self.runners, correlation_id=held.correlation_id, name=held.ref, seed=held.seed
+            held.id,
+            held.workflow,
+            held.input,
+            runners=self.runners,
+            correlation_id=held.correlation_id,
+            name=held.ref,
+            seed=held.seed,
         )
         held.live = live
         held.lives += 1
@@ -395,7 +411,9 @@ class Engine:
         if self.observers:
             self.notify("step_set_aside", held, ask, flight.attempt, failure=failure)
         if held.status is not RunStatus.CANCELLED:
-            self.set_status(held, RunStatus.QUARANTINED, write=True, error=dump({**failure.to_json(), "step": ask.step.name}))
+            self.set_status(
+                held, RunStatus.QUARANTINED, write=True, error=dump({**failure.to_json(), "step": ask.step.name})
+            )
             self.committer.then(lambda _: self.halted(held))
 
     def halted(self, held: Held) -> None:
@@ -412,7 +430,11 @@ class Engine:
         for flight in list(held.flights.values()):
             self.attempts.forget(flight)
         failure = Failure(
-            type="ripresa.Diverged", message=str(error), failure_class=FailureClass.TERMINAL, code="diverged", step=error.operation
+            type="ripresa.Diverged",
+            message=str(error),
+            failure_class=FailureClass.TERMINAL,
+            code="diverged",
+            step=error.operation,
         )
         self.set_status(held, RunStatus.BLOCKED, write=True, error=dump(failure.to_json()))
         self.committer.then(lambda _: self.halted(held))

@@ -95,7 +95,9 @@ class Loading:
         blocked: list[str] = []
         cursor = None
         while True:
-            page = await engine.store.list_runs(RunFilter(status=(RunStatus.BLOCKED.value,)), limit=_CHUNK, cursor=cursor)
+            page = await engine.store.list_runs(
+                RunFilter(status=(RunStatus.BLOCKED.value,)), limit=_CHUNK, cursor=cursor
+            )
             blocked += [run.id for run in page.runs if run.owner is None]
             cursor = page.cursor
             if cursor is None:
@@ -349,7 +351,12 @@ class Loading:
         engine = self._engine
         unmarked, self._unmarked = self._unmarked, []
         for held in unmarked:
-            if engine.held.get(held.id) is held and held.status is RunStatus.RUNNING and not held.flights and not held.inbox:
+            if (
+                engine.held.get(held.id) is held
+                and held.status is RunStatus.RUNNING
+                and not held.flights
+                and not held.inbox
+            ):
                 engine.set_status(held, RunStatus.WAITING, write=True)
 
     # --- riding along --------------------------------------------------------------------------
@@ -363,7 +370,9 @@ class Loading:
         engine = self._engine
         schemas = _schemas(workflow)
         engine.committer.batch.definitions.append(
-            Definition(workflow.name, workflow.version, workflow.label, workflow.kind, workflow.body, *schemas, engine.now())
+            Definition(
+                workflow.name, workflow.version, workflow.label, workflow.kind, workflow.body, *schemas, engine.now()
+            )
         )
 
     def log_soon(self) -> None:

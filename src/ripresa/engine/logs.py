@@ -43,6 +43,12 @@ class StepLogHandler(logging.Handler):
             self.handleError(record)
             return
         line = LogLine(
-            context.run_uuid, context.operation, context.attempt, self._engine.now(), "log", record.levelname.lower(), text
+            context.run_uuid,
+            context.operation,
+            context.attempt,
+            self._engine.now(),
+            "log",
+            record.levelname.lower(),
+            text,
         )
         self._loop.call_soon_threadsafe(self._engine.log, line)  # type: ignore[attr-defined]

@@ -53,7 +53,14 @@ class Verbs:
     # --- starting and finding ------------------------------------------------------------------
 
     async def start(
-        self, workflow: Any, text: str, *, key: str | None, priority: int, tags: dict[str, str], correlation_id: str | None
+        self,
+        workflow: Any,
+        text: str,
+        *,
+        key: str | None,
+        priority: int,
+        tags: dict[str, str],
+        correlation_id: str | None,
     ) -> Run:
         """Start a run, or find the one that was started with this key.  Raises RunConflict."""
         engine = self._engine
@@ -106,7 +113,13 @@ class Verbs:
         return run
 
     def _only_waits(self, held: Held) -> bool:
-        return held.live is not None and held.live.finished is None and not held.flights and not held.inbox and not held.untold
+        return (
+            held.live is not None
+            and held.live.finished is None
+            and not held.flights
+            and not held.inbox
+            and not held.untold
+        )
 
     def caller(self) -> asyncio.Future[Any]:
         """A future that somebody outside waits on; it fails when the store cannot be written."""
@@ -385,9 +398,14 @@ class Verbs:
                 engine.append_and_tell(held, h.STEP_COMPLETED, operation=operation, attempt=0, data=output)
             elif mode == "discard":
                 failure = Failure(
-                    type="ripresa.Discarded", message="discarded from quarantine", failure_class=FailureClass.TERMINAL, code="discarded"
+                    type="ripresa.Discarded",
+                    message="discarded from quarantine",
+                    failure_class=FailureClass.TERMINAL,
+                    code="discarded",
                 )
-                engine.append_and_tell(held, h.STEP_FAILED, operation=operation, attempt=0, error=dump(failure.to_json()))
+                engine.append_and_tell(
+                    held, h.STEP_FAILED, operation=operation, attempt=0, error=dump(failure.to_json())
+                )
 
     def _end_quarantined(self, held: Held, output: str | None) -> None:
         """The workflow's own code asked for the quarantine: there is no step to go on with."""
@@ -396,7 +414,11 @@ class Verbs:
         engine.append(held, h.FINISHED, name=status.value, data=output)
         error = None
         if output is None:
-            error = dump(Failure(type="ripresa.Discarded", message="discarded from quarantine", failure_class=FailureClass.TERMINAL).to_json())
+            error = dump(
+                Failure(
+                    type="ripresa.Discarded", message="discarded from quarantine", failure_class=FailureClass.TERMINAL
+                ).to_json()
+            )
         engine.set_status(held, status, write=True, output=output, error=error, owned=False)
         engine.carry_out.tell_parent(held, status, output, error)
         engine.committer.then(lambda _: (engine.let_go(held), engine.wake_waiters(held.id)))

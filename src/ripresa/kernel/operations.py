@@ -91,7 +91,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def user_line() -> str:
     """File and line of the innermost frame that is neither ours nor asyncio's."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to one's caller
+    frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if not name.startswith(("ripresa.", "asyncio")) or name.startswith("ripresa.testing"):

@@ -40,10 +40,10 @@ class Retry:
     on_exhausted: Literal["fail", "quarantine"] = "fail"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_attempts <= 1000:  # noqa: PLR2004 - the range is the rule
+        if not 1 <= self.max_attempts <= 1000:
             msg = f"Retry.max_attempts: {self.max_attempts} is not in 1..1000 (it counts the first attempt too)"
             raise ValueError(msg)
-        if not 1.0 <= self.multiplier <= 100.0:  # noqa: PLR2004 - the range is the rule
+        if not 1.0 <= self.multiplier <= 100.0:
             msg = f"Retry.multiplier: {self.multiplier} is not in 1..100"
             raise ValueError(msg)
         if self.jitter not in ("none", "full"):
@@ -90,7 +90,7 @@ class SetAside:
 Verdict = RetryAt | GiveUp | SetAside
 
 
-def after_failure(  # noqa: PLR0911 - one return a rule, in the order in which they apply
+def after_failure(
     policy: Retry | None,
     failure: Failure,
     error: BaseException | None,

@@ -37,8 +37,7 @@ class SystemClock:
 
     def now(self) -> int:
         now = time.time_ns() // 1000
-        if now > self._last:
-            self._last = now
+        self._last = max(self._last, now)
         return self._last
 
     def wall(self) -> int:

@@ -1,0 +1,265 @@
+"""Asking: what workflow code may ask of its run, and what its loop asks of it.
+
+Each asking takes an identity, is registered, and becomes a command – unless a retried run remembers
+the outcome.  Nothing here waits; the future that is returned does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.errors import ForbiddenInWorkflow
+from ripresa.kernel import commands as c
+from ripresa.kernel.identity import Identities, derived_float, derived_uuid, derived_uuid4, fingerprint
+from ripresa.kernel.loop import SCOPE, Discarded, Handle, RunLoop, Timer
+from ripresa.kernel.operations import Operation, set_unless_done, user_line
+from ripresa.kernel.recall import Recall
+from ripresa.kernel.saga import Saga
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from uuid import UUID
+
+
+class Asking:
+    """The half of a live run that its code talks to; `live.LiveRun` is the other."""
+
+    __slots__ = (
+        "__weakref__",
+        "_commands",
+        "_conditions",
+        "_identities",
+        "_inbox",
+        "_main",
+        "_patch_answers",
+        "_patches",
+        "_read_only",
+        "_recall",
+        "_replaying",
+        "_tasks",
+        "cancel_requested",
+        "discarding",
+        "id",
+        "input",
+        "loop",
+        "now_us",
+        "operations",
+        "saga",
+        "seed",
+        "tracing",
+        "withdrawn",
+    )
+
+    _inbox: deque[Any]
+    _main: asyncio.Task[Any] | None
+
+    def __init__(self, run_id: str, input_text: str, seed: str | None, *, tracing: bool) -> None:
+        self.id = run_id
+        self.seed = seed or run_id
+        self.input = input_text
+        self.tracing = tracing
+        self.loop = RunLoop(self)
+        self.now_us = 0
+        self.discarding = False
+        self.cancel_requested = False
+        self.operations: dict[str, Operation | Timer] = {}
+        self.withdrawn: set[str] = set()
+        """Operations that the code does not wait for any more."""
+        self.saga = Saga()
+        self._identities = Identities()
+        self._commands: list[c.Command] = []
+        self._conditions: list[tuple[Callable[[], object], asyncio.Future[bool]]] = []
+        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
+        self._patches: set[str] = set()
+        self._patch_answers: dict[str, bool] = {}
+        self._recall = Recall()
+        self._read_only = False
+        self._replaying = False
+
+    # --- what the loop asks ----------------------------------------------------------------
+
+    def timer_set(self, timer: Timer) -> None:
+        self.require_asking("a timer")
+        timer.id = self._identities.take(SCOPE.get(), timer.name)
+        timer.fingerprint = fingerprint("timer", timer.name, str(timer.due - self.now_us))
+        if self._register(timer):
+            self._commands.append(c.SetTimer(timer.id, timer.due, timer.fingerprint, timer.name))
+
+    def timer_cancelled(self, timer: Timer) -> None:
+        if self.operations.pop(timer.id, None) is timer:
+            self.withdrawn.add(timer.id)
+            self._commands.append(c.ClearTimer(timer.id))
+
+    def task_scope(self, coro: Any) -> str | None:
+        if hasattr(coro, "__ripresa_call__") or self._main is None:
+            return None
+        label = getattr(coro, "__name__", type(coro).__name__)
+        return self._identities.take(SCOPE.get(), label) + "/"
+
+    def task_created(self, task: asyncio.Task[Any]) -> None:
+        tasks = self._tasks
+        tasks.append(weakref.ref(task))
+        if len(tasks) & (len(tasks) - 1) == 0:  # at each power of two: linear in all
+            self._tasks = [ref for ref in tasks if (one := ref()) is not None and not one.done()]
+
+    def task_error(self, context: dict[str, Any]) -> None:
+        """A task's error that nobody looked at is the workflow author's to see, not the engine's to die of."""
+
+    def inline_task(self, coro: Any) -> asyncio.Task[Any]:
+        """A task that asks in its parent's scope; for waits that are awaits by another name."""
+        task = asyncio.Task(coro, loop=self.loop, name="wait")
+        self._tasks.append(weakref.ref(task))
+        return task
+
+    def scope_of(self, name: str) -> str:
+        """A scope of that name within the caller's, as `item` or `item#2`."""
+        return self._identities.take(SCOPE.get(), name)
+
+    # --- what the code asks for ------------------------------------------------------------
+
+    def schedule(
+        self,
+        step: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        key: str | None = None,
+        scope: str | None = None,
+        saga: Saga | None = None,
+    ) -> Operation:
+        """Ask for a step; the future has its output."""
+        self.require_asking(step.name)
+        text, args, kwargs = step.encode(args, kwargs)
+        where = SCOPE.get() if scope is None else scope
+        identity = (
+            self._identities.take(where, step.name)
+            if key is None
+            else self._identities.take_keyed(where, step.name, key)
+        )
+        operation = self._operation("step", identity, step.name, text)
+        operation.decode = step.decode
+        if step.compensate is not None:
+            (saga or self.saga.current()).watch(operation, step, text)
+        if self._register(operation):
+            self._commands.append(c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint))
+        return operation
+
+    def start_child(
+        self,
+        workflow: Any,
+        text: str,
+        *,
+        key: str | None,
+        priority: int | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> Operation:
+        """Ask for a run of another workflow; the future has its output."""
+        self.require_asking(workflow.name)
+        operation = self._operation("child", self._identities.take(SCOPE.get(), workflow.name), workflow.name, text)
+        operation.decode = workflow.decode
+        operation.child = str(derived_uuid(self.id, now_us=self.now_us, salt=f"{self.input}\0{operation.id}"))
+        if self._register(operation):
+            self._commands.append(
+                c.StartChild(operation.id, operation.child, key, workflow, text, operation.fingerprint, priority, tags)
+            )
+        return operation
+
+    def send_signal(self, run: str, name: str, data: str) -> Operation:
+        """Ask for a signal to be sent; the future resolves when it is on disk."""
+        self.require_asking("send_signal")
+        operation = self._operation(
+            "signal", self._identities.take(SCOPE.get(), f"signal:{name}"), name, f"{run}\0{data}"
+        )
+        if self._register(operation):
+            self._commands.append(c.SendSignal(operation.id, run, name, data, operation.fingerprint))
+        return operation
+
+    def publish(self, kind: str, data: str) -> Operation:
+        """Ask for an event to be published; the future resolves when it is on disk."""
+        self.require_asking("publish")
+        operation = self._operation("publish", self._identities.take(SCOPE.get(), f"publish:{kind}"), kind, data)
+        if self._register(operation):
+            self._commands.append(c.Publish(operation.id, kind, data, operation.fingerprint))
+        return operation
+
+    def timer(self, delay_us: int, name: str) -> tuple[asyncio.Future[None], Timer | Handle]:
+        """A future that resolves after `delay_us`, and the handle that withdraws it."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        due = self.now_us + delay_us
+        if delay_us <= 0:
+            return future, self.loop.call_soon(set_unless_done, future)
+        timer = Timer(set_unless_done, (future,), None, self, due)
+        timer.name = name
+        self.timer_set(timer)
+        return future, timer
+
+    def wait_condition(self, predicate: Callable[[], object]) -> asyncio.Future[bool]:
+        """A future that resolves when `predicate()` is true; it is asked after each event."""
+        self.require_asking("wait_until")
+        future: asyncio.Future[bool] = self.loop.create_future()
+        self._conditions.append((predicate, future))
+        return future
+
+    def patched(self, patch: str) -> bool:
+        """Whether the run takes the new way at this branch; the answer stays as it is for the run."""
+        answer = self._patch_answers.get(patch)
+        if answer is None:
+            recorded = patch in self._patches
+            answer = recorded or not (self._replaying and (self._inbox or self._recall))
+            self._patch_answers[patch] = answer
+            if answer and not recorded:
+                self._patches.add(patch)
+                self._commands.append(c.TakePatch(patch))
+        return answer
+
+    def uuid4(self) -> UUID:
+        """A random-looking UUID that replays the same."""
+        return derived_uuid4(self.seed, self._next_salt())
+
+    def random(self) -> float:
+        """A random-looking number in [0, 1) that replays the same."""
+        return derived_float(self.seed, self._next_salt())
+
+    def _next_salt(self) -> str:
+        return self._identities.take(SCOPE.get(), "?")
+
+    def ask(self, command: c.Command) -> None:
+        """Put a command among those that the activation returns."""
+        self._commands.append(command)
+
+    def require_asking(self, what: str) -> None:
+        """Raise if the code may not ask for anything now."""
+        if self.discarding:
+            raise Discarded
+        if self._read_only:
+            msg = f"{what}: a query, validator or condition of a workflow may only look at the state"
+            raise ForbiddenInWorkflow(msg)
+
+    def _operation(self, kind: str, identity: str, name: str, arguments: str) -> Operation:
+        operation = Operation(loop=self.loop)
+        operation.run = self  # type: ignore[assignment]  # the other half
+        operation.id = identity
+        operation.kind = kind
+        operation.name = name
+        operation.fingerprint = fingerprint(kind, name, arguments)
+        return operation
+
+    def _register(self, operation: Operation | Timer) -> bool:
+        """Note that it was asked for; False: a retried run remembers the outcome already."""
+        if self.tracing:
+            operation.line = user_line()
+        self.operations[operation.id] = operation
+        return not self._recall.knows(operation)
+
+    def operation_cancelled(self, operation: Operation) -> None:
+        """Its future was cancelled: stop the work."""
+        if self.operations.pop(operation.id, None) is None:
+            return
+        self.withdrawn.add(operation.id)
+        if operation.kind == "step":
+            self._commands.append(c.CancelStep(operation.id))
+        elif operation.kind == "child" and operation.child:
+            self._commands.append(c.CancelChild(operation.id, operation.child))
