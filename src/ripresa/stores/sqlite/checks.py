@@ -25,11 +25,15 @@ _ORPHANS = (
 
 def check(connection: sqlite3.Connection) -> list[str]:
     """What is wrong, a line each."""
-    return [*_damage(connection), *_settings(connection), *_orphans(connection)]
+    damage = _damage(connection)
+    return damage or [*_settings(connection), *_orphans(connection)]
 
 
 def _damage(connection: sqlite3.Connection) -> list[str]:
-    found = [line for (line,) in connection.execute("PRAGMA quick_check")]
+    try:
+        found = [line for (line,) in connection.execute("PRAGMA quick_check")]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
     return [] if found == ["ok"] else found
 
 

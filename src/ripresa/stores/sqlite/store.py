@@ -29,12 +29,14 @@ from ripresa.ports.store import (
     RunFilter,
 )
 from ripresa.stores.sqlite import batch as batches
-from ripresa.stores.sqlite import file, outside, owner
+from ripresa.stores.sqlite import outside, owner
 from ripresa.stores.sqlite.checks import check
+from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
 from ripresa.stores.sqlite.lists import list_runs
 from ripresa.stores.sqlite.loading import SQL, Row, fetch, load_runs, rows_of, run_of
 from ripresa.stores.sqlite.reader import Reader
+from ripresa.stores.sqlite.schema import prepare
 from ripresa.stores.sqlite.writer import Writer, retry_while_busy
 from ripresa.stores.texts import encodable
 
@@ -53,7 +55,7 @@ class SqliteStore:
     """
 
     def __init__(self, url: str | Path, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
-        self.path = file.path_of(str(url))
+        self.path = path_of(str(url))
         self.url = f"sqlite:///{self.path}"
         self._lock_timeout = lock_timeout
         self._heartbeat_thread = heartbeat_thread
@@ -69,7 +71,7 @@ class SqliteStore:
     async def open(self) -> None:
         if self._writer is not None:
             return
-        await retry_while_busy(partial(file.prepare, self.path), self._lock_timeout, str(self.path))
+        await retry_while_busy(partial(prepare, self.path), self._lock_timeout, str(self.path))
         writer, self._reader = await retry_while_busy(self._connect, self._lock_timeout, str(self.path))
         self._version_seen = writer.version_seen()
         self._writer = writer
