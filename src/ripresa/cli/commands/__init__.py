@@ -1,0 +1,1 @@
+"""The commands, a module for each of their families; loaded when one of them is used."""

@@ -1,0 +1,51 @@
+"""Reading: a store as any process may see it, whether or not an engine owns it.
+
+Nothing here takes ownership, and a store that does not exist is not made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ripresa.cli.exits import UsageProblem
+from ripresa.contracts.errors import RunNotFound, StoreUnavailable
+
+if TYPE_CHECKING:
+    from ripresa.ports.store import Run, Store
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    """The store, open for reading and sending.  Raises StoreUnavailable if there is none yet."""
+    store = existing(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def existing(url: str) -> Store:
+    """The store at this address, not yet open."""
+    from ripresa.stores import open_store
+
+    try:
+        store = open_store(url)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+    if url.startswith("memory:"):
+        raise StoreUnavailable("memory:// lives and ends with its own process: there is nothing to look at")
+    path = getattr(store, "path", None)
+    if path is not None and not path.exists():
+        raise StoreUnavailable(f"no store at {path} yet: `ripresa run` creates it, --store names another")
+    return store
+
+
+async def find(store: Store, ref: str) -> Run:
+    """The run of this id or UUID.  Raises RunNotFound."""
+    run = await store.get_run(ref)
+    if run is None:
+        raise RunNotFound(ref, f"no run {ref!r} in {store.url}: `ripresa runs list` shows those there are")
+    return run

@@ -1,0 +1,122 @@
+"""Settings: flags, then RIPRESA_* variables, then `ripresa.toml`, then defaults – each value with its origin.
+
+Read at the edge, once a command; everything below gets plain values.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ripresa.cli.exits import UsageProblem
+from ripresa.cli.nearest import did_you_mean
+
+FILE = "ripresa.toml"
+DEFAULT_STORE = "sqlite:///.ripresa/ripresa.db"
+
+_TABLES = ("store", "engine", "workflows", "runtimes")
+
+
+class Value(NamedTuple):
+    """A setting and where it came from."""
+
+    value: Any
+    origin: str
+
+
+@dataclass
+class Given:
+    """Flags given before the command's name; a flag behind it wins."""
+
+    store: str | None = None
+    format: Any = None
+
+
+GIVEN = Given()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for this invocation."""
+
+    store: Value
+    workflows: dict[str, str] = field(default_factory=dict)
+    """Registered names and their targets."""
+    engine: dict[str, Value] = field(default_factory=dict)
+    """Fields of `Config` that differ from their defaults."""
+
+
+def settings(store: str | None = None) -> Settings:
+    """The settings under these flags.  Raises UsageProblem for a file or variable that cannot be read."""
+    told = _file()
+    return Settings(_store(store, told), _workflows(told), _engine(told))
+
+
+def _store(flag: str | None, told: dict[str, Any]) -> Value:
+    if flag or GIVEN.store:
+        return Value(flag or GIVEN.store, "--store")
+    if os.environ.get("RIPRESA_STORE"):
+        return Value(os.environ["RIPRESA_STORE"], "RIPRESA_STORE")
+    if "store" in told:
+        if not isinstance(told["store"], str):
+            raise UsageProblem(f"{FILE}: store: {told['store']!r} is not a URL")
+        return Value(told["store"], FILE)
+    return Value(DEFAULT_STORE, "default")
+
+
+def _workflows(told: dict[str, Any]) -> dict[str, str]:
+    named = told.get("workflows", {})
+    if not isinstance(named, dict):
+        raise UsageProblem(f'{FILE}: workflows: a table of names is needed, as [workflows] sales = "sales.py:daily"')
+    for name, target in named.items():
+        if not isinstance(target, str):
+            raise UsageProblem(f'{FILE}: workflows.{name}: {target!r} is not a target such as "sales.py:daily"')
+    return named
+
+
+def _engine(told: dict[str, Any]) -> dict[str, Value]:
+    from ripresa.engine.config import Config
+
+    kinds = {name: type(getattr(Config(), name)) for name in Config.__slots__}
+    table = told.get("engine", {})
+    for name in table if isinstance(table, dict) else ():
+        if name not in kinds:
+            raise UsageProblem(f"{FILE}: engine.{name}: unknown setting{did_you_mean(name, kinds)}")
+    found = {name: Value(value, FILE) for name, value in table.items()} if isinstance(table, dict) else {}
+    for name in kinds:
+        variable = f"RIPRESA_{name.upper()}"
+        if variable in os.environ:
+            found[name] = Value(os.environ[variable], variable)
+    return {name: Value(_as(kinds[name], given, name), given.origin) for name, given in found.items()}
+
+
+def _as(kind: type, given: Value, name: str) -> Any:
+    text = str(given.value).strip().lower()
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text]
+        return kind(text)
+    except (ValueError, KeyError):
+        place = given.origin if given.origin.startswith("RIPRESA_") else f"{FILE}: engine.{name}"
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+        raise UsageProblem(f"{place}: {given.value!r} is not {wanted}") from None
+
+
+@cache
+def _file() -> dict[str, Any]:
+    path = Path(FILE)
+    if not path.is_file():
+        return {}
+    import tomllib
+
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageProblem(f"{FILE}: {error}") from None
+    for name in told:
+        if name not in _TABLES:
+            raise UsageProblem(f"{FILE}: {name}: unknown field{did_you_mean(name, _TABLES)}")
+    return told

@@ -1,0 +1,179 @@
+"""Targets: from what is typed – `shop.py:fulfil`, `shop.flows:fulfil`, a registered name – to workflows.
+
+A file is loaded under its own name, its folder first on the import path, as Python itself does with a
+script; so worker processes, which import steps by name, find the same functions.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ripresa.cli.exits import UsageProblem, debugging
+from ripresa.cli.nearest import did_you_mean
+
+_LATER = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a target names."""
+
+    chosen: Any
+    """The workflow that it names; None: the target names a whole file or module."""
+    workflows: list[Any]
+    """All workflows that its module knows: children need them."""
+    name: str
+    """The target as it was typed."""
+
+
+def workflow_of(target: str, registered: dict[str, str]) -> Found:
+    """The one workflow that `target` names.  Raises UsageProblem."""
+    found = workflows_of(target, registered)
+    if found.chosen is not None:
+        return found
+    own = _own(found.workflows, target)
+    if len(own) == 1:
+        return Found(own[0][1], found.workflows, target)
+    if not own:
+        raise UsageProblem(f"{target}: no workflow there; decorate a function with @workflow")
+    names = ", ".join(f"{target}:{name}" for name, _ in own)
+    raise UsageProblem(f"{target} has {len(own)} workflows: say which one: {names}")
+
+
+def workflows_of(target: str, registered: dict[str, str]) -> Found:
+    """All workflows that `target` makes known.  Raises UsageProblem."""
+    place, name = _split(registered.get(target, target), registered)
+    module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    known = _workflows(module)
+    chosen = _pick(module, known, name, place) if name else None
+    return Found(chosen, list(dict.fromkeys(known.values())), target)
+
+
+def _split(target: str, registered: dict[str, str]) -> tuple[str, str | None]:
+    if target.endswith(_LATER):
+        raise UsageProblem(f"{target}: definitions in YAML and JSON come with a later release; name a file.py:workflow")
+    place, colon, name = target.partition(":")
+    if colon and place and name:
+        return place, name
+    if not colon and target.endswith(".py"):
+        return target, None
+    raise UsageProblem(f"{target!r} is no target: write file.py:workflow, module:workflow or a registered name" + (
+        did_you_mean(target, registered) if registered else " (ripresa.toml registers none)"
+    ))  # fmt: skip
+
+
+# --- loading -----------------------------------------------------------------------------------
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageProblem(f"{path}: no such file")
+    path = path.resolve()
+    folder, name = path.parent, path.stem
+    while (folder / "__init__.py").is_file():  # a module of a package keeps its place there
+        folder, name = folder.parent, f"{folder.name}.{name}"
+    _prefer(folder)
+    known = _spec(name)
+    if known is not None and known.origin is not None and Path(known.origin).resolve() == path:
+        return _loading(str(path), lambda: import_module(name))
+    return _loading(str(path), lambda: _as_script(path))
+
+
+def _spec(name: str) -> Any:
+    if not all(part.isidentifier() for part in name.split(".")):
+        return None
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def _as_script(path: Path) -> ModuleType:
+    """A file whose name is no module's, or another module's: under a name of its own that stays the same."""
+    name = re.sub(r"\W", "_", path.stem)
+    while name in sys.modules or _spec(name) is not None:
+        name = f"{name}_"
+    spec = spec_from_file_location(name, path)
+    assert spec is not None  # noqa: S101 - its name ends in .py
+    assert spec.loader is not None  # noqa: S101 - as above
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module(name: str) -> ModuleType:
+    _prefer(Path.cwd())
+    try:
+        missing = find_spec(name) is None
+    except (ImportError, ValueError):
+        missing = True
+    if missing and name not in sys.modules:
+        raise UsageProblem(f"{name}: no such module here or in this Python ({sys.executable})")
+    return _loading(name, lambda: import_module(name))
+
+
+def _prefer(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _loading(what: str, load: Any) -> ModuleType:
+    """Load it; whatever its code raises is told as a problem of that file."""
+    try:
+        module: ModuleType = load()
+    except (Exception, SystemExit) as error:
+        if debugging():
+            raise
+        raise UsageProblem(f"{what}: cannot be loaded: {type(error).__name__}: {error}{_place(error)}") from None
+    return module
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's files it was raised."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file != __file__ and not file.startswith("<frozen"):
+            place = f" ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place if not isinstance(error, SyntaxError) else ""
+
+
+# --- choosing ----------------------------------------------------------------------------------
+
+
+def _workflows(module: ModuleType) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if _is(value, "workflow")}
+
+
+def _is(value: Any, kind: str) -> bool:
+    return not isinstance(value, type) and getattr(value, "__ripresa__", None) == kind
+
+
+def _own(workflows: list[Any], target: str) -> list[tuple[str, Any]]:
+    """Those written in the file itself; all if it only brings others together."""
+    named = [(one.function.__name__, one) for one in workflows]
+    stem = Path(target).stem
+    own = [(name, one) for name, one in named if one.function.__code__.co_filename.endswith(f"{stem}.py")]
+    return own or named
+
+
+def _pick(module: ModuleType, known: dict[str, Any], name: str, place: str) -> Any:
+    if name in known:
+        return known[name]
+    by_name = [one for one in known.values() if one.name == name]
+    if by_name:
+        return by_name[-1]
+    value = getattr(module, name, None)
+    if value is None:
+        raise UsageProblem(f"{place}: no workflow {name!r} there{did_you_mean(name, known)}")
+    what = "a step" if _is(value, "step") else "not a workflow"
+    raise UsageProblem(f"{place}: {name} is {what}; decorate a function with @workflow")

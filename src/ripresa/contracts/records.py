@@ -1,0 +1,258 @@
+"""Records: runs, steps, attempts and events as programs read them – on stdout, over HTTP, in exports.
+
+Versioned with the contract: fields are added, never changed.  The `of` mappers read a store's rows by
+their fields' names; times become UTC, JSON texts become values.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ripresa.contracts.payload import load
+from ripresa.contracts.status import RunStatus, StepStatus
+
+RECORDS_VERSION = "1.0"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", use_enum_values=True)
+
+
+class FailureRecord(_Record):
+    """What went wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_enum_values=True)
+
+    type: str
+    message: str = ""
+    failure_class: str = "retryable"
+    code: str = "error"
+
+
+class HistoryRecord(_Record):
+    """One event of a run's journal."""
+
+    seq: int
+    at: datetime
+    kind: str
+    operation: str | None = None
+    """Identity of the operation within the run, as `charge#2`."""
+    step: str | None = None
+    """What it ran: step, signal, patch or workflow."""
+    attempt: int | None = None
+    output: Any = None
+    error: FailureRecord | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a store's `HistoryEvent`."""
+        return cls(
+            seq=row.seq,
+            at=moment(row.at),
+            kind=row.kind,
+            operation=row.operation,
+            step=row.name,
+            attempt=row.attempt,
+            output=value(row.data),
+            error=failure(row.error),
+        )
+
+
+class AttemptRecord(_Record):
+    """One try of a step."""
+
+    operation: str
+    number: int
+    step: str
+    status: Literal["running", "failed", "lost", "cancelled", "succeeded", "timeout"]
+    engine: int | None = None
+    started_at: datetime
+    finished_at: datetime | None = None
+    error: FailureRecord | None = None
+    due: datetime | None = None
+    """When the next try is due, if there is one."""
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a store's `Attempt`."""
+        return cls(
+            operation=row.operation,
+            number=row.number,
+            step=row.name,
+            status=row.status,
+            engine=row.engine,
+            started_at=moment(row.started_at),
+            finished_at=maybe_moment(row.finished_at),
+            error=failure(row.error),
+            due=maybe_moment(row.due),
+        )
+
+
+class StepRecord(_Record):
+    """One step of a run, over all its attempts."""
+
+    operation: str
+    step: str
+    status: StepStatus
+    attempts: int
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    next_attempt_at: datetime | None = None
+    output: Any = None
+    error: FailureRecord | None = None
+
+
+class JobRun(_Record):
+    """One execution of a workflow."""
+
+    record: Literal["1.0"] = RECORDS_VERSION  # type: ignore[assignment]  # the same word, once
+    id: str
+    """The id given at start, else the UUID."""
+    uuid: str
+    definition: str
+    version: str
+    status: RunStatus
+    priority: int = 0
+    input: Any = None
+    output: Any = None
+    error: FailureRecord | None = None
+    parent: str | None = None
+    """UUID of the run that started it."""
+    correlation_id: str | None = None
+    forked_from: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime
+    duration_seconds: float | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Any, *, tags: dict[str, str] | None = None) -> Self:
+        """From a store's `Run`."""
+        started = row.started_at or row.created_at
+        return cls(
+            id=row.key or row.id,
+            uuid=row.id,
+            definition=row.definition,
+            version=row.version,
+            status=row.status,
+            priority=row.priority,
+            input=value(row.input),
+            output=value(row.output),
+            error=failure(row.error),
+            parent=row.parent,
+            correlation_id=row.correlation_id,
+            forked_from=(value(row.memo) or {}).get("forked_from"),
+            created_at=moment(row.created_at),
+            started_at=maybe_moment(row.started_at),
+            finished_at=maybe_moment(row.finished_at),
+            updated_at=moment(row.updated_at),
+            duration_seconds=None if row.finished_at is None else (row.finished_at - started) / 1e6,
+            tags=tags or {},
+        )
+
+
+def moment(micros: int) -> datetime:
+    """A store's time as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def maybe_moment(micros: int | None) -> datetime | None:
+    """The same, for a time that may not have come."""
+    return None if micros is None else moment(micros)
+
+
+def value(text: str | None) -> Any:
+    """The value of a JSON text; None: there is none."""
+    return None if text is None else load(text)
+
+
+def failure(text: str | None) -> FailureRecord | None:
+    """The failure of a JSON text."""
+    found = value(text)
+    if found is None:
+        return None
+    return FailureRecord.model_validate(found if isinstance(found, dict) else {"type": "Error", "message": str(found)})
+
+
+# --- steps: a fold over the journal and the attempts -----------------------------------------
+
+
+_STATUS_OF_ATTEMPT = {
+    "running": StepStatus.RUNNING,
+    "failed": StepStatus.WAITING,
+    "timeout": StepStatus.WAITING,
+    "lost": StepStatus.WAITING,
+    "cancelled": StepStatus.CANCELLED,
+    "succeeded": StepStatus.RUNNING,
+}
+"""Where a step stands whose last attempt stands so, as long as the journal knows of no outcome."""
+
+_STATUS_OF_EVENT = {
+    "step_completed": StepStatus.SUCCEEDED,
+    "step_failed": StepStatus.FAILED,
+    "quarantined": StepStatus.QUARANTINED,
+}
+_DONE_AGAIN = frozenset({StepStatus.FAILED, StepStatus.QUARANTINED, StepStatus.CANCELLED})
+"""What a person's `retry` or `release` sets back."""
+
+
+def steps_of(run: Any, history: list[Any], attempts: list[Any]) -> list[StepRecord]:
+    """The steps of a run, in order of their start, from its journal since its last beginning and its attempts."""
+    begun = min((event.at for event in history), default=0)
+    told = [(row.started_at, 0, row) for row in attempts if row.started_at >= begun]
+    told += [(event.at, event.seq, event) for event in history]
+    found: dict[str, dict[str, Any]] = {}
+    for _, seq, row in sorted(told, key=lambda item: item[:2]):
+        _see_event(found, row) if seq else _see_attempt(found, row)
+    if run.finished_at is not None:
+        _end(found, run.finished_at)
+    steps = [StepRecord(**fields) for fields in found.values()]
+    return sorted(steps, key=lambda step: step.started_at or _EPOCH)
+
+
+def _see_attempt(found: dict[str, dict[str, Any]], row: Any) -> None:
+    step = found.setdefault(row.operation, {"operation": row.operation, "step": row.name})
+    step.setdefault("started_at", moment(row.started_at))
+    step |= {
+        "status": _STATUS_OF_ATTEMPT[row.status],
+        "attempts": row.number,
+        "error": failure(row.error),
+        "next_attempt_at": maybe_moment(row.due),
+        "finished_at": None,
+        "duration_seconds": None,
+    }
+
+
+def _see_event(found: dict[str, dict[str, Any]], event: Any) -> None:
+    if event.kind in {"retried", "released"}:
+        for step in found.values():
+            if step["status"] in _DONE_AGAIN:
+                step |= {"status": StepStatus.PENDING, "finished_at": None, "duration_seconds": None}
+    if event.kind not in _STATUS_OF_EVENT or event.operation is None:
+        return
+    step = found.setdefault(event.operation, {"operation": event.operation, "step": event.name or event.operation})
+    started = step.setdefault("started_at", moment(event.started_at or event.at))
+    step |= {
+        "status": _STATUS_OF_EVENT[event.kind],
+        "attempts": max(event.attempt or 0, step.get("attempts", 0)),
+        "finished_at": moment(event.at),
+        "duration_seconds": (moment(event.at) - started).total_seconds(),
+        "next_attempt_at": None,
+        "output": value(event.data),
+        "error": failure(event.error),
+    }
+
+
+def _end(found: dict[str, dict[str, Any]], finished: int) -> None:
+    """What an ended run left under way was stopped."""
+    for step in found.values():
+        if step["status"] in {StepStatus.RUNNING, StepStatus.WAITING, StepStatus.PENDING}:
+            step |= {"status": StepStatus.CANCELLED, "finished_at": moment(finished), "next_attempt_at": None}
