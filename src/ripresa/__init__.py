@@ -62,8 +62,10 @@ if TYPE_CHECKING:
     )
     from ripresa.contracts.failure import Failure
     from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
-    from ripresa.engine.app import App, Run, run
+    from ripresa.engine.app import App
     from ripresa.engine.config import Config
+    from ripresa.engine.handles import Run
+    from ripresa.engine.run_once import run
     from ripresa.kernel.retry import Retry
 
 __version__ = "0.1.0"
@@ -84,8 +86,10 @@ _HOMES = {
     ),
     "ripresa.contracts.failure": "Failure",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
-    "ripresa.engine.app": "App Run run",
+    "ripresa.engine.app": "App",
     "ripresa.engine.config": "Config",
+    "ripresa.engine.handles": "Run",
+    "ripresa.engine.run_once": "run",
     "ripresa.kernel.retry": "Retry",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -11,96 +11,30 @@ no global one.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
 
-from ripresa.contracts.errors import RipresaError, RunError, UnknownDefinition
-from ripresa.contracts.payload import dump, load
-from ripresa.contracts.status import RunStatus
+from ripresa.contracts.errors import RipresaError, UnknownDefinition
+from ripresa.contracts.payload import dump
 from ripresa.engine.config import Config, evict_after_us
 from ripresa.engine.engine import Engine
+from ripresa.engine.handles import Run, RunList, ref_of, run_filter
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
 from ripresa.ports.clock import SystemClock
-from ripresa.ports.store import RunFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from ripresa.contracts.durations import Duration
     from ripresa.engine.sources import Sources
-    from ripresa.ports import store as rows
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
     from ripresa.ports.store import HistoryEvent, Lease, Store
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
-
-
-class Run(Generic[R]):
-    """A handle of one run; `refresh` brings its fields up to date."""
-
-    def __init__(self, app: App, row: rows.Run) -> None:
-        self._app = app
-        self.row = row
-
-    @property
-    def id(self) -> str:
-        """The id given at start, else the run's UUID."""
-        return self.row.key or self.row.id
-
-    @property
-    def uuid(self) -> str:
-        """The run's UUID (version 7)."""
-        return self.row.id
-
-    @property
-    def definition(self) -> str:
-        """Name of the workflow."""
-        return self.row.definition
-
-    @property
-    def status(self) -> RunStatus:
-        """Status as of the last look: start, `refresh` or `result`."""
-        return RunStatus(self.row.status)
-
-    async def refresh(self) -> Self:
-        """Look again."""
-        self.row = await self._app._open().verbs.find(self.row.id)  # noqa: SLF001 - the handle's own app
-        return self
-
-    async def result(self, timeout: Duration | None = None) -> R:
-        """Wait for the output.
-
-        Raises RunFailed (with `cause`), RunCancelled, RunQuarantined, RunBlocked; TimeoutError if `timeout` (real
-        time) runs out: the run goes on.
-        """
-        from ripresa.contracts.durations import micros  # noqa: PLC0415 - rarely needed
-
-        seconds = None if timeout is None else micros(timeout, where="result(timeout)") / 1e6
-        engine = self._app._open()  # noqa: SLF001 - the handle's own app
-        try:
-            if seconds is None:
-                self.row = await engine.verbs.result(self.row.id)
-            else:
-                async with asyncio.timeout(seconds):
-                    self.row = await engine.verbs.result(self.row.id)
-        except TimeoutError:
-            msg = f"run {self.id!r} has not ended within {timeout}; it goes on"
-            raise TimeoutError(msg) from None
-        except RunError:
-            await self.refresh()
-            raise
-        workflow = self._app._find(self.row.definition, self.row.version)  # noqa: SLF001 - the handle's own app
-        text = self.row.output or "null"
-        value: R = load(text) if workflow is None else workflow.decode(text)
-        return value
-
-    def __repr__(self) -> str:
-        return f"<run {self.id} of {self.definition}: {self.row.status}>"
 
 
 class App:
@@ -148,7 +82,7 @@ class App:
             raise ValueError(msg)
         others.append(workflow)
 
-    def _find(self, name: str, version: str | None) -> Any:
+    def find_workflow(self, name: str, version: str | None) -> Any:
         """The definition a run goes on with: that of its version, else the one listed last."""
         candidates = self._workflows.get(name)
         if not candidates:
@@ -184,7 +118,7 @@ class App:
         self._labels = {d.version: d.label for d in await store.definitions()}
         self._runtimes = self._runtimes_given or self._make_runtimes()
         self.engine = Engine(
-            store, lease, clock, self._sources or SystemSources(), self._config, self._runtimes, self._find,
+            store, lease, clock, self._sources or SystemSources(), self._config, self._runtimes, self.find_workflow,
             evict_after_us=self._evict_after_us,
         )  # fmt: skip
         if self._config.capture_logs:
@@ -249,7 +183,8 @@ class App:
             "process": ProcessRuntime(self._config.processes, grace_s=self._config.process_grace_s),
         }
 
-    def _open(self) -> Engine:
+    def opened(self) -> Engine:
+        """The engine.  Raises RipresaError if the App is not open, or what ended its engine."""
         if self.engine is None:
             msg = "this App is not open: use `async with app:`"
             raise RipresaError(msg)
@@ -293,7 +228,7 @@ class App:
         `id`: the same id again gives the same run (RunConflict if workflow or input differ).  `priority`: higher
         first.  `tags`: to search by.  Raises UnknownDefinition, PayloadError, StoreUnavailable.
         """
-        engine = self._open()
+        engine = self.opened()
         known = self._known(workflow)
         text = known.encode(args, {})
         return await self.start_text(
@@ -320,7 +255,7 @@ class App:
 
     def _known(self, workflow: Any) -> Any:
         if isinstance(workflow, str):
-            found = self._find(workflow, None)
+            found = self.find_workflow(workflow, None)
         else:
             group = self._workflows.get(getattr(workflow, "name", ""), [])
             found = workflow if any(one is workflow for one in group) else None
@@ -332,7 +267,7 @@ class App:
 
     async def get(self, run: Run[R] | str) -> Run[Any]:
         """The run of this id.  Raises RunNotFound."""
-        return Run(self, await self._open().verbs.find(_ref(run)))
+        return Run(self, await self.opened().verbs.find(ref_of(run)))
 
     async def list(
         self,
@@ -346,10 +281,10 @@ class App:
         cursor: str | None = None,
     ) -> RunList:
         """Runs, newest first, that fit every filter given; `.cursor` of the list asks for the next page."""
-        engine = self._open()
+        engine = self.opened()
         where = run_filter(status=status, workflow=workflow, tags=tags, id_prefix=id_prefix)
         if parent is not None:
-            where = where._replace(parent=(await engine.verbs.find(_ref(parent))).id)
+            where = where._replace(parent=(await engine.verbs.find(ref_of(parent))).id)
         page = await engine.store.list_runs(where, limit=limit, cursor=cursor)
         return RunList((Run(self, row) for row in page.runs), page.cursor)
 
@@ -358,98 +293,49 @@ class App:
 
         Raises RunNotFound, RunFinished, PayloadError (the run waits for another shape).
         """
-        await self._open().verbs.signal(_ref(run), name, dump(data, where=f"signal {name!r}"))
+        await self.opened().verbs.signal(ref_of(run), name, dump(data, where=f"signal {name!r}"))
 
     async def update(self, run: Run[Any] | str, name: str, *args: Any, **kwargs: Any) -> Any:
         """Have the run's update handler answer; its value, once it is on disk.
 
         Raises UpdateRejected (nothing was recorded), UnknownHandler, RunError (the handler raised).
         """
-        return await self._open().verbs.update(_ref(run), name, dump([args, kwargs], where=f"update {name!r}"))
+        return await self.opened().verbs.update(ref_of(run), name, dump([args, kwargs], where=f"update {name!r}"))
 
     async def query(self, run: Run[Any] | str, name: str, *args: Any) -> Any:
         """What the run's query handler says of its state; of an ended run too.  Raises UnknownHandler."""
-        return await self._open().verbs.query(_ref(run), name, args)
+        return await self.opened().verbs.query(ref_of(run), name, args)
 
     async def cancel(self, run: Run[Any] | str) -> None:
         """Ask the run to stop: its code gets CancelledError and may undo.  An ended run stays as it is."""
-        await self._open().verbs.cancel(_ref(run))
+        await self.opened().control.cancel(ref_of(run))
 
     async def pause(self, run: Run[Any] | str) -> None:
         """Let the run start nothing more; what is under way ends and is recorded."""
-        await self._open().verbs.pause(_ref(run))
+        await self.opened().control.pause(ref_of(run))
 
     async def resume(self, run: Run[Any] | str) -> None:
         """Let a paused run go on; try a blocked run again."""
-        await self._open().verbs.resume(_ref(run))
+        await self.opened().control.resume(ref_of(run))
 
     async def retry(self, run: Run[Any] | str) -> None:
         """Go on with a failed or cancelled run from what failed; recorded successes are not repeated."""
-        await self._open().verbs.retry(_ref(run))
+        await self.opened().control.retry(ref_of(run))
 
     async def fork(self, run: Run[R] | str, *, from_step: str, id: str | None = None) -> Run[Any]:
         """Start a new run with this one's history up to before `from_step`, an operation's identity as `charge#2`."""
         _require_id(id)
-        return Run(self, await self._open().verbs.fork(_ref(run), from_step, key=id))
+        return Run(self, await self.opened().control.fork(ref_of(run), from_step, key=id))
 
     async def release(self, run: Run[Any] | str, *, output: Any = ..., discard: bool = False) -> None:
         """End a quarantine: repeat the step; or take `output` for its outcome; or let it fail (`discard=True`)."""
         text = None if output is ... else dump(output, where="release(output)")
-        await self._open().verbs.release(_ref(run), output=text, discard=discard)
+        await self.opened().control.release(ref_of(run), output=text, discard=discard)
 
     async def history(self, run: Run[Any] | str) -> list[HistoryEvent]:
         """The run's journal, oldest first."""
-        engine = self._open()
-        return await engine.store.history((await engine.verbs.find(_ref(run))).id)
-
-
-class RunList(list[Run[Any]]):
-    """A page of runs; `cursor` asks for the next one, None: this was the last."""
-
-    def __init__(self, runs: Iterable[Run[Any]], cursor: str | None) -> None:
-        super().__init__(runs)
-        self.cursor = cursor
-
-
-def run_filter(
-    *,
-    status: str | Iterable[str] | None = None,
-    workflow: Any = None,
-    tags: dict[str, str] | None = None,
-    id_prefix: str | None = None,
-) -> RunFilter:
-    """A store's filter from what people give.  Raises ValueError for a status that does not exist."""
-    wanted = (status,) if isinstance(status, str) else tuple(status or ())
-    known = {one.value for one in RunStatus}
-    for one in wanted:
-        if one not in known:
-            msg = f"status {one!r} does not exist (there are: {', '.join(sorted(known))})"
-            raise ValueError(msg)
-    name = workflow if workflow is None or isinstance(workflow, str) else workflow.name
-    return RunFilter(tuple(str(one) for one in wanted), name, None, tuple(sorted((tags or {}).items())), id_prefix)
-
-
-def run(workflow: Any, *args: Any, store: str | None = None, id: str | None = None) -> Any:
-    """Run a workflow to its end and return its output: `ripresa.run(fulfil, order)`.
-
-    `store` is a URL; left out, it is `.ripresa/ripresa.db` in the current directory.  Raises as `Run.result` does.
-    """
-
-    async def main() -> Any:
-        async with App(store or default_store(), [workflow]) as app:
-            started: Run[Any] = await app.start(workflow, *args, id=id)
-            return await started.result()
-
-    return asyncio.run(main())
-
-
-def default_store() -> str:
-    """URL of the store that is used when none is named: `RIPRESA_STORE`, else `.ripresa/ripresa.db` here."""
-    return os.environ.get("RIPRESA_STORE") or "sqlite:///.ripresa/ripresa.db"
-
-
-def _ref(run: Run[Any] | str) -> str:
-    return run if isinstance(run, str) else run.uuid
+        engine = self.opened()
+        return await engine.store.history((await engine.verbs.find(ref_of(run))).id)
 
 
 def _require_id(value: str | None) -> None:

@@ -140,8 +140,8 @@ class Attempts:
         if not self._watching:
             self._watching = True
             loop.call_later(_YOUNG_US / 1e6, self._record_grown)
-        if self._engine.observers:
-            self._engine.notify("attempt_started", flight.held, flight.ask, flight.attempt)
+        if self._engine.watching.observers:
+            self._engine.watching.notify("attempt_started", flight.held, flight.ask, flight.attempt)
 
     def _record_grown(self) -> None:
         """Record the attempts that have run for a while."""
@@ -214,7 +214,7 @@ class Attempts:
         flight.ended = True
         if flight.recorded:
             self._record(flight, "succeeded", finished_at=self._engine.now())
-        self._engine.step_done(flight, output, None)
+        self._engine.outcomes.step_done(flight, output, None)
 
     def _lost(self, flight: Flight, error: WorkerLost) -> None:
         flight.losses += 1
@@ -259,13 +259,13 @@ class Attempts:
             self._set_aside(flight, failure)
         else:
             flight.ended = True
-            engine.step_done(flight, None, failure)
+            engine.outcomes.step_done(flight, None, failure)
 
     def _again(self, flight: Flight, due: int, failure: Failure) -> None:
         """Attempt again when it is due, and not before the failure is on disk."""
         engine = self._engine
-        if engine.observers:
-            engine.notify("attempt_failed", flight.held, flight.ask, flight.attempt, due=due, failure=failure)
+        if engine.watching.observers:
+            engine.watching.notify("attempt_failed", flight.held, flight.ask, flight.attempt, due=due, failure=failure)
 
         def wait(_: frozenset[str]) -> None:
             if not flight.ended:
@@ -283,7 +283,7 @@ class Attempts:
 
     def _set_aside(self, flight: Flight, failure: Failure) -> None:
         flight.ended = True
-        self._engine.step_set_aside(flight, failure)
+        self._engine.outcomes.step_set_aside(flight, failure)
 
     # --- stopping ------------------------------------------------------------------------------
 

@@ -262,7 +262,7 @@ class CarryOut:
         if status is RunStatus.QUARANTINED:
             engine.append(held, h.QUARANTINED, error=command.error)
             engine.set_status(held, status, write=True, error=command.error)
-            engine.committer.then(lambda _: engine.halted(held))
+            engine.committer.then(lambda _: engine.outcomes.halted(held))
             return
         engine.append(held, h.FINISHED, name=status.value, data=command.output, error=command.error)
         engine.set_status(held, status, write=True, output=command.output, error=command.error, owned=False)
@@ -337,7 +337,7 @@ class CarryOut:
             if held is not None:
                 held.untold -= 1
             self._tasks.discard(task)
-            engine.ask_idle()
+            engine.watching.ask_idle()
 
         task.add_done_callback(done)
 

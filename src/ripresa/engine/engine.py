@@ -17,55 +17,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import Diverged, EngineFenced, RunError, StoreError, UnknownDefinition
-from ripresa.contracts.failure import Failure
-from ripresa.contracts.payload import dump, load
-from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
+from ripresa.contracts.errors import Diverged, EngineFenced, StoreError, UnknownDefinition
+from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.attempts import Attempts, Slots
 from ripresa.engine.carry_out import CarryOut
 from ripresa.engine.committer import Committer
-from ripresa.engine.held import Flight, Held
+from ripresa.engine.control import Control
+from ripresa.engine.held import Held
 from ripresa.engine.loading import Loading
+from ripresa.engine.outcomes import Outcomes
+from ripresa.engine.parking import Parking
 from ripresa.engine.timers import Timers
 from ripresa.engine.verbs import Verbs
+from ripresa.engine.watching import Watching
 from ripresa.kernel import history as h
 from ripresa.kernel.live import LiveRun, Runners
 from ripresa.kernel.transitions import require
-from ripresa.ports.store import HistoryEvent, LogLine, RunChange
+from ripresa.ports.store import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ripresa.engine.config import Config
     from ripresa.engine.sources import Sources
-    from ripresa.kernel.commands import ScheduleStep
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
-    from ripresa.ports.store import Lease, Message, Store
+    from ripresa.ports.store import Lease, Store
 
 logger = logging.getLogger("ripresa.engine")
 
 _STEP_OUTCOMES = (h.STEP_COMPLETED, h.STEP_FAILED)
-
-
-class Notice(NamedTuple):
-    """Something worth showing to who watches; not a record of anything."""
-
-    kind: str
-    """attempt_started | attempt_failed | step_done | step_set_aside | run_status | log"""
-    run: str
-    key: str | None
-    at: int
-    operation: str | None = None
-    name: str | None = None
-    attempt: int | None = None
-    attempts_max: int | None = None
-    due: int | None = None
-    failure: Failure | None = None
-    status: str | None = None
-    text: str | None = None
 
 
 class Engine:
@@ -99,19 +82,21 @@ class Engine:
         self.held: dict[str, Held] = {}
         self.waiters: dict[str, list[asyncio.Future[None]]] = {}
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
-        self.observers: list[Callable[[Notice], None]] = []
+        self.watching = Watching(self)
+        self.outcomes = Outcomes(self)
         slots = {"inline": Slots(config.inline), "thread": Slots(config.threads), "process": Slots(config.processes)}
         self.attempts = Attempts(self, runtimes, slots)
         self.carry_out = CarryOut(self)
         self.loading = Loading(self)
+        self.parking = Parking(self)
         self.verbs = Verbs(self)
+        self.control = Control(self, self.verbs)
         self.failure: StoreError | None = None
         self.stopping = False
         self.loop: asyncio.AbstractEventLoop
         self._turn_asked = False
         self._with_news: list[Held] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._idle_asked = False
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -119,7 +104,7 @@ class Engine:
         """Take over what the last owner left, and begin to work."""
         self.loop = asyncio.get_running_loop()
         self.attempts.open(self.loop)
-        self.committer.rested = self.ask_idle
+        self.committer.rested = self.watching.ask_idle
         self.committer.show = self.tell
         self.committer.start()
         loop = self.loop
@@ -130,8 +115,8 @@ class Engine:
         await self.loading.recover()
         attach = getattr(self.clock, "attach", None)
         if attach is not None:
-            attach(self.ask_idle)
-        self.ask_idle()
+            attach(self.watching.ask_idle)
+        self.watching.ask_idle()
 
     async def stop(self) -> None:
         """Stop the work in hand, write what is known, and let the runs go; they go on with the next owner."""
@@ -277,10 +262,11 @@ class Engine:
             held.ready_for_turn = False
             if self.held.get(held.id) is held and not self.stopping:
                 self._activate(held)
-        self.ask_idle()
+        self.watching.ask_idle()
 
     def _activate(self, held: Held) -> None:
         if not self.may_run(held) and not held.trying:
+            self.parking.idle(held)
             return
         live = held.live
         if live is None:
@@ -300,7 +286,7 @@ class Engine:
         try:
             commands = live.activate(events)
         except Diverged as error:
-            self.block(held, error)
+            self.outcomes.block(held, error)
             return
         self.carry_out.all(held, commands)
         self.settle(held)
@@ -311,10 +297,10 @@ class Engine:
             return
         waits = not held.flights and held.live.finished is None
         if self.evict_after_us == 0:
-            self.loading.drop_code(held)
+            self.parking.drop_code(held)
         if waits:
             held.idle_since = self.now()
-            self.loading.idle(held)
+            self.parking.idle(held)
 
     def may_run(self, held: Held) -> bool:
         """Whether the run's code may go on."""
@@ -358,86 +344,9 @@ class Engine:
         try:
             live.replay(history)
         except Diverged as error:
-            self.block(held, error)
+            self.outcomes.block(held, error)
         else:
-            self.block(held, Diverged("the code is not deterministic", operation="?", line="", recorded="?"))
-
-    # --- what becomes of steps -----------------------------------------------------------------
-
-    def step_done(self, flight: Flight, output: str | None, failure: Failure | None) -> None:
-        """A step has its outcome: record it, then show it."""
-        held = flight.held
-        ask = flight.ask
-        if self.held.get(held.id) is not held or self.stopping:
-            return
-        held.seq += 1
-        held.untold += 1
-        event = HistoryEvent(
-            held.id,
-            held.seq,
-            h.STEP_COMPLETED if failure is None else h.STEP_FAILED,
-            self.now(),
-            ask.operation,
-            ask.step.name,
-            ask.fingerprint,
-            flight.attempt,
-            flight.started_at,
-            output,
-            dump(failure.to_json()) if failure else None,
-        )
-        self.committer.batch.history.append(event)
-        self.committer.tell(held, event)
-        if self.observers:
-            self.notify("step_done", held, ask, flight.attempt, failure=failure)
-
-    def step_set_aside(self, flight: Flight, failure: Failure) -> None:
-        """A step needs a person: the run goes to quarantine; what is under way ends by itself."""
-        held = flight.held
-        ask = flight.ask
-        held.flights.pop(ask.operation, None)
-        if self.held.get(held.id) is not held or self.stopping:
-            return
-        held.quarantined[ask.operation] = failure
-        self.append(
-            held,
-            h.QUARANTINED,
-            operation=ask.operation,
-            name=ask.step.name,
-            fingerprint=ask.fingerprint,
-            attempt=flight.attempt,
-            started_at=flight.started_at,
-            error=dump({**failure.to_json(), "step": ask.step.name}),
-        )
-        if self.observers:
-            self.notify("step_set_aside", held, ask, flight.attempt, failure=failure)
-        if held.status is not RunStatus.CANCELLED:
-            self.set_status(
-                held, RunStatus.QUARANTINED, write=True, error=dump({**failure.to_json(), "step": ask.step.name})
-            )
-            self.committer.then(lambda _: self.halted(held))
-
-    def halted(self, held: Held) -> None:
-        """The run has come to a stop that only a person ends: tell who waits, let it go when its attempts end."""
-        self.wake_waiters(held.id)
-        self.loading.idle(held)
-
-    def block(self, held: Held, error: Diverged) -> None:
-        """The code does not fit the history: stop here, and say so."""
-        logger.warning("%s", error)
-        if held.live is not None:
-            held.live.discard()
-            held.live = None
-        for flight in list(held.flights.values()):
-            self.attempts.forget(flight)
-        failure = Failure(
-            type="ripresa.Diverged",
-            message=str(error),
-            failure_class=FailureClass.TERMINAL,
-            code="diverged",
-            step=error.operation,
-        )
-        self.set_status(held, RunStatus.BLOCKED, write=True, error=dump(failure.to_json()))
-        self.committer.then(lambda _: self.halted(held))
+            self.outcomes.block(held, Diverged("the code is not deterministic", operation="?", line="", recorded="?"))
 
     # --- status --------------------------------------------------------------------------------
 
@@ -474,8 +383,8 @@ class Engine:
             )
         )
         self.committer.kick()
-        if self.observers:
-            self.notify("run_status", held, status=status.value)
+        if self.watching.observers:
+            self.watching.notify("run_status", held, status=status.value)
 
     def wake_waiters(self, run: str) -> None:
         """Tell who waits for the run's result to look again."""
@@ -494,71 +403,16 @@ class Engine:
         if self.held.get(held.id) is held:
             del self.held[held.id]
 
-    def control(self, held: Held, message: Message) -> None:
-        """A control message came from outside."""
-        data = load(message.data) if message.data else {}
-        try:
-            self.verbs.by_message(held, message.kind, data or {})
-        except RunError as error:
-            logger.warning("%s", error)
-
-    # --- watching ------------------------------------------------------------------------------
-
-    def notify(
-        self,
-        kind: str,
-        held: Held,
-        ask: ScheduleStep | None = None,
-        attempt: int | None = None,
-        *,
-        due: int | None = None,
-        failure: Failure | None = None,
-        status: str | None = None,
-    ) -> None:
-        """Tell the observers."""
-        retry = ask.step.retry if ask else None
-        notice = Notice(
-            kind,
-            held.id,
-            held.key,
-            self.now(),
-            ask.operation if ask else None,
-            ask.step.name if ask else None,
-            attempt,
-            (retry.max_attempts if retry else 1) if ask else None,
-            due,
-            failure,
-            status,
+    @property
+    def working(self) -> bool:
+        """Whether anything is under way that does not wait for time to pass."""
+        return (
+            self.stopping
+            or self._turn_asked
+            or self.committer.busy
+            or self.attempts.running > 0
+            or self.loading.has_work
         )
-        for observer in list(self.observers):
-            observer(notice)
-
-    def log(self, line: LogLine) -> None:
-        """Keep a line that a step wrote; it rides along with a later batch."""
-        if self.stopping:
-            return
-        self.committer.batch.logs.append(line)
-        self.loading.log_soon()
-        for observer in list(self.observers):
-            observer(Notice("log", line.run, None, line.at, line.operation, None, line.attempt, text=line.text))
-
-    # --- idleness, for virtual clocks ------------------------------------------------------------
-
-    def ask_idle(self) -> None:
-        """Tell a virtual clock when there is nothing left to do; asked after everything that may be the last."""
-        if not self._idle_asked:
-            self._idle_asked = True
-            asyncio.get_running_loop().call_soon(self._look_idle, 2)
-
-    def _look_idle(self, again: int) -> None:
-        if self.stopping or self._turn_asked or self.committer.busy or self.attempts.running or self.loading.has_work:
-            self._idle_asked = False
-            return
-        if again:
-            asyncio.get_running_loop().call_soon(self._look_idle, again - 1)
-            return
-        self._idle_asked = False
-        self.clock.idle()
 
     def require_workflow(self, name: str, version: str | None) -> Any:
         """The definition that a run of this name and version goes on with.  Raises UnknownDefinition."""

@@ -66,7 +66,7 @@ class Flight:
     def log(self, stream: str, level: str | None, text: str) -> None:
         """Keep a line that the step wrote; callable from any thread."""
         line = LogLine(self.held.id, self.ask.operation, self.attempt, self.engine.now(), stream, level, text)
-        self.engine.loop.call_soon_threadsafe(self.engine.log, line)
+        self.engine.loop.call_soon_threadsafe(self.engine.watching.log, line)
 
     def context(self) -> StepContext:
         """What the step sees of the run."""

@@ -1,25 +1,23 @@
-"""Loading and letting go: which runs are in memory, and why.
+"""Loading: bringing runs into memory – new ones, those that are due, those that a message is for.
 
     parked rows ── due, or a message ──> claim ──> load ──> replay ──> live
-    live, only waits ── idle for a while ──> `ready` row + status ──> parked rows
 
-Invariants: a run is parked only when nothing of it is under way and everything it learnt is on disk;
-its `ready` row is never later than what it waits for (a message's own `ready` row wins, being earlier).
+The way back is `parking`'s.  Invariant: a run is held once; whoever finds it due while it is held only
+hands in its messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import UnknownDefinition
+from ripresa.contracts.errors import RunError, UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
 from ripresa.kernel import history as h
-from ripresa.ports.store import Definition, Message, NewRun, Ready, Run, RunChange, RunFilter
+from ripresa.ports.store import Definition, Message, NewRun, Ready, Run, RunFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,10 +43,6 @@ class Loading:
         self._waker: asyncio.Event = asyncio.Event()
         self._look = True
         self._next_ready: Due | None = None
-        self._idle: OrderedDict[str, Held] = OrderedDict()
-        self._sweep: Due | None = None
-        self._unmarked: list[Held] = []
-        self._marking = False
         self._logging = False
         self._noted: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
@@ -124,7 +118,7 @@ class Loading:
             if self._look:
                 self._look = False
                 await self._claim_due()
-            self._engine.ask_idle()
+            self._engine.watching.ask_idle()
 
     async def _load_wanted(self) -> None:
         wanted, self._wanted = self._wanted, {}
@@ -135,7 +129,7 @@ class Loading:
         for held in wanted.values():
             held.loading = False
             self.busy -= 1
-        self._engine.ask_idle()
+        self._engine.watching.ask_idle()
 
     def _at_hand(self, held: Held, loaded: Loaded) -> None:
         if self._engine.held.get(held.id) is held and held.live is None:
@@ -151,12 +145,13 @@ class Loading:
                 await self._take_in(claimed, recovered=False)
                 if len(claimed) < _CHUNK:
                     break
-            self._arm(await engine.store.next_due())
+            self.arm(await engine.store.next_due())
         finally:
             self.busy -= 1
-            engine.ask_idle()
+            engine.watching.ask_idle()
 
-    def _arm(self, due: int | None) -> None:
+    def arm(self, due: int | None) -> None:
+        """Look for due runs at `due`, if that is earlier than what is planned."""
         if due is None:
             return
         if self._next_ready is not None and not self._next_ready.cancelled:
@@ -206,7 +201,7 @@ class Loading:
         if engine.may_run(held) or held.trying:
             engine.ask_turn(held)
         else:
-            self.idle(held)
+            engine.parking.idle(held)
         return held
 
     async def take_owned(self, ids: list[str]) -> None:
@@ -255,11 +250,18 @@ class Loading:
             if message.kind in _CONTROLS:
                 held.taken.add(message.id)
                 engine.committer.batch.taken.append(message.id)
-                engine.control(held, message)
+                self._control(held, message)
             elif engine.may_run(held):
                 held.taken.add(message.id)
                 engine.committer.batch.taken.append(message.id)
                 self._write(held, message)
+
+    def _control(self, held: Held, message: Message) -> None:
+        data = load(message.data) if message.data else {}
+        try:
+            self._engine.control.by_message(held, message.kind, data or {})
+        except RunError as error:
+            logger.warning("%s", error)
 
     def _write(self, held: Held, message: Message) -> None:
         engine = self._engine
@@ -274,90 +276,6 @@ class Loading:
             engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=message.name, data=message.data)
         elif message.kind == "update":
             engine.append_and_tell(held, h.UPDATE_RECEIVED, operation=message.id, name=message.name, data=message.data)
-
-    # --- letting go ----------------------------------------------------------------------------
-
-    def idle(self, held: Held) -> None:
-        """The run has nothing to do: let it go after a while, or now if memory has enough of its kind."""
-        engine = self._engine
-        held.idle_since = engine.now()
-        self._idle[held.id] = held
-        self._idle.move_to_end(held.id)
-        if engine.may_run(held):
-            self._unmarked.append(held)
-            if not self._marking:
-                self._marking = True
-                asyncio.get_running_loop().call_later(_SHOWN_AS_WAITING_S, self._mark)
-        while len(self._idle) > engine.config.resident_runs_max:
-            _, oldest = self._idle.popitem(last=False)
-            self._try_park(oldest)
-        if not engine.may_run(held) or engine.evict_after_us == 0:
-            engine.committer.then(lambda _: self._park_now(held))
-        elif self._sweep is None:
-            self._sweep = engine.timers.at(engine.now() + engine.evict_after_us, self._sweep_idle)
-
-    def _park_now(self, held: Held) -> None:
-        if held.id in self._idle and self._try_park(held):
-            self._idle.pop(held.id, None)
-
-    def _sweep_idle(self) -> None:
-        engine = self._engine
-        self._sweep = None
-        before = engine.now() - engine.evict_after_us
-        while self._idle:
-            held = next(iter(self._idle.values()))
-            if held.idle_since > before:
-                self._sweep = engine.timers.at(held.idle_since + engine.evict_after_us, self._sweep_idle)
-                return
-            del self._idle[held.id]
-            self._try_park(held)
-
-    def _try_park(self, held: Held) -> bool:
-        """Let the run go, unless something of it is under way; whatever that is asks again when it ends."""
-        engine = self._engine
-        if engine.held.get(held.id) is not held:
-            return True
-        if held.flights or held.inbox or held.ready_for_turn or held.untold or held.loading or engine.stopping:
-            return False
-        if engine.may_run(held):
-            if held.live is None:
-                if held.at_hand is not None or not held.code_dropped:
-                    return False
-            elif not all(op.kind in ("timer", "child") for op in held.live.operations.values()):
-                return False
-            dues = [due.at for due in held.timers.values()]
-            if dues and min(dues) <= engine.now():
-                return False
-            if dues:
-                engine.committer.batch.ready.append(Ready(held.id, min(dues), held.priority))
-                self._arm(min(dues))
-            held.status = RunStatus.WAITING
-        status = held.status
-        engine.committer.batch.changes.append(RunChange(held.id, status.value, engine.now(), None))
-        engine.committer.then(lambda _: self.look())
-        engine.let_go(held)
-        return True
-
-    def drop_code(self, held: Held) -> None:
-        """Evict the code alone; attempts and timers go on."""
-        if held.live is not None and held.live.finished is None:
-            held.live.discard()
-            held.live = None
-            held.code_dropped = True
-
-    def _mark(self) -> None:
-        """Show runs that have waited for a while as waiting."""
-        self._marking = False
-        engine = self._engine
-        unmarked, self._unmarked = self._unmarked, []
-        for held in unmarked:
-            if (
-                engine.held.get(held.id) is held
-                and held.status is RunStatus.RUNNING
-                and not held.flights
-                and not held.inbox
-            ):
-                engine.set_status(held, RunStatus.WAITING, write=True)
 
     # --- riding along --------------------------------------------------------------------------
 
@@ -379,7 +297,7 @@ class Loading:
         """Write log lines within a moment."""
         if not self._logging:
             self._logging = True
-            asyncio.get_running_loop().call_later(_SHOWN_AS_WAITING_S, self._flush_logs)
+            self._engine.loop.call_later(_SHOWN_AS_WAITING_S, self._flush_logs)
 
     def _flush_logs(self) -> None:
         self._logging = False

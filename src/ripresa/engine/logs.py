@@ -51,4 +51,4 @@ class StepLogHandler(logging.Handler):
             record.levelname.lower(),
             text,
         )
-        self._loop.call_soon_threadsafe(self._engine.log, line)  # type: ignore[attr-defined]
+        self._loop.call_soon_threadsafe(self._engine.watching.log, line)  # type: ignore[attr-defined]

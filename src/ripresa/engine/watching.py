@@ -1,0 +1,103 @@
+"""Watching: telling observers what happens, as it happens; and a virtual clock when nothing does.
+
+Notices are for showing, not for deciding: nothing depends on who listens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ripresa.contracts.failure import Failure
+    from ripresa.engine.engine import Engine
+    from ripresa.engine.held import Held
+    from ripresa.kernel.commands import ScheduleStep
+    from ripresa.ports.store import LogLine
+
+
+class Notice(NamedTuple):
+    """Something worth showing to who watches; not a record of anything."""
+
+    kind: str
+    """attempt_started | attempt_failed | step_done | step_set_aside | run_status | log"""
+    run: str
+    key: str | None
+    at: int
+    operation: str | None = None
+    name: str | None = None
+    attempt: int | None = None
+    attempts_max: int | None = None
+    due: int | None = None
+    failure: Failure | None = None
+    status: str | None = None
+    text: str | None = None
+
+
+class Watching:
+    """The engine's observers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.observers: list[Callable[[Notice], None]] = []
+        self._idle_asked = False
+
+    # --- watching ------------------------------------------------------------------------------
+
+    def notify(
+        self,
+        kind: str,
+        held: Held,
+        ask: ScheduleStep | None = None,
+        attempt: int | None = None,
+        *,
+        due: int | None = None,
+        failure: Failure | None = None,
+        status: str | None = None,
+    ) -> None:
+        """Tell the observers."""
+        retry = ask.step.retry if ask else None
+        notice = Notice(
+            kind,
+            held.id,
+            held.key,
+            self._engine.now(),
+            ask.operation if ask else None,
+            ask.step.name if ask else None,
+            attempt,
+            (retry.max_attempts if retry else 1) if ask else None,
+            due,
+            failure,
+            status,
+        )
+        for observer in list(self.observers):
+            observer(notice)
+
+    def log(self, line: LogLine) -> None:
+        """Keep a line that a step wrote; it rides along with a later batch."""
+        if self._engine.stopping:
+            return
+        self._engine.committer.batch.logs.append(line)
+        self._engine.loading.log_soon()
+        for observer in list(self.observers):
+            observer(Notice("log", line.run, None, line.at, line.operation, None, line.attempt, text=line.text))
+
+    # --- idleness, for virtual clocks ------------------------------------------------------------
+
+    def ask_idle(self) -> None:
+        """Tell a virtual clock when there is nothing left to do; asked after everything that may be the last."""
+        if not self._idle_asked:
+            self._idle_asked = True
+            self._engine.loop.call_soon(self._look_idle, 2)
+
+    def _look_idle(self, again: int) -> None:
+        if self._engine.working:
+            self._idle_asked = False
+            return
+        if again:
+            self._engine.loop.call_soon(self._look_idle, again - 1)
+            return
+        self._idle_asked = False
+        self._engine.clock.idle()
+
