@@ -52,9 +52,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def _duration_us(
-    duration: Duration | None, *, days: float, hours: float, minutes: float, seconds: float
-) -> int:
+def _duration_us(duration: Duration | None, *, days: float, hours: float, minutes: float, seconds: float) -> int:
     extra = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if duration is None:
         return micros(float(extra), where="sleep")
@@ -75,7 +73,9 @@ async def _cancellable(run: LiveRun, delay_us: int) -> None:
 def sleep(
     duration: Duration | None = None, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
 ) -> Coroutine[Any, Any, None]:
-    """Wait durably: `await sleep("1h30m")`, `sleep(timedelta)`, `sleep(days=30)`; a crash does not restart it.
+    """Wait durably; a crash does not restart the wait.
+
+    `await sleep("1h30m")`, `sleep(timedelta(hours=1))`, `sleep(days=30)`.
 
     Outside of a workflow it is `asyncio.sleep`.  Raises ValueError for a duration that cannot be read.
     """
@@ -135,7 +135,8 @@ def wait_for_signal(name: str, *, timeout: Duration | None = None) -> Coroutine[
 def wait_for_signal(name: str, kind: Any = Any, *, timeout: Duration | None = None) -> Any:
     """Wait for the next signal of this name; one that came before is there at once.
 
-    `kind` is its type, checked.  Raises TimeoutError when `timeout` runs out, PayloadError for a signal of another shape.
+    `kind` is its type, checked.  Raises TimeoutError when `timeout` runs out, PayloadError for a signal of another
+    shape.
     """
     run = running("wait_for_signal")
     return within(run, signal_future(run, name, kind), timeout, f"signal {name!r}")

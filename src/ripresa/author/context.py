@@ -10,7 +10,8 @@ from ripresa.kernel.live import current_run
 def context() -> StepContext:
     """The run and step whose code is calling.
 
-    In a step: `run_id`, `workflow`, `step`, `attempt` (from 1), `idempotency_key` (the same in every attempt), `correlation_id`.
+    In a step: `run_id`, `workflow`, `step`, `attempt` (from 1), `idempotency_key` (the same in every attempt),
+    `correlation_id`.
     In workflow code the step's fields are empty and `attempt` is 0.  Raises NotInWorkflow elsewhere.
     """
     run = current_run()

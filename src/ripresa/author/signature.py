@@ -183,7 +183,7 @@ class Signature:
         from typing import NotRequired  # noqa: PLC0415 - as above
 
         annotations = {n: t if n in required else NotRequired[t] for n, t in fields.items()}
-        shape: Any = TypedDict(f"{self.name}_input", annotations)  # type: ignore[operator,misc]  # built at run time
+        shape: Any = TypedDict(f"{self.name}_input", annotations)  # type: ignore[misc]  # built at run time
         return Type(with_config(ConfigDict(extra="forbid"))(shape))
 
     def decode(self, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -200,9 +200,9 @@ class Signature:
             elif kind is _P.VAR_KEYWORD:
                 kwargs.update(values.get(name, {}))
             elif kind is _P.KEYWORD_ONLY:
-                kwargs[name] = values[name] if name in values else parameter.default
+                kwargs[name] = values.get(name, parameter.default)
             else:
-                args.append(values[name] if name in values else parameter.default)
+                args.append(values.get(name, parameter.default))
         return tuple(args), kwargs
 
     def check_input(self, text: str) -> str:

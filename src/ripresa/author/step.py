@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from ripresa.author.running import StepHandle, running
 from ripresa.author.signature import Signature, local_names
@@ -75,7 +75,7 @@ class Step(Generic[P, R]):
     __ripresa__ = "step"
 
     def __init__(self, function: Callable[..., Any], *, names: dict[str, Any] | None, **options: Any) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(cast("Any", self), function)
         self.function = function
         self.name: str = options.get("name") or function.__name__
         self.is_async = inspect.iscoroutinefunction(function)
@@ -152,7 +152,7 @@ class Step(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        msg = f"step {self.name}: a step is a function of its arguments alone; declare it outside of the class or as a staticmethod"
+        msg = f"step {self.name} is a function of its arguments alone: declare it outside of the class, or as a staticmethod"
         raise TypeError(msg)
 
 
@@ -199,7 +199,9 @@ def _require_known(what: str, given: Any, known: Any) -> None:
 
 
 @overload
-def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+def step(  # type: ignore[overload-overlap]  # an async def is a def too; the first that fits is meant
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncStep[P, R]: ...
 @overload
 def step(function: Callable[P, R], /) -> SyncStep[P, R]: ...
 @overload
@@ -226,15 +228,15 @@ def step(function: Any = None, /, **options: Any) -> Any:
     return lambda target: _make_step(target, names, options)
 
 
-class _StepDecorator:
+class _StepDecorator(Protocol):
     """What `@step(…)` returns: typed for both kinds of function."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]  # as `step`
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncStep[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> SyncStep[P, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        raise NotImplementedError  # pragma: no cover - a type only; `step` returns a plain function
 
 
 def _make_step(function: Any, names: dict[str, Any] | None, options: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ no global one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
@@ -25,7 +26,7 @@ from ripresa.kernel import guard
 from ripresa.ports.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from ripresa.contracts.durations import Duration
     from ripresa.engine.sources import Sources
@@ -118,9 +119,15 @@ class App:
         self._labels = {d.version: d.label for d in await store.definitions()}
         self._runtimes = self._runtimes_given or self._make_runtimes()
         self.engine = Engine(
-            store, lease, clock, self._sources or SystemSources(), self._config, self._runtimes, self.find_workflow,
+            store,
+            lease,
+            clock=clock,
+            sources=self._sources or SystemSources(),
+            config=self._config,
+            runtimes=self._runtimes,
+            find_workflow=self.find_workflow,
             evict_after_us=self._evict_after_us,
-        )  # fmt: skip
+        )
         if self._config.capture_logs:
             from ripresa.engine.logs import StepLogHandler  # noqa: PLC0415 - only with an engine
 
@@ -152,10 +159,8 @@ class App:
             await runtime.close()
         assert self.store is not None  # noqa: S101 - set by open
         if release and self._lease is not None:
-            try:
+            with contextlib.suppress(RipresaError):  # the lease ends by itself
                 await self.store.release(self._lease)
-            except RipresaError:
-                pass  # the lease ends by itself
         await self.store.close()
 
     async def __aenter__(self) -> Self:
@@ -261,7 +266,8 @@ class App:
             found = workflow if any(one is workflow for one in group) else None
         if found is None:
             have = ", ".join(self._workflows) or "none"
-            msg = f"this App does not know workflow {getattr(workflow, 'name', workflow)!r} (it has: {have}); add it to App(workflows=[…])"
+            name = getattr(workflow, "name", workflow)
+            msg = f"this App does not know workflow {name!r} (it has: {have}); add it to App(workflows=[…])"
             raise UnknownDefinition(msg)
         return found
 
@@ -332,13 +338,13 @@ class App:
         text = None if output is ... else dump(output, where="release(output)")
         await self.opened().control.release(ref_of(run), output=text, discard=discard)
 
-    async def history(self, run: Run[Any] | str) -> list[HistoryEvent]:
+    async def history(self, run: Run[Any] | str) -> Sequence[HistoryEvent]:
         """The run's journal, oldest first."""
         engine = self.opened()
         return await engine.store.history((await engine.verbs.find(ref_of(run))).id)
 
 
-def _require_id(value: str | None) -> None:
+def _require_id(value: object) -> None:
     if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable()):
         msg = f"id: {value!r} is not 1 to 255 printable characters"
         raise ValueError(msg)

@@ -37,15 +37,15 @@ class CarryOut:
         for command in commands:
             _HANDS[type(command)](self, held, command)
 
-    def _schedule_step(self, held: Held, command: c.ScheduleStep) -> None:
+    def schedule_step(self, held: Held, command: c.ScheduleStep) -> None:
         if command.operation not in held.flights and command.operation not in held.quarantined:
             self._engine.attempts.begin(held, command)
 
-    def _cancel_step(self, held: Held, command: c.CancelStep) -> None:
+    def cancel_step(self, held: Held, command: c.CancelStep) -> None:
         held.quarantined.pop(command.operation, None)
         self._engine.attempts.cancel(held, command.operation)
 
-    def _set_timer(self, held: Held, command: c.SetTimer) -> None:
+    def set_timer(self, held: Held, command: c.SetTimer) -> None:
         if command.operation not in held.timers:
             held.timers[command.operation] = self._engine.timers.at(command.due, self._fire, held, command)
 
@@ -63,14 +63,14 @@ class CarryOut:
             at=max(command.due, engine.now()),
         )
 
-    def _clear_timer(self, held: Held, command: c.ClearTimer) -> None:
+    def clear_timer(self, held: Held, command: c.ClearTimer) -> None:
         due = held.timers.pop(command.operation, None)
         if due is not None:
             due.cancel()
 
     # --- other runs ----------------------------------------------------------------------------
 
-    def _start_child(self, held: Held, command: c.StartChild) -> None:
+    def start_child(self, held: Held, command: c.StartChild) -> None:
         marker = f"{held.base_seq}:{command.operation}"
         if held.children is None and held.lives > 1:
             self._spawn(self._look_up_children(held, command), held)
@@ -108,7 +108,7 @@ class CarryOut:
         if held.children is None:
             held.children = {child.parent_operation or "": child.id for child in children}
         if self._engine.held.get(held.id) is held:
-            self._start_child(held, command)
+            self.start_child(held, command)
 
     def _child_refused(self, held: Held, command: c.StartChild, *, refused: bool) -> None:
         if not refused:
@@ -154,10 +154,10 @@ class CarryOut:
 
         engine.committer.then(begin)
 
-    def _cancel_child(self, _: Held, command: c.CancelChild) -> None:
+    def cancel_child(self, _: Held, command: c.CancelChild) -> None:
         self._spawn(self._engine.loading.post(command.child, "cancel", None, None))
 
-    def _send_signal(self, held: Held, command: c.SendSignal) -> None:
+    def send_signal(self, held: Held, command: c.SendSignal) -> None:
         if command.operation in held.asked:
             return
         held.asked.add(command.operation)
@@ -191,7 +191,7 @@ class CarryOut:
             error=error,
         )
 
-    def _publish(self, held: Held, command: c.Publish) -> None:
+    def publish(self, held: Held, command: c.Publish) -> None:
         if command.operation in held.asked:
             return
         held.asked.add(command.operation)
@@ -207,11 +207,11 @@ class CarryOut:
 
     # --- the run itself ------------------------------------------------------------------------
 
-    def _take_patch(self, held: Held, command: c.TakePatch) -> None:
+    def take_patch(self, held: Held, command: c.TakePatch) -> None:
         self._engine.append(held, h.PATCH_TAKEN, name=command.patch)
         self._engine.committer.kick()
 
-    def _finish_update(self, held: Held, command: c.FinishUpdate) -> None:
+    def finish_update(self, held: Held, command: c.FinishUpdate) -> None:
         engine = self._engine
         engine.append(
             held,
@@ -229,7 +229,7 @@ class CarryOut:
 
         engine.committer.then(answer)
 
-    def _continue_as_new(self, held: Held, command: c.ContinueAsNew) -> None:
+    def continue_as_new(self, held: Held, command: c.ContinueAsNew) -> None:
         engine = self._engine
         self._end_work(held)
         event = engine.append(held, h.CONTINUED, name=held.definition)
@@ -239,10 +239,15 @@ class CarryOut:
         held.loss_counts = {}
         engine.committer.batch.changes.append(
             RunChange(
-                held.id, RunStatus.RUNNING.value, engine.now(), engine.number, base_seq=held.base_seq, input=command.input,
+                held.id,
+                RunStatus.RUNNING.value,
+                engine.now(),
+                engine.number,
+                base_seq=held.base_seq,
+                input=command.input,
                 version=held.workflow.version,
             )
-        )  # fmt: skip
+        )
         held.live = None
         held.lives = 0
         held.untold += 1
@@ -255,7 +260,7 @@ class CarryOut:
 
         engine.committer.then(again)
 
-    def _finish(self, held: Held, command: c.Finish) -> None:
+    def finish(self, held: Held, command: c.Finish) -> None:
         engine = self._engine
         status = RunStatus(command.status)
         self._end_work(held)
@@ -350,16 +355,16 @@ def _loads(text: str) -> dict[str, Any]:
 
 
 _HANDS: dict[type, Any] = {
-    c.ScheduleStep: CarryOut._schedule_step,
-    c.CancelStep: CarryOut._cancel_step,
-    c.SetTimer: CarryOut._set_timer,
-    c.ClearTimer: CarryOut._clear_timer,
-    c.StartChild: CarryOut._start_child,
-    c.CancelChild: CarryOut._cancel_child,
-    c.SendSignal: CarryOut._send_signal,
-    c.Publish: CarryOut._publish,
-    c.TakePatch: CarryOut._take_patch,
-    c.FinishUpdate: CarryOut._finish_update,
-    c.ContinueAsNew: CarryOut._continue_as_new,
-    c.Finish: CarryOut._finish,
+    c.ScheduleStep: CarryOut.schedule_step,
+    c.CancelStep: CarryOut.cancel_step,
+    c.SetTimer: CarryOut.set_timer,
+    c.ClearTimer: CarryOut.clear_timer,
+    c.StartChild: CarryOut.start_child,
+    c.CancelChild: CarryOut.cancel_child,
+    c.SendSignal: CarryOut.send_signal,
+    c.Publish: CarryOut.publish,
+    c.TakePatch: CarryOut.take_patch,
+    c.FinishUpdate: CarryOut.finish_update,
+    c.ContinueAsNew: CarryOut.continue_as_new,
+    c.Finish: CarryOut.finish,
 }

@@ -73,7 +73,11 @@ class Control:
         engine.append(held, h.FINISHED, name=RunStatus.CANCELLED.value)
         engine.set_status(held, RunStatus.CANCELLED, write=True, owned=False)
         engine.carry_out.tell_parent(held, RunStatus.CANCELLED, None, None)
-        engine.committer.then(lambda _: (engine.let_go(held), engine.wake_waiters(held.id)))
+        engine.committer.then(lambda _: self._gone(held))
+
+    def _gone(self, held: Held) -> None:
+        self._engine.let_go(held)
+        self._engine.wake_waiters(held.id)
 
     async def pause(self, ref: str) -> None:
         """Start nothing more; what is under way ends and is recorded.  A paused run stays paused."""
@@ -145,7 +149,7 @@ class Control:
             await self._desk.on_disk()
             return
         if status is RunStatus.SUCCEEDED or status not in TERMINAL:
-            msg = f"retry: run {ref!r} is {run.status}; only a failed, cancelled, quarantined or blocked run can be retried"
+            msg = f"retry: run {ref!r} is {run.status}, not failed, cancelled, quarantined or blocked"
             raise RunNotFinished(run.key or run.id, msg)
         await self._reopen(run)
 
@@ -207,27 +211,38 @@ class Control:
             )
         engine.set_status(held, status, write=True, output=output, error=error, owned=False)
         engine.carry_out.tell_parent(held, status, output, error)
-        engine.committer.then(lambda _: (engine.let_go(held), engine.wake_waiters(held.id)))
+        engine.committer.then(lambda _: self._gone(held))
 
     async def fork(self, ref: str, from_step: str, *, key: str | None) -> Run:
-        """Start a new run with this one's history up to before `from_step`; that step and what follows are done anew."""
+        """Start a new run with this one's history up to before `from_step`; from there all is done anew."""
         engine = self._engine
         run = await self._desk.find(ref)
         workflow = engine.require_workflow(run.definition, run.version)
         events = (await engine.store.load([run.id]))[0].history
         cut = next((i for i, e in enumerate(events) if e.operation == from_step and e.kind in h.OUTCOMES), None)
         if cut is None:
-            known = [e.operation for e in events if e.kind in (h.STEP_COMPLETED, h.STEP_FAILED)]
-            msg = f"fork: run {ref!r} has no outcome of step {from_step!r} (it has: {', '.join(str(k) for k in known) or 'none'})"
+            known = ", ".join(str(e.operation) for e in events if e.kind in (h.STEP_COMPLETED, h.STEP_FAILED))
+            msg = f"fork: run {ref!r} has no outcome of step {from_step!r} (it has: {known or 'none'})"
             raise RunError(run.key or run.id, msg)
         run_id = engine.sources.new_id()
         kept = [e for e in events[:cut] if e.kind in h.OUTCOMES or e.kind in _FORKED]
         history = [e._replace(run=run_id, seq=seq) for seq, e in enumerate(kept, 1)]
         memo = dump({"forked_from": run.id, "from_step": from_step, "seed": seed_of(run) or run.id})
         new = NewRun(
-            run_id, key, run.definition, workflow.version, RunStatus.RUNNING.value, run.priority, run.input or "{}", None, None,
-            run.correlation_id, engine.number, engine.now(), memo,
-        )  # fmt: skip
+            run_id,
+            key,
+            run.definition,
+            workflow.version,
+            RunStatus.RUNNING.value,
+            run.priority,
+            run.input or "{}",
+            None,
+            None,
+            run.correlation_id,
+            engine.number,
+            engine.now(),
+            memo,
+        )
         future = self._desk.caller()
         engine.carry_out.new_run(new, workflow, {}, lambda refused: settle(future, refused), history)
         if await future:

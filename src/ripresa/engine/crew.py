@@ -99,17 +99,13 @@ class Crew:
                 return
             future = self._loop.create_future()
             self._idle.append(future)
-            try:
-                await future
-            except asyncio.CancelledError:
-                if self._closed or self._loop.is_closed():
-                    raise
-                member.uncancel()
+            await future
 
     @types.coroutine
     def _drive(self, coro: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
         run = contextvars.copy_context().run
-        send = coro.send
+        send: Callable[[Any], Any] = coro.send
+        throw: Callable[[Any], Any] = coro.throw
         try:
             waited = run(send, None)
         except StopIteration:
@@ -122,7 +118,7 @@ class Crew:
             try:
                 value = yield waited
             except BaseException as error:  # noqa: BLE001 - passed on to the coroutine
-                step, value = coro.throw, error
+                step, value = throw, error
             else:
                 step = send
             try:

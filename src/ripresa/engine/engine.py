@@ -58,12 +58,12 @@ class Engine:
         self,
         store: Store,
         lease: Lease,
+        *,
         clock: Clock,
         sources: Sources,
         config: Config,
         runtimes: dict[str, Runtime],
         find_workflow: Callable[[str, str | None], Any],
-        *,
         evict_after_us: int,
     ) -> None:
         self.store = store
@@ -157,7 +157,7 @@ class Engine:
                 await task
 
     async def _guarded(self, work: Any) -> None:
-        """No background task dies in silence: a store that is out of reach is tried again, another error ends the engine."""
+        """No background task dies in silence: its error ends the engine, and everybody who waits is told."""
         try:
             await work
         except asyncio.CancelledError:
@@ -187,11 +187,13 @@ class Engine:
         self.failure = error
         logger.error("the engine stops: %s", error)
         self.abort()
-        for waiting in [*self.waiters.values(), list(self.updates.values()), self.carry_out.callers]:
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()
+        told: list[asyncio.Future[Any]] = [*self.carry_out.callers, *self.updates.values()]
+        for waiting in self.waiters.values():
+            told.extend(waiting)
+        for future in told:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()
 
     # --- news and turns ------------------------------------------------------------------------
 

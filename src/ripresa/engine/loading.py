@@ -16,6 +16,7 @@ from ripresa.contracts.errors import RunError, UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
+from ripresa.engine.rows import as_run, seed_of
 from ripresa.kernel import history as h
 from ripresa.ports.store import Definition, Message, NewRun, Ready, Run, RunFilter
 
@@ -58,12 +59,9 @@ class Loading:
     def begin(self, new: NewRun, workflow: Any, events: list[HistoryEvent]) -> None:
         """A new run of ours is on disk: let it start at the next turn."""
         engine = self._engine
-        run = Run(
-            new.id, new.key, new.definition, new.version, new.status, new.priority, new.input, None, None, new.parent,
-            new.parent_operation, new.correlation_id, new.owner, 0, new.created_at, None, None, new.created_at, new.memo,
-        )  # fmt: skip
+        run = as_run(new)
         held = Held(run, workflow, events[-1].seq)
-        held.seed = load(new.memo).get("seed") if new.memo else None
+        held.seed = seed_of(new)
         held.at_hand = events
         engine.held[held.id] = held
         engine.ask_turn(held)
@@ -190,7 +188,7 @@ class Loading:
             return None
         held = Held(run, workflow, loaded.last_seq)
         held.recovered = recovered
-        held.seed = load(run.memo).get("seed") if run.memo else None
+        held.seed = seed_of(run)
         _count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = _set_aside(loaded.history)
         if held.status is RunStatus.BLOCKED:

@@ -102,4 +102,3 @@ class Outcomes:
         )
         self._engine.set_status(held, RunStatus.BLOCKED, write=True, error=dump(failure.to_json()))
         self._engine.committer.then(lambda _: self.halted(held))
-

@@ -41,6 +41,7 @@ _ENDED_BADLY = {
     RunStatus.BLOCKED: RunBlocked,
 }
 _HALTED = frozenset(_ENDED_BADLY)
+_VERB = {RunStatus.FAILED: "", RunStatus.CANCELLED: "was "}
 
 
 class Verbs:
@@ -182,7 +183,7 @@ class Verbs:
         failure = Failure.from_json(load(run.error)) if run.error else None
         status = RunStatus(run.status)
         said = str(failure) if failure and status is not RunStatus.BLOCKED else failure.message if failure else ""
-        msg = f"run {ref!r} {'was ' if status is RunStatus.CANCELLED else 'is ' if status in (RunStatus.QUARANTINED, RunStatus.BLOCKED) else ''}{status}"
+        msg = f"run {ref!r} {_VERB.get(status, 'is ')}{status}"
         return _ENDED_BADLY[status](ref, f"{msg}: {said}" if said else msg, cause=failure)
 
     # --- messages ------------------------------------------------------------------------------

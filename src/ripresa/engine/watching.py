@@ -100,4 +100,3 @@ class Watching:
             return
         self._idle_asked = False
         self._engine.clock.idle()
-

@@ -61,7 +61,7 @@ class Asking:
         self.seed = seed or run_id
         self.input = input_text
         self.tracing = tracing
-        self.loop = RunLoop(self)
+        self.loop = RunLoop(self)  # type: ignore[abstract]  # the other methods refuse; they are set below the class
         self.now_us = 0
         self.discarding = False
         self.cancel_requested = False

@@ -129,29 +129,41 @@ class LiveRun(Asking):
         return True
 
     def _advance(self) -> None:
-        while self.finished is None:
-            if self.loop.ready and self._strict is None and not self._resumable:
-                self._enter(self._runners.take())
-            elif self._strict is not None:
-                if not self._strict.future.done():
-                    if not self._inbox:
-                        return
-                    apply(self, self._inbox.popleft())
-                    continue
-                parked, self._strict = self._strict, None
-                self._enter(parked.greenlet)
-            elif self._resumable:
-                self._enter(self._resumable.popleft())
-            elif self._conditions and self._settle_conditions():
-                continue
-            elif self._recall.ready:
-                apply(self, self._recall.ready.popleft())
-            elif self._inbox:
-                apply(self, self._inbox.popleft())
-            else:
-                return
+        while self.finished is None and self._advance_once():
+            pass
         while self._inbox:
             apply_late(self, self._inbox.popleft())
+
+    def _advance_once(self) -> bool:
+        """One thing: run what is ready, or apply the next event.  False: there is nothing to go on with."""
+        if self._strict is not None:
+            return self._advance_strict(self._strict)
+        if self._resumable:
+            self._enter(self._resumable.popleft())
+        elif self.loop.ready:
+            self._enter(self._runners.take())
+        elif self._conditions and self._settle_conditions():
+            pass
+        elif self._recall.ready:
+            apply(self, self._recall.ready.popleft())
+        elif self._inbox:
+            apply(self, self._inbox.popleft())
+        else:
+            return False
+        return True
+
+    def _advance_strict(self, parked: Parked) -> bool:
+        """A plain call waits: only its own outcome lets the code go on."""
+        if parked.future.done():
+            self._strict = None
+            self._enter(parked.greenlet)
+        elif self._recall.ready:
+            apply(self, self._recall.ready.popleft())
+        elif self._inbox:
+            apply(self, self._inbox.popleft())
+        else:
+            return False
+        return True
 
     def _enter(self, runner: greenlet.greenlet) -> None:
         if runner.switch(self) is IDLE:
@@ -337,12 +349,12 @@ def current_run() -> LiveRun | None:
 
 
 def _unwind(task: asyncio.Task[Any]) -> None:
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False
     if task.done():
         return
     coro = task.get_coro()
     for _ in range(_UNWINDS_MAX):
         try:
-            coro.throw(Discarded())  # type: ignore[union-attr]  # tasks of ours wrap coroutines only
+            coro.throw(Discarded())  # type: ignore[union-attr]  # tasks of ours wrap coroutines
         except BaseException:  # noqa: BLE001 - whatever it raises, it has ended
             return

@@ -221,4 +221,3 @@ for _name, _remedy in {
     **dict.fromkeys(["run_forever", "run_until_complete", "stop", "close"], _LOOP),
 }.items():
     setattr(RunLoop, _name, _refuse(_name, _remedy))
-RunLoop.__abstractmethods__ = frozenset()

@@ -24,8 +24,8 @@ class Retry:
     """How often, and how long apart, a step is attempted.
 
     `max_attempts` is the total, the first included (1 to 1000).  `delay` before the second attempt,
-    multiplied by `multiplier` for each further one up to `max_delay`.  `jitter` "none" keeps delays exact, "full" draws each
-    between zero and its value.  `max_elapsed` ends retrying that long after the first attempt began.
+    multiplied by `multiplier` for each further one up to `max_delay`.  `jitter` "none" keeps delays exact, "full" draws
+    each between zero and its value.  `max_elapsed` ends retrying that long after the first attempt began.
     `on` names the exception types worth a retry (all, if empty); `on_exhausted` says what the last
     failure becomes.  Raises ValueError if a field is out of its range.
     """
