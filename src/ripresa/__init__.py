@@ -72,17 +72,18 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ripresa.author.code": (
-        "ChildHandle StepHandle child continue_as_new now patched publish random send_signal sleep sleep_until start_child"
-        " step uuid4 wait_for_signal wait_until workflow"
+        "ChildHandle StepHandle child continue_as_new now patched publish random send_signal sleep "
+        "sleep_until start_child step uuid4 wait_for_signal wait_until workflow"
     ),
     "ripresa.author.context": "context",
     "ripresa.author.fan_out": "map_",
     "ripresa.author.handlers": "on_query on_signal on_update",
     "ripresa.author.sagas": "saga",
     "ripresa.contracts.errors": (
-        "ChildFailed ForbiddenInWorkflow PayloadError Quarantine Retryable RipresaError RunBlocked RunCancelled RunConflict"
-        " RunError RunFailed RunFinished RunNotFound RunQuarantined StepFailed StoreBusy StoreCorrupt StoreError StoreFull"
-        " StoreInUse StoreTooNew StoreUnavailable Terminal UnknownDefinition UnknownHandler UpdateRejected"
+        "ChildFailed ForbiddenInWorkflow PayloadError Quarantine Retryable RipresaError RunBlocked "
+        "RunCancelled RunConflict RunError RunFailed RunFinished RunNotFound RunQuarantined StepFailed "
+        "StoreBusy StoreCorrupt StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable Terminal "
+        "UnknownDefinition UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",

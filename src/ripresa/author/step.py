@@ -152,7 +152,7 @@ class Step(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        msg = f"step {self.name} is a function of its arguments alone: declare it outside of the class, or as a staticmethod"
+        msg = f"step {self.name} is a function of its arguments alone: declare it outside of the class"
         raise TypeError(msg)
 
 

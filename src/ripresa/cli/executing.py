@@ -31,7 +31,8 @@ from ripresa.contracts.records import JobRun
 from ripresa.stores import open_store
 
 if TYPE_CHECKING:
-    from ripresa.engine.app import App, Run
+    from ripresa.engine.app import App
+    from ripresa.engine.handles import Run
     from ripresa.ports import store as rows
 
 
@@ -118,7 +119,7 @@ async def _shown(order: Order, set_up: Settings, known: rows.Run | None) -> rows
             run = await _begun(app, order, known)
             lines = PlainLines()
             assert app.engine is not None  # noqa: S101 - it is open
-            app.engine.observers.append(lambda notice: lines.see(notice, "") if notice.run == run.uuid else None)
+            app.engine.watching.observers.append(lambda notice: lines.see(notice, "") if notice.run == run.uuid else None)
             ending = asyncio.ensure_future(_end(run))
             both: set[asyncio.Future[Any]] = {ending, interrupted}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

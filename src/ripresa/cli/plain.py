@@ -10,7 +10,7 @@ from ripresa.cli.result import brief
 from ripresa.cli.times import clock_time, span
 
 if TYPE_CHECKING:
-    from ripresa.engine.engine import Notice
+    from ripresa.engine.watching import Notice
 
 
 class PlainLines:

@@ -67,7 +67,13 @@ class VirtualClock:
         self._moved.clear()
 
     async def advance(
-        self, duration: Duration | None = None, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
+        self,
+        duration: Duration | None = None,
+        *,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
     ) -> None:
         """Move time on, stopping at each due time on the way until every run waits again."""
         extra = ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -39,7 +39,7 @@ def list_(
     store: StoreOption = None,
 ) -> None:
     """List runs, newest first."""
-    from ripresa.engine.app import run_filter
+    from ripresa.engine.handles import run_filter
 
     try:
         where = run_filter(status=status, workflow=workflow, tags=pairs(tag or [], "--tag"), id_prefix=id_prefix)
