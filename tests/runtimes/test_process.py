@@ -52,7 +52,7 @@ def module_of(tmp_path, monkeypatch):
     return make
 
 
-async def until(condition, within_s=20):
+async def until(condition, within_s=60):
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
