@@ -147,9 +147,8 @@ class Story:
         crash = await self._crash()
         self.squares.show(len(self._months()), NOW)
         say(red(f"\n  ✗ kill -9 {crash.pid}"))
-        say(
-            f"    {len(self._months())} of {MONTHS} months are in the journal. {len(self._in_work())} more were in work: lost."
-        )
+        done, lost = len(self._months()), len(self._in_work())
+        say(f"    {done} of {MONTHS} months are in the journal. {lost} more were in work, and are lost.")
 
     async def the_other_half(self) -> float:
         """Go on with the months, and be killed during the pause; return when that began."""

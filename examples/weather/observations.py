@@ -93,6 +93,8 @@ def _reason(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
         return f"{place}: is missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: is not in the contract"
     return f"{place}: {message}, and is {problem['input']!r}" if place else message
 
 
@@ -102,4 +104,6 @@ def _rows(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
         numbered = ((number, line) for number, line in enumerate(file, 1) if not line.startswith("#"))
         names = next(csv.reader([next(numbered)[1]]))
         for number, line in numbered:
-            yield number, dict(zip(names, next(csv.reader([line])), strict=False))
+            fields = next(csv.reader([line]))
+            beyond = [f"field {place}" for place in range(len(names) + 1, len(fields) + 1)]
+            yield number, dict(zip([*names, *beyond], fields, strict=False))
