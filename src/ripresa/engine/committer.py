@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ripresa.engine")
 
-_NONE: frozenset[str] = frozenset()
 _RETRY_S_MAX = 1.0
 
 
@@ -57,6 +56,8 @@ class Committer:
         self.commits = 0
         self.idle = True
         self._writing = False
+        self.withdraw: Callable[[StoreUnavailable, Batch], frozenset[str]] = lambda *_: frozenset()
+        """Called when the store refused a batch for now; tells the callers, and may take runs out of the batch."""
         self.rested: Callable[[], None] = lambda: None
         """Called when everything is on disk and nothing new has come."""
 
@@ -108,6 +109,9 @@ class Committer:
                 await self._write_once()
         except StoreError as error:
             self._failed(error)
+        except Exception as error:
+            logger.exception("the engine stops: its committer failed")
+            self._failed(StoreError(f"the engine stopped: {error!r}"))
 
     @property
     def busy(self) -> bool:
@@ -138,17 +142,19 @@ class Committer:
 
     async def _commit(self, batch: Batch) -> frozenset[str]:
         delay = 0.01
+        refused: frozenset[str] = frozenset()
         while True:
             try:
-                refused = await self._store.commit(self._lease, batch, lease_us=self._lease_us)
+                refused |= await self._store.commit(self._lease, batch, lease_us=self._lease_us)
             except EngineFenced:
                 raise
             except CommitUnknown as error:
                 self._note(error)
                 if await self._is_committed(batch.number):
-                    return _NONE
+                    return refused | await self._missing(batch)
             except StoreUnavailable as error:
                 self._note(error)
+                refused |= self.withdraw(error, batch)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RETRY_S_MAX)
             else:
@@ -156,6 +162,10 @@ class Committer:
                     logger.warning("the store takes commits again")
                     self.trouble = None
                 return refused
+
+    async def _missing(self, batch: Batch) -> frozenset[str]:
+        """New runs of a batch that took effect without them: their key existed."""
+        return frozenset([run.id for run in batch.runs if run.key and await self._store.get_run(run.id) is None])
 
     async def _is_committed(self, number: int) -> bool:
         """Whether batch `number` took effect; asks until the store answers."""

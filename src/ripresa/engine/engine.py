@@ -106,6 +106,7 @@ class Engine:
         self.attempts.open(self.loop)
         self.committer.rested = self.watching.ask_idle
         self.committer.show = self.tell
+        self.committer.withdraw = self.verbs.withdraw
         self.committer.start()
         loop = self.loop
         self._tasks = [

@@ -19,6 +19,7 @@ from ripresa.contracts.errors import (
     RunFinished,
     RunNotFound,
     RunQuarantined,
+    StoreUnavailable,
     UpdateRejected,
 )
 from ripresa.contracts.failure import Failure
@@ -32,7 +33,7 @@ from ripresa.ports.store import NewRun
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
-    from ripresa.ports.store import Run
+    from ripresa.ports.store import Batch, Run
 
 _ENDED_BADLY = {
     RunStatus.FAILED: RunFailed,
@@ -50,6 +51,7 @@ class Verbs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._starting: dict[str, asyncio.Future[bool]] = {}
+        self._uncommitted: dict[str, asyncio.Future[bool]] = {}
 
     # --- starting and finding ------------------------------------------------------------------
 
@@ -78,6 +80,7 @@ class Verbs:
             correlation_id or run_id, engine.number, now,
         )  # fmt: skip
         future = self.caller()
+        self._uncommitted[run_id] = future
         if key is not None:
             self._starting[key] = future
         try:
@@ -86,6 +89,7 @@ class Verbs:
         finally:
             if key is not None:
                 self._starting.pop(key, None)
+            del self._uncommitted[run_id]
             engine.carry_out.callers.discard(future)
         if refused:
             return self._same(await self.find(key or run_id), workflow, text)
@@ -128,6 +132,21 @@ class Verbs:
         self._engine.carry_out.callers.add(future)
         future.add_done_callback(self._engine.carry_out.callers.discard)
         return future
+
+    def withdraw(self, error: StoreUnavailable, batch: Batch) -> frozenset[str]:
+        """The store cannot be written: tell who waits, and take the runs that they wanted started out of the batch.
+
+        What else they asked stays in the batch, and is written when the store is back.
+        """
+        gone = frozenset(run.id for run in batch.runs if run.id in self._uncommitted)
+        batch.runs[:] = [run for run in batch.runs if run.id not in gone]
+        batch.history[:] = [event for event in batch.history if event.run not in gone]
+        batch.tags[:] = [tag for tag in batch.tags if tag[0] not in gone]
+        for run_id in gone:
+            _fail(self._uncommitted[run_id], type(error)(f"{error}; the run was not started"))
+        for future in list(self._engine.carry_out.callers):
+            _fail(future, type(error)(f"{error}; what was asked is kept, and done when the store can be written again"))
+        return gone
 
     async def on_disk(self) -> None:
         """Wait until all that was written so far is on disk."""
@@ -248,3 +267,8 @@ class Verbs:
             return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
         finally:
             live.discard()
+
+
+def _fail(future: asyncio.Future[Any], error: StoreUnavailable) -> None:
+    if not future.done():
+        future.set_exception(error)

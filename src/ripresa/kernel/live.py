@@ -348,13 +348,13 @@ def current_run() -> LiveRun | None:
     return host if isinstance(host, LiveRun) else None
 
 
-def _unwind(task: asyncio.Task[Any]) -> None:
+def _unwind(task: Any) -> None:
     task._log_destroy_pending = False
     if task.done():
         return
     coro = task.get_coro()
     for _ in range(_UNWINDS_MAX):
         try:
-            coro.throw(Discarded())  # type: ignore[union-attr]  # tasks of ours wrap coroutines
+            coro.throw(Discarded())
         except BaseException:  # noqa: BLE001 - whatever it raises, it has ended
             return
