@@ -7,6 +7,7 @@ migrations it has seen.  Invariant: a file that is not ours, or newer than us, i
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from functools import cache
 from importlib.resources import files
@@ -20,6 +21,7 @@ APPLICATION_ID = 0x52697072  # "Ripr"
 
 _SQLITE_MIN = (3, 37, 0)  # STRICT tables
 _TABLES_SHOWN = 5
+_RESTS_AFTER_S = 1.0  # file systems do not note the time of a change exactly
 
 
 def prepare(path: Path) -> None:
@@ -80,16 +82,17 @@ def _look(path: Path) -> int | None:
     return _recognise(path, "ro")
 
 
-def _at_rest(path: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file that nobody writes; None: somebody does, or was cut off."""
+def _at_rest(path: Path) -> float | None:
+    """When the file was last written; None: just now, or it is being written, or that was cut off."""
     if any(path.with_name(path.name + journal).exists() for journal in ("-wal", "-journal")):
         return None
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
+    written = path.stat().st_mtime
+    return written if written < time.time() - _RESTS_AFTER_S else None
 
 
 def _recognise(path: Path, mode: str) -> int | None:
     with closing(connect(path, mode=mode)) as connection:
+        connection.execute("BEGIN")  # all three of one moment: somebody may be creating it
         application, version = _number(connection, "application_id"), _number(connection, "user_version")
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     if application == version == 0 and not tables:
