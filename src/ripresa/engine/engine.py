@@ -296,7 +296,7 @@ class Engine:
 
     def settle(self, held: Held) -> None:
         """After a turn: note whether the run only waits now."""
-        if held.live is None or held.inbox:
+        if held.live is None or held.inbox or held.visitors:
             return
         waits = not held.flights and held.live.finished is None
         if self.evict_after_us == 0:

@@ -120,6 +120,7 @@ class Held:
         "trying",
         "untold",
         "version",
+        "visitors",
         "workflow",
     )
 
@@ -165,6 +166,8 @@ class Held:
         """Operations set aside, with the failure."""
         self.ready_for_turn = False
         self.loading = False
+        self.visitors = 0
+        """Callers who want to look at its code: it is not evicted before they have."""
         self.idle_since = 0
 
     @property

@@ -221,13 +221,24 @@ class Loading:
     async def settled(self, held: Held) -> LiveRun | None:
         """The run's code, brought to where its history ends; None if it ended or stopped meanwhile."""
         engine = self._engine
-        while engine.held.get(held.id) is held and (engine.may_run(held) or held.trying):
-            if held.live is not None and not held.inbox and not held.ready_for_turn and not held.untold:
-                return held.live
-            if held.live is None and not held.loading and not held.ready_for_turn:
-                self.want(held)
-            await asyncio.sleep(0)
-        return None
+        held.visitors += 1
+        try:
+            while engine.held.get(held.id) is held and (engine.may_run(held) or held.trying):
+                if held.live is not None and not held.inbox and not held.ready_for_turn and not held.untold:
+                    return held.live
+                if held.live is None and not held.loading and not held.ready_for_turn:
+                    self.want(held)
+                await asyncio.sleep(0)
+            return None
+        finally:
+            held.visitors -= 1
+            engine.loop.call_soon(self._visited, held)
+
+    def _visited(self, held: Held) -> None:
+        """What kept the code in memory is over: it may be evicted again."""
+        engine = self._engine
+        if engine.held.get(held.id) is held and not held.ready_for_turn and not engine.stopping:
+            engine.settle(held)
 
     # --- messages ------------------------------------------------------------------------------
 

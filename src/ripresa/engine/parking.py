@@ -75,6 +75,8 @@ class Parking:
             return True
         if held.flights or held.inbox or held.ready_for_turn or held.untold or held.loading or engine.stopping:
             return False
+        if held.visitors:
+            return False
         if engine.may_run(held):
             if held.live is None:
                 if held.at_hand is not None or not held.code_dropped:
