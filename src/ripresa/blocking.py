@@ -37,9 +37,9 @@ __all__ = [
 start_child = _code.start_child
 
 
-def _wait(what: str, coroutine: Coroutine[Any, Any, T]) -> T:
+def _wait(what: str, wait: Callable[[], Coroutine[Any, Any, T]]) -> T:
     run = running(what)
-    value: T = run.block(run.inline_task(coroutine), soft=True)
+    value: T = run.block(run.inline_task(wait()), soft=True)
     return value
 
 
@@ -47,12 +47,12 @@ def sleep(
     duration: Duration | None = None, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
 ) -> None:
     """Wait durably.  Raises ValueError for a duration that cannot be read."""
-    _wait("sleep", _code.sleep(duration, days=days, hours=hours, minutes=minutes, seconds=seconds))
+    _wait("sleep", lambda: _code.sleep(duration, days=days, hours=hours, minutes=minutes, seconds=seconds))
 
 
 def sleep_until(when: Any) -> None:
     """Wait durably until a moment: a datetime with a time zone, or ISO 8601 text with an offset."""
-    _wait("sleep_until", _code.sleep_until(when))
+    _wait("sleep_until", lambda: _code.sleep_until(when))
 
 
 @overload
@@ -61,12 +61,12 @@ def wait_for_signal(name: str, kind: type[T], *, timeout: Duration | None = None
 def wait_for_signal(name: str, *, timeout: Duration | None = None) -> Any: ...
 def wait_for_signal(name: str, kind: Any = Any, *, timeout: Duration | None = None) -> Any:
     """Wait for the next signal of this name.  Raises TimeoutError, PayloadError."""
-    return _wait("wait_for_signal", _code.wait_for_signal(name, kind, timeout=timeout))
+    return _wait("wait_for_signal", lambda: _code.wait_for_signal(name, kind, timeout=timeout))
 
 
 def wait_until(condition: Callable[[], object], *, timeout: Duration | None = None) -> None:
     """Wait until `condition()` is true.  Raises TimeoutError."""
-    _wait("wait_until", _code.wait_until(condition, timeout=timeout))
+    _wait("wait_until", lambda: _code.wait_until(condition, timeout=timeout))
 
 
 @overload
@@ -84,7 +84,7 @@ def map_(
     target: Any, items: Iterable[Any], *, max_parallel: int | None = None, min_success: int | None = None
 ) -> list[Any]:
     """Run a step or workflow over `items`; outputs in the order of the items.  As `ripresa.map_`."""
-    return _wait("map_", _fan_out.map_(target, items, max_parallel=max_parallel, min_success=min_success))
+    return _wait("map_", lambda: _fan_out.map_(target, items, max_parallel=max_parallel, min_success=min_success))
 
 
 def send_signal(run: Any, name: str, data: Any = None) -> None:
