@@ -1,0 +1,85 @@
+"""What the engine's tests share: a world with a store, a clock and a ledger, in which Apps come and go."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from ripresa import App
+from ripresa.stores.memory import MemoryDatabase, MemoryStore
+from ripresa.testing import VirtualClock
+
+
+class World:
+    """A disk and a clock.  `open` opens an App on the disk, whatever became of the one before."""
+
+    def __init__(self, kind, evict_after, tmp_path):
+        self.kind = kind
+        self.evict_after = evict_after
+        self.clock = VirtualClock()
+        self.apps = []
+        self.ledger = []
+        self._database = MemoryDatabase()
+        self._file = tmp_path / "runs.db"
+
+    def store(self):
+        return MemoryStore(self._database) if self.kind == "memory" else f"sqlite:///{self._file}"
+
+    def app(self, *workflows, **options):
+        """An App that is not open yet."""
+        options = {"clock": self.clock, "evict_after": self.evict_after, **options}
+        app = App(self.store(), workflows=workflows, **options)
+        self.apps.append(app)
+        return app
+
+    async def open(self, *workflows, **options):
+        return await self.app(*workflows, **options).open()
+
+    async def crash(self, app, *workflows, **options):
+        """The App is gone from one moment to the next; another goes on."""
+        await app.crash()
+        return await self.open(*(workflows or app.workflows), **options)
+
+    async def run(self, workflow, *args, with_=()):
+        """The output of one run."""
+        app = await self.open(workflow, *with_)
+        run = await app.start(workflow, *args)
+        return await run.result("30s")
+
+    def did(self, what):
+        """Note an effect."""
+        self.ledger.append(what)
+
+    def count(self, what):
+        return Counter(self.ledger)[what]
+
+    async def close(self):
+        for app in self.apps:
+            await app.close()
+
+
+@pytest.fixture(params=["memory", "sqlite-evicted"])
+async def world(request, tmp_path):
+    """Code stays in memory on one, and leaves it at every await on the other."""
+    kind, _, evicted = request.param.partition("-")
+    world = World(kind, 0 if evicted else "30s", tmp_path)
+    yield world
+    await world.close()
+
+
+@pytest.fixture(params=["memory", "memory-evicted", "sqlite", "sqlite-evicted"])
+async def every_world(request, tmp_path):
+    """Both stores, with the code kept and evicted."""
+    kind, _, evicted = request.param.partition("-")
+    world = World(kind, 0 if evicted else "30s", tmp_path)
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def memory(tmp_path):
+    """For promises that no store and no eviction has a part in."""
+    world = World("memory", "30s", tmp_path)
+    yield world
+    await world.close()
