@@ -477,3 +477,62 @@ def test_finalizers_work(tmp_path):
     with guarded():
         gc.collect()
     assert not (tmp_path / "left").exists()
+
+
+# --- both, under a real engine ----------------------------------------------------------------
+
+
+async def test_a_run_is_stopped_wherever_its_code_has_got_to(module, tmp_path, monkeypatch):
+    """Also in the middle of a callback, on the greenlet that a plain call of a step came back to."""
+    from ripresa.contracts.errors import RunFailed
+    from ripresa.engine.app import App
+
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lately_needed.py").write_text("answer = 42")
+    made = module("""
+        import asyncio, logging, os, pathlib, time
+        from ripresa.author.code import step, workflow
+
+        @step
+        def write(path: str) -> str:
+            pathlib.Path(path).write_text(str(time.time()))
+            return path
+
+        @workflow
+        def plain(path: str) -> int:
+            read = getattr(pathlib.Path(write(path)), "read_text")
+            return len(read())
+
+        @workflow
+        async def awaiting(path: str) -> int:
+            await asyncio.sleep(0)
+            write(path)
+            return len(await asyncio.create_task(look(path)))
+
+        async def look(path):
+            return getattr(os, "listdir")(os.path.dirname(path))
+
+        @workflow
+        async def clocked(path: str) -> float:
+            return time.time()
+
+        @workflow
+        async def fine(path: str) -> int:
+            write(path)
+            from lately_needed import answer
+            try:
+                raise ValueError("x")
+            except ValueError:
+                logging.getLogger("fine").exception("reads source")
+            return answer
+    """)
+    flows = [made.plain, made.awaiting, made.clocked, made.fine]
+    async with App(f"sqlite:///{tmp_path}/runs.db", workflows=flows) as app:
+        for flow, message in [
+            (made.plain, r"open\(.*written.*guarded_\d+\.py:13 in plain: .* move it into a @step"),
+            (made.awaiting, r"os\.listdir\(.*guarded_\d+\.py:22 in look: "),
+            (made.clocked, r"guarded_\d+\.py:26: time\.time in clocked: .* ripresa\.now\(\)"),
+        ]:
+            with pytest.raises(RunFailed, match=message):
+                await (await app.start(flow, str(tmp_path / "written"))).result()
+        assert await (await app.start(made.fine, str(tmp_path / "written"))).result() == 42
