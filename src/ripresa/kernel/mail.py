@@ -52,6 +52,11 @@ class Mail:
             self._waits.setdefault(name, deque()).append((future, decode))
         return future
 
+    @property
+    def awaited(self) -> list[str]:
+        """Names of the signals that the code waits for now."""
+        return [name for name, waits in self._waits.items() if any(not future.done() for future, _ in waits)]
+
     def on_signal(self, name: str, handler: Callable[..., Any], decode: Callable[[str], tuple[Any, ...]]) -> None:
         """Call `handler` with each signal of this name, those that came early first."""
         self._handlers[name] = (handler, decode)
