@@ -8,24 +8,21 @@ order ─> known already? ─ ended ──────────────�
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.exits import INTERRUPTED, Ended, say
 from ripresa.cli.inputs import input_text
-from ripresa.cli.plain import PlainLines
+from ripresa.cli.process import app_of, now_us, on_interrupt, steps_write_to_stderr
 from ripresa.cli.reading import existing
 from ripresa.cli.result import HALTED, outcome
+from ripresa.cli.screen import Audience, screen
 from ripresa.cli.sending import who_will
-from ripresa.cli.settings import Settings
+from ripresa.cli.settings import Settings, same_store
 from ripresa.cli.submitting import submitted
 from ripresa.cli.target import Found
-from ripresa.contracts.errors import RunConflict, RunError, StoreUnavailable
+from ripresa.contracts.errors import RunConflict, RunError, StoreInUse, StoreUnavailable
 from ripresa.contracts.payload import same_json
 from ripresa.contracts.records import JobRun
 from ripresa.stores import open_store
@@ -53,7 +50,15 @@ async def carry_out(order: Order, set_up: Settings) -> Any:
     known = await _known(order, set_up.store.value)
     if known is not None and known.status in HALTED:
         return outcome(known)
-    return outcome(await _shown(order, set_up, known))
+    try:
+        return outcome(await _executed(order, set_up, known))
+    except StoreInUse as error:
+        if known is None:
+            raise StoreInUse(f"{error}\n  or hand the run to that engine: add --detach") from None
+    from ripresa.cli.watching import watched
+
+    say(f"run {order.id} is in another engine's hands; watching it")
+    return outcome(await watched(set_up.store.value, known.id))
 
 
 async def leave(order: Order, set_up: Settings) -> JobRun:
@@ -63,8 +68,7 @@ async def leave(order: Order, set_up: Settings) -> JobRun:
     await store.open()
     try:
         if run is None:
-            text = _input(order)
-            chosen = order.found.chosen
+            text, chosen = _input(order), order.found.chosen
             run = await submitted(store, chosen, text, key=order.id, priority=order.priority, tags=order.tags)
         record = JobRun.of(run, tags=await store.tags(run.id))
         say(f"run {record.id} is {record.status}: {await who_will(store, order.found.name)}")
@@ -75,6 +79,9 @@ async def leave(order: Order, set_up: Settings) -> JobRun:
 
 def _input(order: Order) -> str:
     return order.text if order.text is not None else input_text(order.found.chosen, [], None)
+
+
+# --- a run that exists -------------------------------------------------------------------------
 
 
 async def _known(order: Order, url: str) -> rows.Run | None:
@@ -96,38 +103,34 @@ async def _known(order: Order, url: str) -> rows.Run | None:
 
 
 def _require_same(run: rows.Run, order: Order) -> None:
-    wanted = order.found.chosen.name
+    ref, wanted = order.id or "", order.found.chosen.name
     if run.definition != wanted:
-        raise RunConflict(
-            order.id or "", f"run {order.id!r} exists of workflow {run.definition!r}, not {wanted!r}: choose another id"
-        )
+        raise RunConflict(ref, f"run {ref!r} exists of workflow {run.definition!r}, not {wanted!r}: choose another id")
     if order.text is not None and not same_json(run.input, order.text):
-        raise RunConflict(
-            order.id or "",
-            f"run {order.id!r} exists with another input: choose another id, or leave the input out to attach to it",
-        )
+        what = "choose another id, or leave the input out to attach to it"
+        raise RunConflict(ref, f"run {ref!r} exists with another input: {what}")
 
 
-async def _shown(order: Order, set_up: Settings, known: rows.Run | None) -> rows.Run:
-    from ripresa.engine.app import App
+# --- executing ---------------------------------------------------------------------------------
 
-    config = {name: value.value for name, value in set_up.engine.items()}
-    with _stdout_as_stderr():
-        app = App(set_up.store.value, order.found.workflows, config=config)
-        interrupted = _on_interrupt()
-        async with app:
-            run = await _begun(app, order, known)
-            lines = PlainLines()
+
+async def _executed(order: Order, set_up: Settings, known: rows.Run | None) -> rows.Run:
+    """Execute the run here and show it until it stops.  Raises Ended when Ctrl-C detached from it."""
+    interrupted = on_interrupt()
+    with steps_write_to_stderr():
+        async with app_of(set_up, order.found.workflows) as app:
             assert app.engine is not None  # noqa: S101 - it is open
-            app.engine.watching.observers.append(lambda notice: lines.see(notice, "") if notice.run == run.uuid else None)
-            ending = asyncio.ensure_future(_end(run))
-            both: set[asyncio.Future[Any]] = {ending, interrupted}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            ending.cancel()
-        if not ending.done() or ending.cancelled():
-            say(f"detached from run {run.id}; it stays in the store")
-            raise Ended(INTERRUPTED)
-        return ending.result()
+            audience = Audience(app.engine, screen())
+            try:
+                run = await _begun(app, order, known)
+                await audience.follow(run.row)
+                stopped = await _until_stopped(run, audience, interrupted)
+            finally:
+                audience.close()
+    if not stopped:
+        say(_detached(order, run.id))
+        raise Ended(INTERRUPTED)
+    return run.row
 
 
 async def _begun(app: App, order: Order, known: rows.Run | None) -> Run[Any]:
@@ -138,35 +141,36 @@ async def _begun(app: App, order: Order, known: rows.Run | None) -> Run[Any]:
     return await app.start_text(app.engine, chosen, text, id=order.id, priority=order.priority, tags=order.tags)
 
 
-async def _end(run: Run[Any]) -> rows.Run:
+async def _until_stopped(run: Run[Any], audience: Audience, interrupted: asyncio.Future[None]) -> bool:
+    """Whether the run came to a stop; False: Ctrl-C came first."""
+    drawing = asyncio.ensure_future(audience.watch())
+    ending = asyncio.ensure_future(_end(run))
+    watched: set[asyncio.Future[Any]] = {ending, interrupted, drawing}
+    try:
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            ending.result()
+            audience.ended(run.row)
+            return True
+        if drawing.done():
+            drawing.result()
+        audience.left(now_us())
+        return False
+    finally:
+        drawing.cancel()
+        ending.cancel()
+
+
+async def _end(run: Run[Any]) -> None:
     with suppress(RunError):  # `outcome` says it, with what may be done
         await run.result()
-    return run.row
 
 
-def _on_interrupt() -> asyncio.Future[None]:
-    """A future that Ctrl-C resolves; the second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def interrupt() -> None:
-        if future.done():
-            os._exit(INTERRUPTED)
-        future.set_result(None)
-
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    return future
-
-
-@contextmanager
-def _stdout_as_stderr() -> Iterator[None]:
-    """What steps print goes to stderr: stdout is for the result alone."""
-    sys.stdout.flush()
-    ours = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(ours, 1)
-        os.close(ours)
+def _detached(order: Order, ref: str) -> str:
+    store = same_store()
+    return (
+        f"detached: run {ref} stays in the store\n"
+        f"  go on here:   ripresa run {order.found.name} --id {ref}{store}\n"
+        f"  by a worker:  ripresa worker {order.found.name}{store}\n"
+        f"  watch it:     ripresa runs watch {ref}{store}"
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from ripresa.cli.exits import say
+from ripresa.cli.process import now_us
+from ripresa.cli.progress import RunView
 from ripresa.cli.result import brief
 from ripresa.cli.times import clock_time, span
 
@@ -18,12 +19,24 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._started: dict[tuple[str, str | None], int] = {}
+        self._waits: set[str] = set()
 
-    def see(self, notice: Notice, label: str) -> None:
-        """Tell it; `label` names the run if it is not the one that was asked for."""
+    def heard(self, notice: Notice, run: RunView, label: str) -> None:
+        """Tell it."""
         said = self._said(notice)
         if said is not None:
             say(f"{clock_time(notice.at)} {label}{said}")
+
+    def draw(self, root: RunView) -> None:
+        """What the run waits for is told once."""
+        for wait in root.waits:
+            what = wait.partition(" (")[0]
+            if what not in self._waits:
+                self._waits.add(what)
+                say(f"{clock_time(now_us())} {wait}")
+
+    def close(self, root: RunView | None) -> None:
+        """Nothing is left to say."""
 
     def _said(self, notice: Notice) -> str | None:
         mark = (notice.run, notice.operation)
@@ -43,7 +56,7 @@ class PlainLines:
                 return f"{notice.operation} failed for good{of}: {brief(notice.failure)}"
             case "step_set_aside":
                 return f"{notice.operation} set aside: {brief(notice.failure) if notice.failure else ''}"
-            case "run_status":
+            case "run_status" if notice.status not in {"running", "waiting"}:
                 return f"run is {notice.status}"
             case "log":
                 return f"{notice.operation or 'run'} | {notice.text}"
@@ -51,6 +64,33 @@ class PlainLines:
                 return None
 
 
-def now_us() -> int:
-    """The wall clock, in a store's measure."""
-    return time.time_ns() // 1000
+class PlainChanges:
+    """Tells, in a line each, what has changed between two pictures of a run."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def see(self, root: RunView) -> None:
+        """Tell what is new."""
+        self._see(root, "")
+
+    def draw(self) -> None:
+        """Lines are written once."""
+
+    def close(self) -> None:
+        """Nothing is left to say."""
+
+    def _see(self, run: RunView, label: str) -> None:
+        for key, item in run.items.items():
+            if isinstance(item, RunView):
+                self._see(item, f"{label}{item.ref}/")
+            elif self._is_new((run.uuid, key), (item.status, item.attempt)):
+                why = f": {item.why}" if item.why else ""
+                say(f"{clock_time(item.ended or now_us())} {label}{item.operation} {item.status}{why}")
+        if self._is_new((run.uuid, ""), (run.status, 0)):
+            say(f"{clock_time(run.ended or now_us())} {label}run is {run.status}")
+
+    def _is_new(self, mark: tuple[str, str], state: tuple[str, int]) -> bool:
+        known = self._known.get(mark)
+        self._known[mark] = state
+        return known != state

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.output import write
+from ripresa.cli.settings import same_store
 from ripresa.contracts.errors import RunBlocked, RunCancelled, RunError, RunFailed, RunQuarantined
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import load
@@ -31,13 +32,17 @@ def outcome(run: Run) -> Any:
             return load(run.output or "null")
         case RunStatus.FAILED:
             raise RunFailed(
-                ref, f"run {ref!r} failed{why}\n  go on from there: ripresa runs retry {ref}", cause=failure
+                ref,
+                f"run {ref!r} failed{why}\n  go on from there: ripresa runs retry {ref}{same_store()}",
+                cause=failure,
             )
         case RunStatus.CANCELLED:
             raise RunCancelled(ref, f"run {ref!r} was cancelled{why}", cause=failure)
         case RunStatus.QUARANTINED:
             raise RunQuarantined(
-                ref, f"run {ref!r} is quarantined{why}\n  decide: ripresa quarantine show {ref}", cause=failure
+                ref,
+                f"run {ref!r} is quarantined{why}\n  decide: ripresa quarantine show {ref}{same_store()}",
+                cause=failure,
             )
         case RunStatus.BLOCKED:
             said = failure.message if failure else "its code does not fit its history"

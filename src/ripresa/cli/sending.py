@@ -6,15 +6,33 @@ command has done its part when the message is on disk, and says which of the two
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ripresa.cli.process import now_us
+from ripresa.contracts.payload import dump
+from ripresa.ports.store import Message
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Store
+    from ripresa.ports.store import Run, Store
+
+
+async def sent(store: Store, run: Run, kind: str, *, name: str | None = None, data: Any = None) -> None:
+    """Leave a message for `run`.  Raises RunFinished if it takes none any more."""
+    from ripresa.engine.sources import SystemSources
+
+    text = None if data is None and kind != "signal" else dump(data, where=f"{kind} {name or ''}".strip())
+    await store.send(Message(SystemSources().new_id(), run.id, kind, name, text, now_us()))
+
+
+async def engine_of(store: Store) -> dict[str, object] | None:
+    """The engine that owns the store, if it lives."""
+    engine = await store.engine()
+    return engine if engine is not None and engine["alive"] else None
 
 
 async def who_will(store: Store, target: str = "TARGET") -> str:
     """Who takes up what was left in the store."""
-    engine = await store.engine()
-    if engine is not None and engine["alive"]:
+    engine = await engine_of(store)
+    if engine is not None:
         return f"the engine (pid {engine['pid']}) will take it"
-    return f"no engine runs; it goes on with `ripresa worker {target}`, or the next `ripresa run` on this store"
+    return f"no engine runs: it takes effect with `ripresa worker {target}` or the next `ripresa run` on this store"

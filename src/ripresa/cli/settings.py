@@ -38,6 +38,11 @@ class Given:
 GIVEN = Given()
 
 
+def same_store() -> str:
+    """What a command that is proposed needs so that it reaches the same store."""
+    return f" --store {GIVEN.store}" if GIVEN.store else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What holds for this invocation."""
@@ -51,13 +56,14 @@ class Settings:
 
 def settings(store: str | None = None) -> Settings:
     """The settings under these flags.  Raises UsageProblem for a file or variable that cannot be read."""
+    GIVEN.store = store or GIVEN.store
     told = _file()
-    return Settings(_store(store, told), _workflows(told), _engine(told))
+    return Settings(_store(told), _workflows(told), _engine(told))
 
 
-def _store(flag: str | None, told: dict[str, Any]) -> Value:
-    if flag or GIVEN.store:
-        return Value(flag or GIVEN.store, "--store")
+def _store(told: dict[str, Any]) -> Value:
+    if GIVEN.store:
+        return Value(GIVEN.store, "--store")
     if os.environ.get("RIPRESA_STORE"):
         return Value(os.environ["RIPRESA_STORE"], "RIPRESA_STORE")
     if "store" in told:

@@ -22,6 +22,11 @@ def span(micros: int) -> str:
     return f"{whole} s"
 
 
+def ticking(micros: int) -> str:
+    """A span that is shown while it grows or shrinks: never in milliseconds, which flicker."""
+    return f"{max(0, micros) / 1e6:.1f} s" if micros < 1_000_000 else span(micros)
+
+
 def local(micros: int) -> datetime:
     """The moment in the terminal's zone."""
     return (_EPOCH + timedelta(microseconds=micros)).astimezone()
@@ -35,3 +40,9 @@ def clock_time(micros: int) -> str:
 def moment(micros: int | None) -> str:
     """Date and time, to the second; nothing for a time that has not come."""
     return "" if micros is None else local(micros).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def until(micros: int) -> str:
+    """The time of a moment to come; with its date if that is not today."""
+    then, today = local(micros), datetime.now().astimezone().date()
+    return then.strftime("%H:%M:%S" if then.date() == today else "%Y-%m-%d %H:%M")
