@@ -6,10 +6,10 @@ for it.  The first slow COMMIT is met on the loop; nobody can foresee it.
 
 from __future__ import annotations
 
-SLOW_S = 0.001
+SLOW_S = 0.004
 
-_WEIGHT = 0.2  # of the latest commit in the moving average
-_AWAY_MAX = 256
+_WEIGHT = 0.1  # of the latest commit in the moving average
+_AWAY_MAX = 64
 
 
 class Pace:
