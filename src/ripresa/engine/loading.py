@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import RunError, UnknownDefinition
@@ -101,15 +102,17 @@ class Loading:
     async def serve(self) -> None:
         """Load what is wanted and claim what is due, for ever."""
         poll_s = getattr(self._engine.store, "poll_s", None)
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
         self._waker.set()
         while True:
             if not self._waker.is_set():
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(poll_s):
                         await self._waker.wait()
-                except TimeoutError:
-                    if await self._engine.store.changed():
-                        self._look = True
+            if poll_s is not None and loop.time() - asked >= poll_s:  # however busy: others may have written
+                asked = loop.time()
+                self._look |= await self._engine.store.changed()
             self._waker.clear()
             if self._wanted:
                 await self._load_wanted()

@@ -89,8 +89,8 @@ def _is_on_behalf(event: str, args: tuple[Any, ...]) -> bool:
 
 def _is_time_zone(path: Any) -> bool:
     """`ZoneInfo` opens its file from C, so no frame tells."""
-    zones = sys.modules.get("zoneinfo")
-    return zones is not None and str(path).startswith(tuple(f"{folder}{os.sep}" for folder in zones.TZPATH))
+    folders = getattr(sys.modules.get("zoneinfo"), "TZPATH", ())  # it has none yet while it is imported
+    return str(path).startswith(tuple(f"{folder}{os.sep}" for folder in folders))
 
 
 def _frames() -> Iterator[FrameType]:

@@ -54,6 +54,9 @@ class SqliteStore:
     verb waits for another process's transaction before it raises StoreBusy.
     """
 
+    poll_s = 0.02
+    """How often an engine is to ask `changed`: nothing else tells it of another process's message."""
+
     def __init__(self, url: str | Path, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
         self.path = path_of(str(url))
         self.url = f"sqlite:///{self.path}"
