@@ -12,7 +12,7 @@ from ripresa.contracts.errors import RunConflict, RunError, RunFinished, RunNotF
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
-from ripresa.engine.rows import as_run, seed_of, settle
+from ripresa.engine.rows import as_run, forked_history, seed_of, settle
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, NewRun, RunChange
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ripresa.engine.held import Held
     from ripresa.engine.verbs import Verbs
     from ripresa.ports.store import Run
-
-_FORKED = (h.RUN_STARTED, h.CONTINUED, h.SIGNAL_RECEIVED, h.UPDATE_RECEIVED, h.UPDATE_COMPLETED, h.PATCH_TAKEN)
 
 
 class Control:
@@ -151,9 +149,10 @@ class Control:
         if status is RunStatus.SUCCEEDED or status not in TERMINAL:
             msg = f"retry: run {ref!r} is {run.status}, not failed, cancelled, quarantined or blocked"
             raise RunNotFinished(run.key or run.id, msg)
-        await self._reopen(run)
+        await self.reopen(run)
 
-    async def _reopen(self, run: Run) -> None:
+    async def reopen(self, run: Run) -> None:
+        """Let a run that has ended go on from what failed.  Raises UnknownDefinition."""
         engine = self._engine
         engine.require_workflow(run.definition, run.version)
         last = (await engine.store.load([run.id]))[0].last_seq
@@ -219,14 +218,12 @@ class Control:
         run = await self._desk.find(ref)
         workflow = engine.require_workflow(run.definition, run.version)
         events = (await engine.store.load([run.id]))[0].history
-        cut = next((i for i, e in enumerate(events) if e.operation == from_step and e.kind in h.OUTCOMES), None)
-        if cut is None:
+        run_id = engine.sources.new_id()
+        history = forked_history(events, from_step, run_id)
+        if history is None:
             known = ", ".join(str(e.operation) for e in events if e.kind in (h.STEP_COMPLETED, h.STEP_FAILED))
             msg = f"fork: run {ref!r} has no outcome of step {from_step!r} (it has: {known or 'none'})"
             raise RunError(run.key or run.id, msg)
-        run_id = engine.sources.new_id()
-        kept = [e for e in events[:cut] if e.kind in h.OUTCOMES or e.kind in _FORKED]
-        history = [e._replace(run=run_id, seq=seq) for seq, e in enumerate(kept, 1)]
         memo = dump({"forked_from": run.id, "from_step": from_step, "seed": seed_of(run) or run.id})
         new = NewRun(
             run_id,

@@ -28,6 +28,7 @@ from ripresa.engine.control import Control
 from ripresa.engine.held import Held
 from ripresa.engine.loading import Loading
 from ripresa.engine.outcomes import Outcomes
+from ripresa.engine.outside import Outside
 from ripresa.engine.parking import Parking
 from ripresa.engine.timers import Timers
 from ripresa.engine.verbs import Verbs
@@ -91,6 +92,7 @@ class Engine:
         self.parking = Parking(self)
         self.verbs = Verbs(self)
         self.control = Control(self, self.verbs)
+        self.outside = Outside(self)
         self.failure: StoreError | None = None
         self.stopping = False
         self.loop: asyncio.AbstractEventLoop

@@ -175,7 +175,9 @@ class Loading:
                 self.hand_in(held, await engine.store.messages(run))
         for start in range(0, len(fresh), _CHUNK):
             for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
-                self._take(loaded, recovered=recovered)
+                ready = await self._engine.outside.ready(loaded)
+                if ready is not None:
+                    self._take(ready, recovered=recovered)
 
     def _take(self, loaded: Loaded, *, recovered: bool) -> Held | None:
         engine = self._engine
@@ -192,6 +194,8 @@ class Loading:
         held = Held(run, workflow, loaded.last_seq)
         held.recovered = recovered
         held.seed = seed_of(run)
+        if held.status is RunStatus.QUEUED:
+            self.note_definition(workflow)  # who submitted it could not
         _count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = _set_aside(loaded.history)
         if held.status is RunStatus.BLOCKED:
@@ -218,7 +222,8 @@ class Loading:
         if not await engine.store.claim(engine.lease, run.id):
             return engine.held.get(run.id)
         for loaded in await engine.store.load([run.id]):
-            return self._take(loaded, recovered=False)
+            ready = await engine.outside.ready(loaded)
+            return None if ready is None else self._take(ready, recovered=False)
         return None
 
     async def settled(self, held: Held) -> LiveRun | None:

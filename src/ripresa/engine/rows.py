@@ -5,15 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.payload import load
-from ripresa.ports.store import NewRun, Run
+from ripresa.kernel import history as h
+from ripresa.ports.store import HistoryEvent, NewRun, Run
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
+
+_FORKED = h.OUTCOMES | {
+    h.RUN_STARTED,
+    h.CONTINUED,
+    h.SIGNAL_RECEIVED,
+    h.UPDATE_RECEIVED,
+    h.UPDATE_COMPLETED,
+    h.PATCH_TAKEN,
+}
 
 
 def seed_of(run: Run | NewRun) -> str | None:
     """What the run's random numbers are derived from, if not its own id (a fork has its origin's)."""
     return load(run.memo).get("seed") if run.memo else None
+
+
+def forked_history(events: Sequence[HistoryEvent], from_step: str, run_id: str) -> list[HistoryEvent] | None:
+    """What a fork of a run has learnt when it begins anew with `from_step`; None: that has no outcome in `events`."""
+    cut = next((i for i, e in enumerate(events) if e.operation == from_step and e.kind in h.OUTCOMES), None)
+    if cut is None:
+        return None
+    kept = [e for e in events[:cut] if e.kind in _FORKED]
+    return [e._replace(run=run_id, seq=seq) for seq, e in enumerate(kept, 1)]
 
 
 def as_run(new: NewRun) -> Run:
