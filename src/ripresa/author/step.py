@@ -93,15 +93,12 @@ class Step(Generic[P, R]):
         self.key: str | None = options.get("key")
         self.signature = Signature(function, self.name, names)
         self._output_where = f"output of step {self.name}"
+        self.encode = self.signature.encode
 
     @property
     def target(self) -> str:
         """Where another process finds the function."""
         return f"{self.function.__module__}:{self.function.__qualname__}"
-
-    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-        """The call as JSON text, and arguments of its own.  Raises PayloadError, TypeError."""
-        return self.signature.encode(args, kwargs)
 
     def decode_input(self, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments from `encode`'s text.  Raises PayloadError."""

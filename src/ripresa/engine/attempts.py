@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -24,12 +23,14 @@ from ripresa.contracts.errors import PayloadError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass
-from ripresa.engine.crew import Crew, Job
+from ripresa.contracts.step_context import STEP_CONTEXT
+from ripresa.engine.crew import Crew
 from ripresa.engine.held import Flight, Held
 from ripresa.kernel.retry import RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
 from ripresa.ports.store import Attempt
 from ripresa.runtimes import RemoteError, WorkerLost
+from ripresa.runtimes.inline import InlineRuntime
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
@@ -76,6 +77,7 @@ class Attempts:
         self._young: deque[Flight] = deque()
         self._watching = False
         self._crew: Crew
+        self._inline_is_plain = type(runtimes["inline"]) is InlineRuntime
         self.running = 0
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,23 +92,26 @@ class Attempts:
 
     def begin(self, held: Held, ask: ScheduleStep) -> None:
         """Carry this step to an outcome."""
-        flight = Flight(self._engine, held, ask)
-        held.flights[ask.operation] = flight
-        known = held.loss_counts.pop(ask.operation, None) if held.loss_counts else None
-        if known is not None:
-            flight.attempt, flight.failures, flight.losses, flight.first_started = known
-            if flight.losses:
-                verdict = after_loss(flight.losses, now=self._engine.now())
-                if isinstance(verdict, SetAside):
-                    failure = Failure(
-                        type="ripresa.AttemptLost",
-                        message=verdict.reason,
-                        failure_class=FailureClass.QUARANTINE,
-                        code="lost",
-                    )
-                    self._set_aside(flight, failure)
-                    return
-        self._admit(flight)
+        held.flights[ask.operation] = flight = Flight(self._engine, held, ask)
+        if held.loss_counts and self._remember(flight):
+            return
+        if self._slots[ask.step.runtime].take(flight):
+            self._start(flight)
+
+    def _remember(self, flight: Flight) -> bool:
+        """Count what the store knows of earlier attempts; True: too many were lost, and the step is set aside."""
+        known = flight.held.loss_counts.pop(flight.ask.operation, None)
+        if known is None:
+            return False
+        flight.attempt, flight.failures, flight.losses, flight.first_started = known
+        verdict = after_loss(flight.losses, now=self._engine.now())
+        if isinstance(verdict, SetAside):
+            failure = Failure(
+                type="ripresa.AttemptLost", message=verdict.reason, failure_class=FailureClass.QUARANTINE, code="lost"
+            )
+            self._set_aside(flight, failure)
+            return True
+        return False
 
     def _admit(self, flight: Flight) -> None:
         if not flight.ended and self._slots[flight.ask.step.runtime].take(flight):
@@ -132,10 +137,10 @@ class Attempts:
             return
         loop = self._engine.loop
         step = flight.ask.step
-        flight.job = job = Job(partial(self._run, flight))
-        self._crew.add(job)
+        flight.launched = True
+        self._crew.add(flight)
         if step.timeout_us is not None:
-            flight.timeout = loop.call_later(step.timeout_us / 1e6, self._time_out, flight, job)
+            flight.timeout = loop.call_later(step.timeout_us / 1e6, self._time_out, flight, flight.attempt)
         self._young.append(flight)
         if not self._watching:
             self._watching = True
@@ -148,10 +153,10 @@ class Attempts:
         before = self._engine.now() - _YOUNG_US // 2
         recorded = False
         while self._young and (
-            self._young[0].ended or self._young[0].job is None or self._young[0].started_at <= before
+            self._young[0].ended or not self._young[0].launched or self._young[0].started_at <= before
         ):
             flight = self._young.popleft()
-            if not flight.ended and flight.job is not None and not flight.recorded:
+            if not flight.ended and flight.launched and not flight.recorded:
                 self._record(flight, "running")
                 recorded = True
         if recorded:
@@ -162,34 +167,49 @@ class Attempts:
 
     # --- running -------------------------------------------------------------------------------
 
-    async def _run(self, flight: Flight) -> None:
+    async def run(self, flight: Flight) -> None:
+        """One attempt, to its outcome; the crew drives it."""
         ask = flight.ask
         step = ask.step
-        work = Work(step.function, step.target, ask.args, ask.kwargs, ask.input, step.dump, flight.context, flight.log)
         try:
-            output = await self._runtimes[step.runtime].run(work)
-        except asyncio.CancelledError as error:
-            if flight.timed_out:
-                self._ended(
-                    flight, None, TimeoutError(f"attempt {flight.attempt} took longer than {step.timeout_us / 1e6:g} s")
-                )
-            elif not flight.ended:
-                self._ended(flight, None, error)
+            if step.runtime == "inline" and self._inline_is_plain:
+                # What InlineRuntime does, without the objects; the crew has given the attempt a context of its own.
+                STEP_CONTEXT.set(flight.context)
+                output = step.dump(await step.function(*ask.args, **ask.kwargs))
             else:
-                self._leave(flight)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
+                output = await self._runtimes[step.runtime].run(self._work(flight))
+        except asyncio.CancelledError as error:
+            self._cut_off(flight, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
             self._ended(flight, None, error)
         else:
             self._ended(flight, output, None)
 
-    def _time_out(self, flight: Flight, job: Job) -> None:
-        if flight.job is job and not flight.ended:
-            flight.timed_out = True
-            job.cancel()
+    def _work(self, flight: Flight) -> Work:
+        ask = flight.ask
+        step = ask.step
+        context = flight.context()  # made now: a thread may outlive the attempt and ask later
+        return Work(step.function, step.target, ask.args, ask.kwargs, ask.input, step.dump, context, flight.log)
+
+    def _cut_off(self, flight: Flight, error: asyncio.CancelledError) -> None:
+        if flight.timed_out:
+            limit = flight.ask.step.timeout_us / 1e6
+            self._ended(flight, None, TimeoutError(f"attempt {flight.attempt} took longer than {limit:g} s"))
+        elif flight.ended:
+            self._leave(flight)
+        else:
+            self._ended(flight, None, error)
+
+    def _time_out(self, flight: Flight, attempt: int) -> None:
+        if flight.attempt != attempt or not flight.launched or flight.ended:
+            return
+        flight.timed_out = True
+        if flight.member is not None:
+            flight.member.cancel()
 
     def _leave(self, flight: Flight) -> None:
         self.running -= 1
-        flight.job = None
+        flight.launched = False
         if flight.timeout is not None:
             flight.timeout.cancel()
             flight.timeout = None
@@ -302,8 +322,9 @@ class Attempts:
         flight.held.flights.pop(flight.ask.operation, None)
         if flight.due is not None:
             flight.due.cancel()
-        job = flight.job
-        if job is not None and not job.cancel():
+        if flight.member is not None:
+            flight.member.cancel()
+        elif flight.launched:
             self._leave(flight)
 
     def _record(

@@ -90,7 +90,7 @@ class Control:
         engine.append(held, h.PAUSE_REQUESTED)
         engine.set_status(held, RunStatus.PAUSED, write=True)
         for flight in list(held.flights.values()):
-            if flight.job is None and not flight.ended:
+            if not flight.launched and not flight.ended:
                 engine.attempts.forget(flight)
         for due in held.timers.values():
             due.cancel()

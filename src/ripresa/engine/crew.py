@@ -18,29 +18,20 @@ import asyncio
 import contextvars
 import types
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
 
-class Job:
-    """One attempt's coroutine, on its way through the crew."""
+class Job(Protocol):
+    """What the crew runs: `work` makes the coroutine; `member` is the task that drives it, while it does."""
 
-    __slots__ = ("cancelled", "make", "member")
+    member: asyncio.Task[None] | None
+    ended: bool
 
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.make = make
-        self.member: asyncio.Task[None] | None = None
-        self.cancelled = False
-
-    def cancel(self) -> bool:
-        """Cancel the attempt; False if it has not begun: then it never will."""
-        if self.member is None:
-            self.cancelled = True
-            return False
-        self.member.cancel()
-        return True
+    def work(self) -> Coroutine[Any, Any, None]:
+        """The coroutine, which deals with its own errors; not asked for if the job has ended before its turn."""
 
 
 class Crew:
@@ -87,10 +78,10 @@ class Crew:
         while True:
             while ready:
                 job = ready.popleft()
-                if job.cancelled:
+                if job.ended:
                     continue
                 job.member = member
-                await self._drive(job.make())
+                await self._drive(job.work())
                 job.member = None
                 while member.cancelling():
                     member.uncancel()

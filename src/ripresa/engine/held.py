@@ -15,8 +15,8 @@ from ripresa.ports.store import LogLine
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Coroutine
 
-    from ripresa.engine.crew import Job
     from ripresa.engine.engine import Engine
     from ripresa.engine.timers import Due
     from ripresa.kernel.commands import ScheduleStep
@@ -36,9 +36,9 @@ class Flight:
         "failures",
         "first_started",
         "held",
-        "job",
+        "launched",
         "losses",
-        "priority",
+        "member",
         "recorded",
         "started_at",
         "timed_out",
@@ -56,12 +56,19 @@ class Flight:
         self.started_at = 0
         self.recorded = False
         """Whether the store has a row that says this attempt is running."""
-        self.job: Job | None = None
+        self.launched = False
+        """The crew has it."""
+        self.member: asyncio.Task[None] | None = None
+        """The task that drives the attempt now."""
         self.timeout: asyncio.TimerHandle | None = None
         self.timed_out = False
         self.due: Due | None = None
         self.ended = False
         """The outcome is on its way to the journal, or nobody wants it any more."""
+
+    def work(self) -> Coroutine[Any, Any, None]:
+        """The attempt, for the crew."""
+        return self.engine.attempts.run(self)
 
     def log(self, stream: str, level: str | None, text: str) -> None:
         """Keep a line that the step wrote; callable from any thread."""

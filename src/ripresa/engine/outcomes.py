@@ -47,7 +47,7 @@ class Outcomes:
             flight.attempt,
             flight.started_at,
             output,
-            dump(failure.to_json()) if failure else None,
+            None if failure is None else dump(failure.to_json()),
         )
         self._engine.committer.batch.history.append(event)
         self._engine.committer.tell(held, event)

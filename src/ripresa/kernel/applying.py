@@ -53,15 +53,21 @@ def _on_started(run: LiveRun, _: Any) -> None:
 
 def _on_step_completed(run: LiveRun, event: Any) -> None:
     operation = _take(run, event)
-    if isinstance(operation, Operation) and not operation.done():
-        try:
-            value = operation.decode(event.data)
-        except PayloadError as error:
-            operation.set_exception(error)
-            return
-        if operation.undo is not None:
-            operation.undo(event.data)
-        operation.set_result(value)
+    if operation is None:
+        undo = run.withdrawn.get(event.operation)
+        if undo is not None:  # nobody waits for it any more, but it was done, and may have to be undone
+            undo(event.data)
+        return
+    if not isinstance(operation, Operation) or operation.done():
+        return
+    try:
+        value = operation.decode(event.data)
+    except PayloadError as error:
+        operation.set_exception(error)
+        return
+    if operation.undo is not None:
+        operation.undo(event.data)
+    operation.set_result(value)
 
 
 def _on_step_failed(run: LiveRun, event: Any) -> None:

@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import ForbiddenInWorkflow
+from ripresa.contracts.payload import load
 from ripresa.kernel import commands as c
 from ripresa.kernel.identity import Identities, derived_float, derived_uuid, derived_uuid4, fingerprint
 from ripresa.kernel.loop import SCOPE, Discarded, Handle, RunLoop, Timer
@@ -66,8 +67,8 @@ class Asking:
         self.discarding = False
         self.cancel_requested = False
         self.operations: dict[str, Operation | Timer] = {}
-        self.withdrawn: set[str] = set()
-        """Operations that the code does not wait for any more."""
+        self.withdrawn: dict[str, Callable[[Any], None] | None] = {}
+        """Operations that the code does not wait for any more, with what undoes them."""
         self.saga = Saga()
         self._identities = Identities()
         self._commands: list[c.Command] = []
@@ -90,7 +91,7 @@ class Asking:
 
     def timer_cancelled(self, timer: Timer) -> None:
         if self.operations.pop(timer.id, None) is timer:
-            self.withdrawn.add(timer.id)
+            self.withdrawn[timer.id] = None
             self._commands.append(c.ClearTimer(timer.id))
 
     def task_scope(self, coro: Any) -> str | None:
@@ -128,21 +129,20 @@ class Asking:
         *,
         key: str | None = None,
         scope: str | None = None,
-        saga: Saga | None = None,
     ) -> Operation:
         """Ask for a step; the future has its output."""
-        self.require_asking(step.name)
+        name = step.name
+        if self.discarding or self._read_only:
+            self.require_asking(name)
         text, args, kwargs = step.encode(args, kwargs)
-        where = SCOPE.get() if scope is None else scope
-        identity = (
-            self._identities.take(where, step.name)
-            if key is None
-            else self._identities.take_keyed(where, step.name, key)
-        )
-        operation = self._operation("step", identity, step.name, text)
+        if scope is None:
+            scope = SCOPE.get()
+        take = self._identities
+        identity = take.take(scope, name) if key is None else take.take_keyed(scope, name, key)
+        operation = self._operation("step", identity, name, text)
         operation.decode = step.decode
         if step.compensate is not None:
-            (saga or self.saga.current()).watch(operation, step, text)
+            self.saga.current().watch(operation, step, text)
         if self._register(operation):
             self._commands.append(c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint))
         return operation
@@ -245,6 +245,7 @@ class Asking:
         operation.kind = kind
         operation.name = name
         operation.fingerprint = fingerprint(kind, name, arguments)
+        operation.decode = load
         return operation
 
     def _register(self, operation: Operation | Timer) -> bool:
@@ -258,7 +259,7 @@ class Asking:
         """Its future was cancelled: stop the work."""
         if self.operations.pop(operation.id, None) is None:
             return
-        self.withdrawn.add(operation.id)
+        self.withdrawn[operation.id] = operation.undo
         if operation.kind == "step":
             self._commands.append(c.CancelStep(operation.id))
         elif operation.kind == "child" and operation.child:

@@ -129,8 +129,18 @@ class LiveRun(Asking):
         return True
 
     def _advance(self) -> None:
-        while self.finished is None and self._advance_once():
-            pass
+        ready, inbox = self.loop.ready, self._inbox
+        while self.finished is None:
+            if self._strict is None and not self._resumable and not self._conditions and not self._recall.ready:
+                # Nearly always: the same as `_advance_once`, without the call.
+                if ready:
+                    self._enter(self._runners.take())
+                elif inbox:
+                    apply(self, inbox.popleft())
+                else:
+                    break
+            elif not self._advance_once():
+                break
         while self._inbox:
             apply_late(self, self._inbox.popleft())
 

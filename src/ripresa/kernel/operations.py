@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.contracts.errors import PayloadError, StepFailed
 from ripresa.contracts.failure import Failure
-from ripresa.contracts.payload import load
 from ripresa.contracts.status import FailureClass
 
 if TYPE_CHECKING:
@@ -39,19 +38,25 @@ class ContinueRequested(BaseException):
         self.input = text
 
 
-class Operation(asyncio.Future[Any]):
-    """A future that an event of the same identity resolves."""
+class _Seldom(asyncio.Future[Any]):
+    """What few operations have; kept apart, so that the others need no dictionary."""
+
+    line: str = ""
+    child: str | None = None
+    undo: Callable[[Any], None] | None = None
+
+
+class Operation(_Seldom):
+    """A future that an event of the same identity resolves; `kind` is step, child, signal or publish."""
+
+    __slots__ = ("decode", "fingerprint", "id", "kind", "name", "run")
 
     run: LiveRun
     id: str
     kind: str
-    """step | child | signal | publish"""
     name: str
     fingerprint: int
-    decode: Callable[[str], Any] = staticmethod(load)
-    line: str = ""
-    child: str | None = None
-    undo: Callable[[Any], None] | None = None
+    decode: Callable[[str], Any]
 
     def cancel(self, msg: Any = None) -> bool:
         """Withdraw: the engine is told to stop the work."""
