@@ -72,11 +72,9 @@ class CarryOut:
 
     def start_child(self, held: Held, command: c.StartChild) -> None:
         marker = f"{held.base_seq}:{command.operation}"
-        if held.children is None and held.lives > 1:
+        if held.children is None:
             self._spawn(self._look_up_children(held, command), held)
             return
-        if held.children is None:
-            held.children = {}
         if marker in held.children:
             return
         held.children[marker] = command.child
@@ -235,7 +233,7 @@ class CarryOut:
         event = engine.append(held, h.CONTINUED, name=held.definition)
         held.base_seq = event.seq - 1
         held.input = command.input
-        held.children = None
+        held.children = {}
         held.loss_counts = {}
         engine.committer.batch.changes.append(
             RunChange(
@@ -249,7 +247,6 @@ class CarryOut:
             )
         )
         held.live = None
-        held.lives = 0
         held.untold += 1
 
         def again(_: frozenset[str]) -> None:

@@ -248,7 +248,8 @@ class Engine:
                 held.flights.pop(event.operation, None)
             else:
                 held.asked.discard(event.operation)
-        held.inbox.append(event)
+        if event.seq > held.shown:
+            held.inbox.append(event)
         self.ask_turn(held)
 
     def ask_turn(self, held: Held) -> None:
@@ -288,6 +289,7 @@ class Engine:
         if held.status is not RunStatus.RUNNING:
             self.set_status(held, RunStatus.RUNNING, write=held.status is not RunStatus.WAITING)
         events, held.inbox = held.inbox, []
+        held.shown = events[-1].seq
         try:
             commands = live.activate(events)
         except Diverged as error:
@@ -325,7 +327,7 @@ class Engine:
             seed=held.seed,
         )
         held.live = live
-        held.lives += 1
+        held.shown = history[-1].seq
         try:
             commands = live.replay(history)
         except Diverged:

@@ -120,6 +120,7 @@ class Held:
         "recovered",
         "seed",
         "seq",
+        "shown",
         "status",
         "status_on_disk",
         "taken",
@@ -160,6 +161,8 @@ class Held:
         """Events and calls under way that the code will be told of."""
         self.taken: set[str] = set()
         """Messages that are in the journal or on their way to it."""
+        self.shown = 0
+        """Number of the last event that the code was shown; a load may be ahead of the telling."""
         self.inbox: list[HistoryEvent] = []
         self.flights: dict[str, Flight] = {}
         self.timers: dict[str, Due] = {}

@@ -64,6 +64,7 @@ class Loading:
         held = Held(run, workflow, events[-1].seq)
         held.seed = seed_of(new)
         held.at_hand = events
+        held.children = {}
         engine.held[held.id] = held
         engine.ask_turn(held)
 
