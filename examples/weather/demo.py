@@ -31,6 +31,7 @@ from ripresa.ports.store import HistoryEvent
 
 HERE = Path(__file__).resolve().parent
 RUN_ID = "seattle-2012-2015"
+STORE = "demo.db"
 MONTHS = 48
 PACE_S = 0.08
 PAUSE_S = 1.6
@@ -173,11 +174,13 @@ class Story:
     async def the_end(self) -> None:
         """Wake from a pause that is over, and finish."""
         say(bold("\n3  Start it once more"))
-        started = time.monotonic()
+        known, started = len(self.journal.events), time.time()
         self.pipeline.start()
         await self._until(lambda: self.journal.has("finished"))
-        seconds = time.monotonic() - started
-        say(f"    Finished {seconds:.1f} s after this start: no month computed again, no second pause.")
+        first, last = (self.journal.events[place].at / 1e6 for place in (known, -1))
+        work_ms = (last - first) * 1000
+        say(f"    {first - started:.1f} s to start Python and read the journal, then {work_ms:.0f} ms of work:")
+        say("    no month was computed again, and there was no second pause.")
         if code := self.pipeline.process.wait(timeout=PATIENCE_S):
             stop(f"the pipeline ended with {code}:\n{self.pipeline.last_words()}")
 
@@ -231,7 +234,7 @@ class Story:
         say(f"  {green('✓') if name != 'sleep' else blue('…')} {name:<18} {words}")
 
 
-def conclude(evidence: Evidence, report: Report, seconds: float) -> bool:
+def conclude(folder: Path, evidence: Evidence, report: Report, seconds: float) -> bool:
     """Print the judgement; whether every promise was kept."""
     say(bold("\nThe proof: the engine’s journal against the steps’ own ledger\n"))
     verdicts = judge(evidence, steps=MONTHS + 3, at_once=MONTHS_AT_ONCE)
@@ -243,7 +246,8 @@ def conclude(evidence: Evidence, report: Report, seconds: float) -> bool:
     )
     say(f"  Two kills, {seconds:.1f} s.\n")
     for path in (report.page, report.chart, report.page.with_name("ledger.jsonl")):
-        say(f"  {path.stem:<7} {_from_here(path)}")
+        say(f"  {path.stem:<8}{_from_here(path)}")
+    say(f"  journal ripresa runs history {RUN_ID} --store sqlite:///{_from_here(folder / STORE)}")
     kept = all(verdict.kept for verdict in verdicts)
     say(red("\n  A promise was broken.\n") if not kept else "")
     return kept
@@ -256,7 +260,7 @@ def _from_here(path: Path) -> Path:
 
 async def perform(folder: Path) -> bool:
     """The whole demo in this folder; whether every promise was kept."""
-    store = f"sqlite:///{folder / 'demo.db'}"
+    store = f"sqlite:///{folder / STORE}"
     begun = time.monotonic()
     async with Journal.of(store, RUN_ID) as journal:
         with FlakyNormals(failures=2) as service:
@@ -266,7 +270,7 @@ async def perform(folder: Path) -> bool:
             finally:
                 pipeline.kill_if_running()
         report = Report.model_validate_json(journal.done("write_report")[0].data or "null")
-        return conclude(evidence, report, time.monotonic() - begun)
+        return conclude(folder, evidence, report, time.monotonic() - begun)
 
 
 def main() -> None:

@@ -141,6 +141,7 @@ def write_report(job: Job, loaded: Loaded, months: list[MonthSummary], approval:
 # --- the workflow: it decides, and is replayed from what was recorded --------------------------
 
 
+# --8<-- [start:workflow]
 @workflow
 async def seattle_weather(job: Job) -> Report:
     """Load, fetch, summarise month by month, pause, and write the report."""
@@ -151,6 +152,9 @@ async def seattle_weather(job: Job) -> Report:
     await sleep(seconds=job.pause_s)
     approval = await wait_for_signal("publish", Approval, timeout="2d") if job.needs_approval else None
     return write_report(job, loaded, months, approval)
+
+
+# --8<-- [end:workflow]
 
 
 # --- writing files: the same call again leaves the same file ----------------------------------

@@ -130,9 +130,9 @@ def long(day: date) -> str:
 
 def degrees(value: float) -> str:
     """A temperature: `−7.1 °C`."""  # noqa: RUF002 - as it is printed
-    return f"{value:.1f} °C".replace("-", "−")  # noqa: RUF001 - a minus sign
+    return f"{value:z.1f} °C".replace("-", "−")  # noqa: RUF001 - a minus sign
 
 
 def change(value: float | None) -> str:
     """A difference of temperatures: `+0.4 °C`."""
-    return "–" if value is None else f"{value:+.1f} °C".replace("-", "−")  # noqa: RUF001 - a minus sign
+    return "–" if value is None else f"{value:+z.1f} °C".replace("-", "−")  # noqa: RUF001 - a minus sign
