@@ -125,7 +125,7 @@ class Attempts:
         if flight.first_started is None:
             flight.first_started = flight.started_at
         self.running += 1
-        if flight.held.recovered:
+        if flight.careful:
             self._record(flight, "running")
             engine.committer.then(lambda _: self._launch(flight))
         else:
@@ -315,6 +315,13 @@ class Attempts:
             if flight.recorded:
                 self._record(flight, "cancelled", finished_at=self._engine.now())
                 self._engine.committer.kick()
+
+    def hand_back(self, flight: Flight) -> None:
+        """The engine stops: the attempt is cut off, which is nobody's loss, and made again by the next owner."""
+        self.forget(flight)
+        if flight.recorded:
+            self._record(flight, "cancelled", finished_at=self._engine.now())
+            self._engine.committer.kick()
 
     def forget(self, flight: Flight) -> None:
         """Drop the flight; the work is stopped, nothing is recorded."""

@@ -76,6 +76,9 @@ class CarryOut:
             self._spawn(self._look_up_children(held, command), held)
             return
         if marker in held.children:
+            if command.operation in held.redo:
+                held.redo -= {command.operation}
+                self._spawn(self._engine.control.reopen_child(held.children[marker]), held)
             return
         held.children[marker] = command.child
         engine = self._engine

@@ -124,7 +124,6 @@ class Control:
             held.live.discard()
             held.live = None
         held.at_hand = None
-        held.lives += 1
         held.untold += 1
 
         def again(_: frozenset[str]) -> None:
@@ -150,6 +149,12 @@ class Control:
             msg = f"retry: run {ref!r} is {run.status}, not failed, cancelled, quarantined or blocked"
             raise RunNotFinished(run.key or run.id, msg)
         await self.reopen(run)
+
+    async def reopen_child(self, child: str) -> None:
+        """Try a child again that has failed, since its parent is tried again."""
+        run = await self._engine.store.get_run(child)
+        if run is not None and RunStatus(run.status) in (RunStatus.FAILED, RunStatus.CANCELLED):
+            await self.reopen(run)
 
     async def reopen(self, run: Run) -> None:
         """Let a run that has ended go on from what failed.  Raises UnknownDefinition."""

@@ -19,7 +19,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import Diverged, EngineFenced, StoreError, UnknownDefinition
+from ripresa.contracts.errors import Diverged, EngineFenced, RipresaError, StoreError, UnknownDefinition
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.attempts import Attempts, Slots
 from ripresa.engine.carry_out import CarryOut
@@ -128,10 +128,11 @@ class Engine:
         self.stopping = True
         for held in list(self.held.values()):
             for flight in list(held.flights.values()):
-                self.attempts.forget(flight)
+                self.attempts.hand_back(flight)
         await self.committer.close()
         await self._end_tasks()
         self._discard_all()
+        self._tell_waiters(RipresaError("the App was closed; the run goes on when an App is opened on its store"))
 
     def abort(self) -> None:
         """Stop at once, as a crash would: nothing more is written."""
@@ -190,6 +191,9 @@ class Engine:
         self.failure = error
         logger.error("the engine stops: %s", error)
         self.abort()
+        self._tell_waiters(error)
+
+    def _tell_waiters(self, error: RipresaError) -> None:
         told: list[asyncio.Future[Any]] = [*self.carry_out.callers, *self.updates.values()]
         for waiting in self.waiters.values():
             told.extend(waiting)
@@ -338,6 +342,7 @@ class Engine:
             self.set_status(held, RunStatus.RUNNING, write=not waiting, started=held.status is RunStatus.QUEUED)
         held.trying = False
         self.carry_out.all(held, commands)
+        held.recovered = False
         self.settle(held)
 
     def _block_with_line(self, held: Held, history: list[HistoryEvent]) -> None:

@@ -30,6 +30,7 @@ class Flight:
     __slots__ = (
         "ask",
         "attempt",
+        "careful",
         "due",
         "ended",
         "engine",
@@ -50,6 +51,8 @@ class Flight:
         self.held = held
         self.ask = ask
         self.attempt = 0
+        self.careful = held.recovered
+        """The attempt is recorded before it starts: the last one may have taken its process down."""
         self.failures = 0
         self.losses = 0
         self.first_started: int | None = None
@@ -109,7 +112,6 @@ class Held:
         "input",
         "key",
         "live",
-        "lives",
         "loading",
         "loss_counts",
         "parent",
@@ -118,6 +120,7 @@ class Held:
         "quarantined",
         "ready_for_turn",
         "recovered",
+        "redo",
         "seed",
         "seq",
         "shown",
@@ -149,9 +152,10 @@ class Held:
         self.seq = seq
         self.seed: str | None = None
         self.live: LiveRun | None = None
-        self.lives = 0
         self.at_hand: list[HistoryEvent] | None = None
         """History to make the code from at the next turn."""
+        self.redo: frozenset[str] = frozenset()
+        """Children that a person wants tried again, by operation."""
         self.asked: set[str] = set()
         """Signals and events being sent, whose outcome is not told yet."""
         self.code_dropped = False
@@ -171,7 +175,7 @@ class Held:
         self.loss_counts: dict[str, tuple[int, int, int, int | None]] = {}
         """By operation: last attempt's number, failures, losses in a row, first start; from the store."""
         self.recovered = False
-        """Its last owner died: attempts are recorded before they start."""
+        """Its last owner died: the attempts that its code asks for first are recorded before they start."""
         self.quarantined: dict[str, Any] = {}
         """Operations set aside, with the failure."""
         self.ready_for_turn = False

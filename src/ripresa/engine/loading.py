@@ -199,6 +199,7 @@ class Loading:
             self.note_definition(workflow)  # who submitted it could not
         _count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = _set_aside(loaded.history)
+        held.redo = _failed_children(loaded.history)
         if held.status is RunStatus.BLOCKED:
             held.trying = True
         engine.held[held.id] = held
@@ -273,6 +274,7 @@ class Loading:
                 held.taken.add(message.id)
                 engine.committer.batch.taken.append(message.id)
                 self._write(held, message)
+                engine.committer.then(lambda _, taken=message.id: held.taken.discard(taken))  # type: ignore[misc]
 
     def _control(self, held: Held, message: Message) -> None:
         data = load(message.data) if message.data else {}
@@ -358,3 +360,18 @@ def _set_aside(history: list[HistoryEvent]) -> dict[str, Any]:
         elif event.operation in aside and event.kind in h.OUTCOMES:
             del aside[event.operation]
     return aside
+
+
+def _failed_children(history: list[HistoryEvent]) -> frozenset[str]:
+    """Operations whose child had failed before the last retry, and has given no outcome since."""
+    failed: set[str] = set()
+    redo: set[str] = set()
+    for event in history:
+        if event.kind == h.RETRIED:
+            redo |= failed
+            failed.clear()
+        elif event.kind == h.CHILD_FINISHED and event.operation is not None:
+            redo.discard(event.operation)
+            if event.error is not None:
+                failed.add(event.operation)
+    return frozenset(redo)
