@@ -451,6 +451,7 @@ async def test_no_checkpoint_runs_on_the_loop(store, engine):
     await engine.commit(runs=[new_run(A)])
     assert len(seen) == 1
     assert threading.current_thread() not in seen
+    assert connection_of(store).execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
 
 
 async def test_large_payloads_of_one_content_are_kept_once(store, engine, other):
@@ -458,3 +459,9 @@ async def test_large_payloads_of_one_content_are_kept_once(store, engine, other)
     await store.send(message("m1", A, data=LARGE))
     assert other.execute("SELECT count(*) FROM blob").fetchone() == (1,)
     assert other.execute("SELECT DISTINCT length(input) FROM run").fetchall() == [(70,)]
+
+
+async def test_a_message_that_was_taken_keeps_only_its_name(store, engine, other):
+    await engine.commit(runs=[new_run(A)], messages=[message("m1", A)])
+    await engine.commit(taken=["m1"])
+    assert other.execute("SELECT id, taken, data FROM inbox").fetchall() == [("m1", 1, None)]

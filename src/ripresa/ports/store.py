@@ -17,7 +17,7 @@ Micros = int
 
 
 class NewRun(NamedTuple):
-    """A run to create.  If `key` is taken the run is refused, with all else the batch holds for it."""
+    """A run to create.  If `id` or `key` is taken the run is refused, with all else the batch holds for it."""
 
     id: str
     key: str | None
@@ -97,7 +97,11 @@ class Attempt(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The run needs an engine at `due`."""
+    """The run needs an engine at `due`.
+
+    If it has been told so already, the earlier time stays: a message from outside may have come while the engine put
+    the run to sleep.
+    """
 
     run: str
     due: Micros
@@ -108,7 +112,7 @@ class Message(NamedTuple):
     """Something sent to a run, kept until the run's journal holds it."""
 
     id: str
-    """Unique: a message that was sent twice is kept once."""
+    """Unique: a message that was sent twice is kept once, even if the first was taken before the second came."""
     run: str
     kind: str
     """signal | update | cancel | pause | resume | retry | release | child"""
@@ -156,7 +160,11 @@ class Definition(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """All that one engine writes at once."""
+    """All that one engine writes at once.
+
+    Changes to one run take effect in order, after it is created; `unready` goes before `ready`, `messages` before
+    `taken`.
+    """
 
     number: int
     """Counts up by one per engine; answers whether a broken commit took effect."""
@@ -265,10 +273,10 @@ class Store(Protocol):
     async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
         """Write the batch in one transaction and prolong the lease; return the ids of refused new runs.
 
-        A new run whose key exists is left out, with every other row of the batch for that run id, and its
-        id returned.  A message or outgoing event whose id exists is left out silently.  Durable when this
-        returns.  Raises EngineFenced (nothing written), CommitUnknown (ask `last_batch`), StoreBusy,
-        StoreFull (nothing written).
+        A new run whose id or key exists is left out, with every other row of the batch for that run id, and its
+        id returned.  A message or outgoing event whose id exists is left out silently; a second event of one number
+        is an error.  One commit at a time.  Durable when this returns.  Raises EngineFenced (nothing written),
+        CommitUnknown (ask `last_batch`), StoreBusy, StoreFull (nothing written).
         """
 
     async def last_batch(self, lease: Lease) -> int:
@@ -277,17 +285,19 @@ class Store(Protocol):
     async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
         """Make every open run that some engine held ours, oldest first; return their ids.
 
+        So too a queued run that nothing would wake, and one that has ended and was held with a `retry` not taken.
         Their attempts that have no outcome are marked lost, at `now`.
         """
 
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
         """Take up to `limit` runs whose `ready` row is due, highest priority first, then oldest due.
 
-        Sets their owner to ours and removes the ready rows; no run goes to two engines.
+        Sets their owner to ours and removes the ready rows; no run goes to two engines.  A run of ours is given again
+        if it was told something; a run that has ended too, be it a `retry` or a message that came too late: let go of it.
         """
 
     async def claim(self, lease: Lease, run: str) -> bool:
-        """Take this run whatever is due, if no other engine holds it and it has not ended."""
+        """Take this run whatever is due, and its ready row, if no other engine holds it and it has not ended."""
 
     async def next_due(self) -> Micros | None:
         """When the next `ready` row falls due; None: nothing waits for a time."""
@@ -302,7 +312,10 @@ class Store(Protocol):
         """By id, or by the key given at start."""
 
     async def list_runs(self, where: RunFilter, *, limit: int, cursor: str | None = None) -> Page:
-        """Newest first (by id, which holds the time); each filter is served by an index."""
+        """Newest first (by id, which holds the time); each filter is served by an index.
+
+        With `key_prefix`, in order of keys.  Raises ValueError if the cursor was altered or is another filter's.
+        """
 
     async def count_runs(self) -> dict[str, int]:
         """Number of runs by status."""
@@ -335,16 +348,19 @@ class Store(Protocol):
         """All versions of all definitions, by name, then age."""
 
     async def engine(self) -> dict[str, object] | None:
-        """The owner's row: engine, epoch, who, lease_until, host, pid, alive (bool); None: never owned."""
+        """The owner's row: engine, epoch, who, lease_until, host, pid, alive (bool); None: never owned.
+
+        Alive: its lease holds, as far as the store knows the time, and its process is not seen to be gone.
+        """
 
     async def send(self, message: Message) -> None:
-        """Keep a message from outside an engine, and make its run ready now.
+        """Keep a message from outside an engine, and make its run ready now; a message that is known is let be.
 
         Raises RunNotFound; RunFinished if the run has ended and the kind is not `retry`.
         """
 
     async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
-        """Create a run from outside an engine, ready now; False if its key exists."""
+        """Create a run from outside an engine, ready now; False if its id or key exists."""
 
     async def check(self) -> list[str]:
         """What is wrong with the store's integrity or settings, a line each; empty: all is well."""

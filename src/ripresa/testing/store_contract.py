@@ -572,6 +572,14 @@ class StoreContract:
         second = await Engine.start(other, at=T + LEASE)
         assert await other.adopt(second.lease, now=T) == [A]
 
+    async def test_an_ended_run_that_was_only_told_something_is_not_adopted(self, engine: Engine, other: Store) -> None:
+        await engine.commit(runs=[new_run(A)])
+        await other.send(message("m1", A))
+        await engine.commit(changes=[change(A, "succeeded")])
+        assert await engine.claim_due() == [A]
+        second = await Engine.start(other, at=T + LEASE)
+        assert await other.adopt(second.lease, now=T) == []
+
     async def test_adopting_twice_finds_the_same_runs(self, engine: Engine) -> None:
         await engine.commit(runs=[new_run(A, owner=engine.lease.engine)])
         assert await engine.store.adopt(engine.lease, now=T) == [A]
@@ -626,6 +634,7 @@ class StoreContract:
                     attempt(run, "x", 2, status="succeeded", started_at=at),
                     attempt(run, "x", 3, started_at=at + after),  # the new one, had it the name to itself
                     attempt(run, "y", 1, started_at=at),
+                    attempt(run, "z", 1, started_at=at - 1),
                 ],
                 history=[
                     event(run, 1, operation="x", attempt=2, at=at),
@@ -803,9 +812,11 @@ class StoreContract:
 
     async def test_a_large_payload_may_come_from_outside(self, engine: Engine, other: Store) -> None:
         assert await other.submit(new_run(A, input=LARGE), event(A, 1, data=LARGE), {})
-        await other.send(message("m1", A, data=LARGE))
         (loaded,) = await engine.store.load([A])
-        assert (loaded.run.input, loaded.history[0].data, loaded.messages[0].data) == (LARGE, LARGE, LARGE)
+        assert (loaded.run.input, loaded.history[0].data) == (LARGE, LARGE)
+        larger = LARGE[:-1] + '!"'
+        await other.send(message("m1", A, data=larger))
+        assert [waiting.data for waiting in await engine.store.messages(A)] == [larger]
 
     # -- from outside -------------------------------------------------------------------------------------------------
 
