@@ -292,8 +292,9 @@ class Store(Protocol):
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
         """Take up to `limit` runs whose `ready` row is due, highest priority first, then oldest due.
 
-        Sets their owner to ours and removes the ready rows; no run goes to two engines.  A run of ours is given again
-        if it was told something; a run that has ended too, be it a `retry` or a message that came too late: let go of it.
+        Sets their owner to ours and removes the ready rows; no run goes to two engines.  A run that is ours already is
+        given again if it was sent something, and so is one that has ended: for a `retry`, or for a message that came
+        too late.
         """
 
     async def claim(self, lease: Lease, run: str) -> bool:
