@@ -38,13 +38,63 @@ RUNS = Group(
     (
         Command("list", "List runs, newest first.", "runs_look", "list_"),
         Command("show", "Show one run with its steps and their outputs.", "runs_look", "show"),
+        Command("watch", "Follow a run that another process executes.", "runs_look", "watch"),
         Command("history", "Print a run's journal, event by event.", "runs_look", "history"),
+        Command("logs", "Print what a run's steps wrote and logged.", "runs_look", "logs"),
+        Command("export", "Write a run with its whole journal as JSON.", "runs_look", "export"),
+        Command("signal", "Send a signal to a run.", "runs_act", "signal"),
+        Command("cancel", "Ask a run to stop.", "runs_act", "cancel"),
+        Command("pause", "Start nothing more of a run.", "runs_act", "pause"),
+        Command("resume", "Let a paused run go on, or try a blocked one again.", "runs_act", "resume"),
+        Command("retry", "Go on with a failed run from what failed.", "runs_act", "retry"),
+        Command("fork", "Start a new run that repeats this one from a step on.", "runs_act", "fork"),
+    ),
+)
+QUARANTINE = Group(
+    "quarantine",
+    "Decide about runs that were set aside.",
+    (
+        Command("list", "List the runs that are set aside, and why.", "quarantine", "list_"),
+        Command("show", "Show what was set aside, with every attempt at it.", "quarantine", "show"),
+        Command("release", "Repeat the step that was set aside.", "quarantine", "release"),
+        Command("override", "Go on with an output of yours in its place.", "quarantine", "override"),
+        Command("discard", "Let the step fail.", "quarantine", "discard"),
+    ),
+)
+DEFINITIONS = Group(
+    "definitions",
+    "Look at the workflows that a store has seen.",
+    (
+        Command("list", "List the workflows that were run, in all versions.", "definitions", "list_"),
+        Command("show", "Show a version: its schemas and its source.", "definitions", "show"),
+    ),
+)
+DB = Group(
+    "db",
+    "Look after a store.",
+    (
+        Command("upgrade", "Bring a store to the schema of this ripresa.", "db", "upgrade"),
+        Command("check", "Look for damage in a store.", "db", "check"),
     ),
 )
 
 SECTIONS = (
-    Section("Run workflows", (Command("run", "Run a workflow to its end and print its result.", "run", "run"),)),
-    Section("Look and act", (RUNS,)),
+    Section(
+        "Run workflows",
+        (
+            Command("run", "Run a workflow to its end and print its result.", "run", "run"),
+            Command("worker", "Execute the runs of a store until told to stop.", "worker", "worker"),
+        ),
+    ),
+    Section("Look and act", (RUNS, QUARANTINE, DEFINITIONS)),
+    Section(
+        "Look after",
+        (
+            Command("check", "Check settings, store and code; or open runs against new code.", "check", "check"),
+            Command("schema", "Print JSON Schemas of records and workflows.", "schema", "schema"),
+            DB,
+        ),
+    ),
 )
 
 ENTRIES: dict[str, Command | Group] = {entry.name: entry for section in SECTIONS for entry in section.entries}

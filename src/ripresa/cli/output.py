@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ripresa.cli.options import Format
@@ -40,3 +40,9 @@ def write(text: str) -> None:
     """A line to stdout; what its encoding cannot hold is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(f"{text.encode(encoding, 'backslashreplace').decode(encoding)}\n")
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Lines to stdout."""
+    for line in lines:
+        write(line)

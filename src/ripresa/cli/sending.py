@@ -35,4 +35,4 @@ async def who_will(store: Store, target: str = "TARGET") -> str:
     engine = await engine_of(store)
     if engine is not None:
         return f"the engine (pid {engine['pid']}) will take it"
-    return f"no engine runs: it takes effect with `ripresa worker {target}` or the next `ripresa run` on this store"
+    return f"no engine runs: `ripresa worker {target}` or the next `ripresa run` on this store takes it up"

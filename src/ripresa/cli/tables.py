@@ -1,38 +1,209 @@
-"""Tables: records for people, in columns; colours only on a terminal that wants them."""
+"""Tables: records for people, in columns; colours only on a terminal that wants them.
+
+On a terminal a line is cut at its width; in a pipe nothing is cut.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli.output import write
+from ripresa.cli.screen import wants_colour
+from ripresa.cli.times import moment, span
 
 if TYPE_CHECKING:
-    from ripresa.contracts.records import HistoryRecord, JobRun, StepRecord
+    from ripresa.contracts.records import (
+        AttemptRecord,
+        DefinitionRecord,
+        FailureRecord,
+        HistoryRecord,
+        JobRun,
+        StepRecord,
+    )
+
+_COLOURS = {
+    "succeeded": "32",
+    "failed": "31",
+    "blocked": "31",
+    "quarantined": "35",
+    "cancelled": "33",
+    "paused": "33",
+    "waiting": "34",
+    "running": "36",
+    "compatible": "32",
+    "unknown": "33",
+}
+_PIPE_WIDTH = 10_000
+
+
+class Cell(NamedTuple):
+    """A text and what colours it."""
+
+    text: str
+    code: str = ""
+
+
+def status_cell(status: str) -> Cell:
+    """A status in its colour."""
+    return Cell(status, _COLOURS.get(status, ""))
+
+
+def columns(rows: Sequence[Sequence[Cell | str]], *, head: Sequence[str] = (), indent: str = "") -> None:
+    """Write rows, each column as wide as its widest cell."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    if head:
+        cells.insert(0, [Cell(title.upper(), "2") for title in head])
+    if not cells:
+        return
+    coloured = wants_colour(sys.stdout)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
+    widths = [max(_width(row[column].text) for row in cells) for column in range(len(cells[0]))]
+    for row in cells:
+        write(_line(row, widths, indent, width, coloured=coloured))
+
+
+def _line(row: list[Cell], widths: list[int], indent: str, room: int, *, coloured: bool) -> str:
+    parts, room = [], room - len(indent)
+    for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
+        last = place == len(row) - 1
+        text = _cut(" ".join(cell.text.split()), max(0, room))
+        padding = "" if last else " " * max(0, min(wide - _width(text), room - _width(text)))
+        parts.append(f"\033[{cell.code}m{text}\033[0m{padding}" if coloured and cell.code and text else text + padding)
+        room -= wide + 2
+    return (indent + "  ".join(parts)).rstrip()
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _cut(text: str, room: int) -> str:
+    if _width(text) <= room:
+        return text
+    while text and _width(text) > room - 1:
+        text = text[:-1]
+    return f"{text}…" if room else ""
+
+
+# --- runs --------------------------------------------------------------------------------------
 
 
 def runs(found: list[JobRun]) -> None:
     """A line a run."""
-    for one in found:
-        write(f"{one.id}  {one.definition}  {one.status}  {one.created_at}")
+    if not found:
+        write("no runs")
+        return
+    rows = [
+        (one.id, one.definition, status_cell(one.status), at(one.created_at), took(one.duration_seconds), tags(one))
+        for one in found
+    ]
+    columns(rows, head=("run", "workflow", "status", "created", "took", "tags"))
 
 
 def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
-    """One run and its steps."""
-    write(f"{found.id}  {found.definition}  {found.status}")
-    for step in steps:
-        write(f"  {step.operation}  {step.status}  {short(step.output)}")
-    for child in children:
-        write(f"  child {child.id}  {child.definition}  {child.status}")
+    """One run, its steps and its children."""
+    facts: list[tuple[str, Cell | str]] = [
+        ("run", found.id),
+        *([("uuid", found.uuid)] if found.uuid != found.id else []),
+        ("workflow", f"{found.definition} (version {found.version})"),
+        ("status", status_cell(found.status)),
+        ("created", at(found.created_at)),
+        *([("finished", f"{at(found.finished_at)} after {took(found.duration_seconds)}")] if found.finished_at else []),
+        *([("parent", found.parent)] if found.parent else []),
+        *([("forked from", found.forked_from)] if found.forked_from else []),
+        *([("priority", str(found.priority))] if found.priority else []),
+        *([("tags", tags(found))] if found.tags else []),
+        ("input", inline(found.input)),
+        *([("output", inline(found.output))] if found.output is not None else []),
+        *([("error", why(found.error))] if found.error else []),
+    ]
+    columns([(Cell(name, "2"), text) for name, text in facts])
+    if steps:
+        write("")
+        columns([step_row(step) for step in steps], head=("step", "status", "attempts", "took", "outcome"))
+    if children:
+        write("")
+        rows = [(one.definition, status_cell(one.status), took(one.duration_seconds), one.id) for one in children]
+        columns(rows, head=("child", "status", "took", "run"))
+
+
+def step_row(step: StepRecord) -> tuple[Cell | str, ...]:
+    """A step in a line."""
+    outcome = why(step.error) if step.error and step.output is None else inline(step.output) if step.finished_at else ""
+    if step.next_attempt_at is not None:
+        outcome = f"again at {at(step.next_attempt_at)}: {outcome or why(step.error)}"
+    return (step.operation, status_cell(step.status), str(step.attempts), took(step.duration_seconds), outcome)
 
 
 def history(events: list[HistoryRecord]) -> None:
     """A line an event."""
-    for event in events:
-        write(f"{event.seq:>5}  {event.at}  {event.kind}  {event.operation or ''}  {short(event.output)}")
+    rows = [
+        (
+            str(event.seq),
+            clock(event.at),
+            Cell(event.kind, "31" if event.error else ""),
+            event.operation or event.step or "",
+            str(event.attempt or ""),
+            why(event.error) if event.error else "" if event.output is None else inline(event.output),
+        )
+        for event in events
+    ]
+    columns(rows, head=("seq", "at", "kind", "operation", "attempt", "outcome"))
 
 
-def short(value: Any, width: int = 60) -> str:
-    """A value in a few words."""
-    text = "" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def attempts(found: list[AttemptRecord]) -> None:
+    """A line an attempt."""
+    rows = [
+        (one.operation, str(one.number), status_cell(one.status), clock(one.started_at), why(one.error))
+        for one in found
+    ]
+    columns(rows, head=("step", "attempt", "status", "started", "error"))
+
+
+def definitions(found: list[DefinitionRecord]) -> None:
+    """A line a version."""
+    rows = [(one.name, one.version, one.label or "", one.kind, at(one.created_at)) for one in found]
+    columns(rows, head=("workflow", "version", "label", "kind", "first used"))
+
+
+# --- words -------------------------------------------------------------------------------------
+
+
+def at(when: datetime | None) -> str:
+    """Date and time in the terminal's zone."""
+    return "" if when is None else moment(round(when.timestamp() * 1e6))
+
+
+def clock(when: datetime) -> str:
+    """Time to the millisecond, with the date before it if that is not today."""
+    local = when.astimezone()
+    today = local.date() == datetime.now().astimezone().date()
+    return f"{local:{'%H:%M:%S' if today else '%Y-%m-%d %H:%M:%S'}}.{local.microsecond // 1000:03d}"
+
+
+def took(seconds: float | None) -> str:
+    """A span."""
+    return "" if seconds is None else span(round(seconds * 1e6))
+
+
+def tags(one: JobRun) -> str:
+    """Tags as they are typed."""
+    return " ".join(f"{name}={value}" for name, value in one.tags.items())
+
+
+def inline(value: Any) -> str:
+    """A value on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def why(error: FailureRecord | None) -> str:
+    """A failure on one line."""
+    if error is None:
+        return ""
+    return error.message if error.type.startswith("ripresa.") and error.message else f"{error.type}: {error.message}"

@@ -47,6 +47,14 @@ def workflow_of(target: str, registered: dict[str, str]) -> Found:
     raise UsageProblem(f"{target} has {len(own)} workflows: say which one: {names}")
 
 
+def all_of(targets: list[str], registered: dict[str, str]) -> list[Any]:
+    """All workflows that these targets make known, each once.  Raises UsageProblem."""
+    found = [one for target in targets for one in workflows_of(target, registered).workflows]
+    if targets and not found:
+        raise UsageProblem(f"{', '.join(targets)}: no workflow there; decorate a function with @workflow")
+    return list(dict.fromkeys(found))
+
+
 def workflows_of(target: str, registered: dict[str, str]) -> Found:
     """All workflows that `target` makes known.  Raises UsageProblem."""
     place, name = _split(registered.get(target, target), registered)

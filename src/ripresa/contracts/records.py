@@ -7,14 +7,14 @@ their fields' names; times become UTC, JSON texts become values.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import RunStatus, StepStatus
 
-RECORDS_VERSION = "1.0"
+RECORDS_VERSION: Final = "1.0"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -111,7 +111,7 @@ class StepRecord(_Record):
 class JobRun(_Record):
     """One execution of a workflow."""
 
-    record: Literal["1.0"] = RECORDS_VERSION  # type: ignore[assignment]  # the same word, once
+    record: Literal["1.0"] = RECORDS_VERSION
     id: str
     """The id given at start, else the UUID."""
     uuid: str
@@ -156,6 +156,103 @@ class JobRun(_Record):
             updated_at=moment(row.updated_at),
             duration_seconds=None if row.finished_at is None else (row.finished_at - started) / 1e6,
             tags=tags or {},
+        )
+
+
+class DefinitionRecord(_Record):
+    """A version of a workflow, as first used."""
+
+    record: Literal["1.0"] = RECORDS_VERSION
+    name: str
+    version: str
+    """Content hash."""
+    label: str | None = None
+    """The author's own version."""
+    kind: str
+    created_at: datetime
+    input_schema: Any = None
+    output_schema: Any = None
+    body: str
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a store's `Definition`."""
+        return cls(
+            name=row.name,
+            version=row.version,
+            label=row.label,
+            kind=row.kind,
+            created_at=moment(row.created_at),
+            input_schema=value(row.input_schema),
+            output_schema=value(row.output_schema),
+            body=row.body,
+        )
+
+
+class LogRecord(_Record):
+    """A line that a step wrote."""
+
+    number: int
+    at: datetime
+    operation: str | None = None
+    attempt: int | None = None
+    stream: Literal["stdout", "stderr", "log"]
+    level: str | None = None
+    text: str
+
+    @classmethod
+    def of(cls, number: int, row: Any) -> Self:
+        """From a store's `LogLine`."""
+        return cls(
+            number=number,
+            at=moment(row.at),
+            operation=row.operation,
+            attempt=row.attempt,
+            stream=row.stream,
+            level=row.level,
+            text=row.text,
+        )
+
+
+class ExportedEvent(HistoryRecord):
+    """An event with all that a replay needs."""
+
+    fingerprint: int | None = None
+    started_at: datetime | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a store's `HistoryEvent`."""
+        told = HistoryRecord.of(row).model_dump()
+        return cls(**told, fingerprint=row.fingerprint, started_at=maybe_moment(row.started_at))
+
+
+class RunExport(_Record):
+    """A run with its whole journal: what `ripresa runs export` writes."""
+
+    record: Literal["1.0"] = RECORDS_VERSION
+    run: JobRun
+    base_seq: int = 0
+    """Replay starts after this event."""
+    seed: str | None = None
+    """What its random numbers are derived from, if not its UUID."""
+    history: list[ExportedEvent]
+    attempts: list[AttemptRecord]
+    children: list[str]
+    """UUIDs of the runs that it started."""
+
+    @classmethod
+    def of(
+        cls, row: Any, *, history: list[Any], attempts: list[Any], children: list[Any], tags: dict[str, str]
+    ) -> Self:
+        """From a store's rows."""
+        return cls(
+            run=JobRun.of(row, tags=tags),
+            base_seq=row.base_seq,
+            seed=(value(row.memo) or {}).get("seed"),
+            history=[ExportedEvent.of(event) for event in history],
+            attempts=[AttemptRecord.of(attempt) for attempt in attempts],
+            children=[child.id for child in children],
         )
 
 

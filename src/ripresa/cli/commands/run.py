@@ -7,13 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ripresa.cli.executing import Order, carry_out, leave
-from ripresa.cli.inputs import input_text, pairs
 from ripresa.cli.options import FormatGiven, StoreOption
 from ripresa.cli.output import emit, write
-from ripresa.cli.result import write_result
 from ripresa.cli.settings import settings
-from ripresa.cli.target import workflow_of
 
 Target = Annotated[
     str,
@@ -52,6 +48,11 @@ def run(
     Progress goes to stderr, the result to stdout.  Ctrl-C detaches: the run stays in the store and goes on when it
     is attached to with --id, or when a worker runs.
     """
+    from ripresa.cli.executing import Order, carry_out, leave
+    from ripresa.cli.inputs import input_text, pairs
+    from ripresa.cli.result import write_result
+    from ripresa.cli.target import workflow_of
+
     set_up = settings(store)
     found = workflow_of(target, set_up.workflows)
     given = bool(param) or input is not None

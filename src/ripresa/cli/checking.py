@@ -1,0 +1,51 @@
+"""Checking: settings with their origins, the store's integrity, and what workflow code may not do."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from ripresa.cli.reading import existing
+from ripresa.cli.settings import Settings
+from ripresa.cli.target import all_of
+from ripresa.contracts.errors import StoreUnavailable
+from ripresa.engine.config import Config
+from ripresa.kernel.guard import scan
+
+
+async def checked(set_up: Settings, targets: list[str]) -> dict[str, Any]:
+    """All that was looked at, as data.  Raises UsageProblem, StoreError for a store that cannot be opened."""
+    workflows = all_of(targets or list(set_up.workflows), set_up.workflows)
+    return {
+        "settings": _settings(set_up),
+        "store": await _store(set_up.store.value),
+        "workflows": [
+            {"workflow": one.name, "findings": [str(finding) for finding in scan(one.function)]} for one in workflows
+        ],
+    }
+
+
+def _settings(set_up: Settings) -> list[dict[str, Any]]:
+    defaults = Config()
+    told = [{"name": "store", "value": set_up.store.value, "origin": set_up.store.origin}]
+    for field in fields(Config):
+        given = set_up.engine.get(field.name)
+        value, origin = (getattr(defaults, field.name), "default") if given is None else given
+        told.append({"name": f"engine.{field.name}", "value": value, "origin": origin})
+    named = [
+        {"name": f"workflows.{name}", "value": target, "origin": "ripresa.toml"}
+        for name, target in set_up.workflows.items()
+    ]
+    return told + named
+
+
+async def _store(url: str) -> dict[str, Any]:
+    try:
+        store = existing(url)
+    except StoreUnavailable:
+        return {"url": url, "exists": False, "problems": []}
+    await store.open()
+    try:
+        return {"url": url, "exists": True, "problems": await store.check()}
+    finally:
+        await store.close()

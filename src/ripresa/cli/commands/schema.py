@@ -1,0 +1,48 @@
+"""`ripresa schema`: JSON Schemas of records and of a workflow's input and output."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ripresa.cli.options import FormatGiven
+from ripresa.cli.output import emit, write
+from ripresa.cli.settings import settings
+
+_RECORDS = {"run": "JobRun", "step": "StepRecord", "attempt": "AttemptRecord", "event": "HistoryRecord"}
+_RECORDS |= {"workflow": "DefinitionRecord", "log": "LogRecord", "export": "RunExport"}
+
+
+def schema(
+    of: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECORD|TARGET",
+            help=f"A record ({', '.join(_RECORDS)}), or a workflow for its input and output.",
+            show_default=False,
+        ),
+    ],
+    *,
+    output: FormatGiven = None,
+) -> None:
+    """Print the JSON Schema of a record, or of a workflow's input and output."""
+    import json
+
+    found = _record(_RECORDS[of]) if of in _RECORDS else _workflow(of)
+    emit(found, output, lambda: write(json.dumps(found, indent=2, ensure_ascii=False)))
+
+
+def _record(name: str) -> dict[str, Any]:
+    from ripresa.contracts import records
+
+    described: dict[str, Any] = getattr(records, name).model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+
+def _workflow(target: str) -> dict[str, Any]:
+    from ripresa.cli.target import workflow_of
+
+    workflow = workflow_of(target, settings().workflows).chosen
+    signature = workflow.signature
+    return {"workflow": workflow.name, "input": signature.input_schema(), "output": signature.output_schema()}

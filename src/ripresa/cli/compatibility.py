@@ -1,0 +1,72 @@
+"""Compatibility: would the runs in flight go on with the code on disk?  Each is replayed, and nothing is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ripresa.cli.process import steps_write_to_stderr
+from ripresa.cli.reading import opened
+from ripresa.contracts.errors import Diverged
+from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.engine.rows import seed_of
+from ripresa.kernel.live import LiveRun
+from ripresa.ports.store import RunFilter
+
+if TYPE_CHECKING:
+    from ripresa.ports.store import Loaded, Store
+
+_PAGE = 200
+_OPEN = tuple(status.value for status in RunStatus if status not in TERMINAL)
+
+
+async def verdicts(url: str, workflows: list[Any]) -> list[dict[str, Any]]:
+    """For each open run: run, workflow, status, verdict (compatible | blocked | unknown), why."""
+    async with opened(url) as store:
+        labels = {row.version: row.label for row in await store.definitions()}
+        with steps_write_to_stderr():
+            return [_verdict(loaded, workflows, labels) async for loaded in _open_runs(store)]
+
+
+async def _open_runs(store: Store) -> Any:
+    cursor = None
+    while True:
+        page = await store.list_runs(RunFilter(status=_OPEN), limit=_PAGE, cursor=cursor)
+        for loaded in await store.load([run.id for run in page.runs]):
+            yield loaded
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def _verdict(loaded: Loaded, workflows: list[Any], labels: dict[str, str | None]) -> dict[str, Any]:
+    run = loaded.run
+    told = {"run": run.key or run.id, "workflow": run.definition, "status": run.status}
+    workflow = _fitting(run.definition, run.version, workflows, labels)
+    if workflow is None:
+        return {**told, "verdict": "unknown", "why": f"the code has no workflow {run.definition!r}"}
+    try:
+        _replay(loaded, workflow)
+    except Diverged as error:
+        return {**told, "verdict": "blocked", "why": str(error)}
+    return {**told, "verdict": "compatible", "why": None}
+
+
+def _replay(loaded: Loaded, workflow: Any) -> None:
+    run = loaded.run
+    live = LiveRun(
+        run.id, workflow, run.input or "{}", name=run.key or run.id, tracing=True, seed=seed_of(run),
+        correlation_id=run.correlation_id,
+    )  # fmt: skip
+    try:
+        live.replay(loaded.history)
+    finally:
+        live.discard()
+
+
+def _fitting(name: str, version: str, workflows: list[Any], labels: dict[str, str | None]) -> Any:
+    """The definition that an engine would go on with: of its version, else of its label, else the last."""
+    candidates = [one for one in workflows if one.name == name]
+    same = [one for one in candidates if one.version == version]
+    label = labels.get(version)
+    labelled = [one for one in candidates if label is not None and one.label == label]
+    return next(iter([*same, *labelled, *reversed(candidates)]), None)
