@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ripresa import App
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
 from ripresa.testing import VirtualClock
+from ripresa.testing.clock import EPOCH_US
 
 
 class World:
@@ -54,9 +56,28 @@ class World:
     def count(self, what):
         return Counter(self.ledger)[what]
 
+    async def clock_to(self, app, seconds):
+        """Time moves on although a step is under way; a clock that jumps would wait for the step."""
+        await _quiet(app)
+        self.clock._now = EPOCH_US + int(seconds * 1e6)
+        self.clock._ring()
+
+    def clock_that_stands(self):
+        """A clock that only `advance` moves."""
+        return VirtualClock(autojump=False)
+
     async def close(self):
         for app in self.apps:
             await app.close()
+
+
+async def _quiet(app):
+    """Wait until the engine waits for steps and time alone."""
+    engine = app.engine
+    for _ in range(3):
+        while engine._turn_asked or engine.committer.busy or engine.loading.has_work:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)
 
 
 @pytest.fixture(params=["memory", "sqlite-evicted"])

@@ -360,13 +360,13 @@ async def test_a_step_names_its_runtime(how):
 
 
 def test_an_unknown_option_is_refused_with_the_one_that_was_meant():
-    with pytest.raises(TypeError, match="""@step: unknown option 'retries'; did you mean "retry"?"""):
+    with pytest.raises(TypeError, match=r"""@step: unknown option 'retries'; did you mean "retry"?"""):
         step(retries=3)
-    with pytest.raises(TypeError, match="""unknown option 'time_out'; did you mean "timeout"?"""):
+    with pytest.raises(TypeError, match=r"""unknown option 'time_out'; did you mean "timeout"?"""):
         step(time_out="3s")
     with pytest.raises(TypeError, match=r"unknown option 'zzz' \(there are: name, retry"):
         step(zzz=3)
-    with pytest.raises(TypeError, match="""using\\(\\): unknown option 'timeouts'; did you mean "timeout"?"""):
+    with pytest.raises(TypeError, match=r"""using\(\): unknown option 'timeouts'; did you mean "timeout"?"""):
         triple.using(timeouts=3)
 
 
@@ -393,7 +393,7 @@ def test_the_waits_say_that_they_belong_in_a_workflow():
         ripresa.random,
         lambda: ripresa.patched("x"),
         lambda: blocking.sleep("1s"),
-        lambda: ripresa.saga(),
+        ripresa.saga,
         lambda: ripresa.on_signal("x"),
         ripresa.continue_as_new,
         ripresa.context,

@@ -9,6 +9,7 @@ from typing import Any, Self
 from ripresa.contracts.status import FailureClass
 
 TRACEBACK_CHARS_MAX = 16_384
+MESSAGE_CHARS_MAX = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,8 @@ class Failure:
             if kind.__module__ in {"builtins", "__main__"}
             else f"{kind.__module__}.{kind.__qualname__}"
         )
-        text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:]
-        return cls(type=name, message=str(error), failure_class=failure_class, code=code, traceback=text)
+        text = _encodable("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
+        return cls(type=name, message=_message(error), failure_class=failure_class, code=code, traceback=text)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object without empty fields."""
@@ -48,3 +49,19 @@ class Failure:
         known = {key: data[key] for key in cls.__slots__ if key in data}
         known["failure_class"] = FailureClass(known.get("failure_class", "retryable"))
         return cls(**known)
+
+
+def _message(error: BaseException) -> str:
+    """What the exception says of itself, as far as it can be kept."""
+    try:
+        text = str(error)
+    except Exception as second:  # noqa: BLE001 - an exception that cannot even say what it is has happened all the same
+        return f"<no text: its __str__ raised {type(second).__name__}>"
+    if len(text) > MESSAGE_CHARS_MAX:
+        text = f"{text[:MESSAGE_CHARS_MAX]}… ({len(text):,} characters)"
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    """The text with each half of a surrogate pair, which UTF-8 has no form for, as `?`."""
+    return text.encode("utf-8", "replace").decode()

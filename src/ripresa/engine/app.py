@@ -144,12 +144,15 @@ class App:
         await self._close_rest(release=engine.failure is None)
 
     async def crash(self) -> None:
-        """Stop as a crash would: nothing more is written, nothing is given back.  For tests."""
+        """Stop as a crash would: nothing more is written of any run.  For tests.
+
+        The lease ends, as that of a process which is seen to be gone: another App may open the store at once.
+        """
         engine, self.engine = self.engine, None
         if engine is None:
             return
         engine.abort()
-        await self._close_rest(release=False)
+        await self._close_rest(release=engine.failure is None)
 
     async def _close_rest(self, *, release: bool) -> None:
         if self._logs is not None:

@@ -7,12 +7,14 @@ the outcome.  Nothing here waits; the future that is returned does.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import ForbiddenInWorkflow
 from ripresa.contracts.payload import load
 from ripresa.kernel import commands as c
+from ripresa.kernel.greenlets import RunTask
 from ripresa.kernel.identity import Identities, derived_float, derived_uuid, derived_uuid4, fingerprint
 from ripresa.kernel.loop import SCOPE, Discarded, Handle, RunLoop, Timer
 from ripresa.kernel.operations import Operation, set_unless_done, user_line
@@ -22,7 +24,24 @@ from ripresa.kernel.saga import Saga
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
+    from types import FrameType
     from uuid import UUID
+
+
+_NO_AS_COMPLETED = (
+    "asyncio.as_completed of coroutines in workflow code: it starts them in an order that a replay cannot repeat;"
+    " give it tasks, as in asyncio.as_completed([asyncio.create_task(one) for one in coroutines])"
+)
+
+
+def _made_by_as_completed() -> bool:
+    """Whether asyncio makes the task out of a set of coroutines, which lie in the order of their addresses."""
+    frame: FrameType | None = sys._getframe(3)
+    while frame is not None and frame.f_code.co_filename == asyncio.tasks.__file__:
+        if frame.f_code.co_qualname in ("as_completed", "_AsCompletedIterator.__init__"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Asking:
@@ -97,6 +116,8 @@ class Asking:
     def task_scope(self, coro: Any) -> str | None:
         if hasattr(coro, "__ripresa_call__") or self._main is None:
             return None
+        if _made_by_as_completed():
+            raise ForbiddenInWorkflow(_NO_AS_COMPLETED)
         label = getattr(coro, "__name__", type(coro).__name__)
         return self._identities.take(SCOPE.get(), label) + "/"
 
@@ -111,7 +132,7 @@ class Asking:
 
     def inline_task(self, coro: Any) -> asyncio.Task[Any]:
         """A task that asks in its parent's scope; for waits that are awaits by another name."""
-        task = asyncio.Task(coro, loop=self.loop, name="wait")
+        task = RunTask(coro, loop=self.loop, name="wait")
         self._tasks.append(weakref.ref(task))
         return task
 

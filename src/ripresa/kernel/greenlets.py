@@ -1,4 +1,4 @@
-"""Greenlets: how a plain call waits in the middle of a callback (see `live`)."""
+"""Greenlets: how a plain call waits in the middle of a callback (see `live`), and how it is called off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,49 @@ class Parked(NamedTuple):
 
     greenlet: greenlet.greenlet
     future: asyncio.Future[Any]
-    task: asyncio.Task[Any] | None
+    task: RunTask | None
+
+
+class RunTask(asyncio.Task[Any]):
+    """A task that may be left half-way in a plain call: cancelling it then ends what the call waits for.
+
+    asyncio takes a task that awaits nothing for one that runs: it would be cancelled at its next await,
+    long after a time limit around the call has run out.
+
+    Its hash is its number in its run, not its address: a set of tasks, as `asyncio.wait` returns, is gone
+    through in the same order on replay.
+    """
+
+    __slots__ = ("_called_off", "_number", "parked_on")
+
+    _number: int
+
+    parked_on: asyncio.Future[Any] | None
+    """What a plain call of this task waits for."""
+
+    def __init__(self, coro: Any, **options: Any) -> None:
+        self.parked_on = None
+        self._called_off = 0
+        self._number = next(options["loop"].numbers)
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.parked_on is not None and self.parked_on.cancel(msg=msg):
+            self._called_off += 1
+            return True
+        return super().cancel(msg=msg)
+
+    def cancelling(self) -> int:
+        return super().cancelling() + self._called_off
+
+    def uncancel(self) -> int:
+        if self._called_off:
+            self._called_off -= 1
+            return self.cancelling()
+        return super().uncancel()
 
 
 class Runners:

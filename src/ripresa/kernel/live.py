@@ -42,7 +42,7 @@ from ripresa.kernel.asking import Asking
 from ripresa.kernel.greenlets import IDLE, PARKED, Parked, Runners
 from ripresa.kernel.loop import Discarded, RunLoop
 from ripresa.kernel.mail import Mail
-from ripresa.kernel.operations import ContinueRequested, Event, Operation, failure_of
+from ripresa.kernel.operations import ContinueRequested, Event, Operation, continue_request, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -185,7 +185,12 @@ class LiveRun(Asking):
         while ready and self.finished is None and not self._resumable:
             handle = ready.popleft()
             if not handle._cancelled:
-                handle._context.run(handle._callback, *handle._args)
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except greenlet.GreenletExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - a task keeps its own; a callback's harms nobody else
+                    self.task_error({"message": "a callback raised", "exception": error})
 
     def block(self, future: asyncio.Future[Any], *, soft: bool = False) -> Any:
         """Wait for `future` in the middle of a callback; return its result or raise its error."""
@@ -199,10 +204,11 @@ class LiveRun(Asking):
         if parent is None or self._read_only:
             msg = "a query or condition of a workflow cannot wait: it may only look at the state"
             raise ForbiddenInWorkflow(msg)
-        task = asyncio.current_task(self.loop)
+        task: Any = asyncio.current_task(self.loop)
         parked = Parked(here, future, task)
         if task is not None:
             _leave_task(self.loop, task)
+            task.parked_on = future
         if soft:
             self._soft.append(parked)
             future.add_done_callback(lambda _: self._resume(parked))
@@ -212,6 +218,7 @@ class LiveRun(Asking):
             parent.switch(PARKED)
         finally:
             if task is not None:
+                task.parked_on = None
                 _enter_task(self.loop, task)
 
     def _resume(self, parked: Parked) -> None:
@@ -251,17 +258,17 @@ class LiveRun(Asking):
     async def _run_main(self) -> None:
         try:
             output = await self._call_main()
-        except Discarded:
+        except (Discarded, GeneratorExit, greenlet.GreenletExit):
             raise
-        except ContinueRequested as request:
+        except BaseException as error:
+            if self.discarding:
+                raise
+            request = continue_request(error)
+            if request is None:
+                await self._undo_and_finish(error)
+                return
             self.finished = c.ContinueAsNew(request.input)
             self._commands.append(self.finished)
-        except asyncio.CancelledError as error:
-            await self._undo_and_finish(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run
-            await self._undo_and_finish(error)
-        except (KeyboardInterrupt, SystemExit) as error:
-            await self._undo_and_finish(error)
         else:
             if self.cancel_requested:
                 self.finish(RunStatus.CANCELLED, output, None)
@@ -283,7 +290,7 @@ class LiveRun(Asking):
             return
         try:
             await self.saga.undo()
-        except Discarded:
+        except (Discarded, GeneratorExit, greenlet.GreenletExit):
             raise
         except BaseException as second:  # noqa: BLE001 - the run ends with the later error, chained to the first
             second.__context__ = error
@@ -310,9 +317,6 @@ class LiveRun(Asking):
         if self.cancel_requested:
             return
         self.cancel_requested = True
-        for parked in [*self._soft, *([self._strict] if self._strict else [])]:
-            if parked.task is self._main and parked.future.cancel():
-                return
         if self._main is not None:
             self._main.cancel()
 
@@ -321,6 +325,7 @@ class LiveRun(Asking):
     def discard(self) -> None:
         """Unwind the code without letting it ask for anything; the run leaves memory."""
         self.discarding = True
+        self.loop.ready.clear()
         previous = _get_running_loop()
         _set_running_loop(self.loop)
         guard.enter()
@@ -334,7 +339,6 @@ class LiveRun(Asking):
         finally:
             guard.leave()
             _set_running_loop(previous)
-        self.loop.ready.clear()
         self.operations.clear()
 
     # --- from outside ------------------------------------------------------------------------

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ripresa.contracts.errors import ForbiddenInWorkflow
+from ripresa.kernel.greenlets import RunTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -116,6 +118,8 @@ class RunLoop(asyncio.AbstractEventLoop):
     def __init__(self, host: Host) -> None:
         self.host = host
         self.ready: deque[Handle] = deque()
+        self.numbers = itertools.count()
+        """Of tasks, in the order in which they were made."""
 
     # --- what works ----------------------------------------------------------------------
 
@@ -177,7 +181,7 @@ class RunLoop(asyncio.AbstractEventLoop):
             context = contextvars.copy_context()
         if scope is not None:
             context.run(SCOPE.set, scope)
-        task = asyncio.Task(coro, loop=self, name=name or scope or "task", context=context)
+        task = RunTask(coro, loop=self, name=name or scope or "task", context=context)
         self.host.task_created(task)
         return task
 

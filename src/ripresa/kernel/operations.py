@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ripresa.contracts.errors import PayloadError, StepFailed
+from ripresa.contracts.errors import ChildFailed, PayloadError, StepFailed
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.status import FailureClass
 
@@ -58,6 +58,9 @@ class Operation(_Seldom):
     fingerprint: int
     decode: Callable[[str], Any]
 
+    def __hash__(self) -> int:
+        return self.fingerprint
+
     def cancel(self, msg: Any = None) -> bool:
         """Withdraw: the engine is told to stop the work."""
         if super().cancel(msg=msg):
@@ -82,12 +85,20 @@ def set_unless_done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+def continue_request(error: BaseException) -> ContinueRequested | None:
+    """The wish to begin anew that `error` is, or that a task group has wrapped."""
+    if isinstance(error, BaseExceptionGroup):
+        wishes = error.subgroup(ContinueRequested)
+        return None if wishes is None else continue_request(wishes.exceptions[0])
+    return error if isinstance(error, ContinueRequested) else None
+
+
 def failure_of(error: BaseException) -> Failure:
     """The failure that ends a run, with the class of its cause."""
     failure_class = getattr(error, "failure_class", FailureClass.TERMINAL)
-    if failure_class is FailureClass.RETRYABLE:
+    if failure_class is FailureClass.RETRYABLE or not isinstance(failure_class, FailureClass):
         failure_class = FailureClass.TERMINAL
-    code = getattr(getattr(error, "cause", None), "code", None) or "error"
+    code = error.cause.code if isinstance(error, StepFailed | ChildFailed) else "error"
     failure = Failure.of(error, failure_class, code=code)
     if isinstance(error, StepFailed):
         return Failure.from_json({**failure.to_json(), "step": error.step, "attempts": error.attempts})
