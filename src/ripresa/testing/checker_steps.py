@@ -1,0 +1,248 @@
+"""Laws of steps: the journal held against the ledger of raw calls.
+
+A call is a *zombie's* if its process no longer owned the store: a later epoch had written.  Nothing can
+keep a stopped process from finishing the call it is in, or, before it learns of its loss, from making one
+more; such calls are forgiven their time, but not another key or payload.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from ripresa.contracts.payload import load
+from ripresa.contracts.status import RunStatus
+from ripresa.kernel import history as h
+from ripresa.testing.evidence import Call, Evidence, Policy, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ripresa.ports.store import Attempt, HistoryEvent, Run
+
+_DISPATCH_US = 100_000
+"""A call may begin this much later than the engine decided on it."""
+_NO_POLICY = Policy(1, None)
+
+
+class _Placed(NamedTuple):
+    """An event, with its key and its place among everything that happened."""
+
+    event: HistoryEvent
+    key: str
+    order: int
+    at: int
+
+
+class _RunView:
+    """One run, its journal with places, and its calls by key."""
+
+    def __init__(self, run: Run, evidence: Evidence, places: dict[tuple[str, int], tuple[int, int]], calls: list[Call]) -> None:
+        self.run = run
+        self.forked = bool(run.memo and "forked_from" in run.memo)
+        self.placed: list[_Placed] = []
+        base = 0
+        for event in evidence.history[run.id]:
+            if event.kind == h.CONTINUED:
+                base = event.seq - 1
+            generation = f".{base}" if base else ""
+            order, at = places.get((run.id, event.seq), (0, event.at))
+            self.placed.append(_Placed(event, f"{run.id}{generation}:{event.operation}", order, at))
+        self.calls: dict[str, list[Call]] = defaultdict(list)
+        for call in calls:
+            self.calls[call.key].append(call)
+
+    def of(self, *kinds: str) -> list[_Placed]:
+        return [placed for placed in self.placed if placed.event.kind in kinds]
+
+
+class _Epochs:
+    """Which epoch owned the store when."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._orders: list[int] = []
+        self._highest: list[int] = []
+        highest = 0
+        for write in evidence.writes:
+            if write.epoch > highest:
+                highest = write.epoch
+                self._orders.append(write.order)
+                self._highest.append(highest)
+
+    def owned(self, call: Call) -> bool:
+        """Whether the caller owned the store, as far as anybody could know."""
+        place = bisect_left(self._orders, call.order)
+        return place == 0 or self._highest[place - 1] <= call.epoch
+
+
+def step_laws(evidence: Evidence) -> Iterator[Violation]:
+    """I3, I4, I7, I9, I12, I13, I20 for every run."""
+    places = {(event.run, event.seq): (write.order, write.at) for write in evidence.writes for event in write.events}
+    calls: dict[str, list[Call]] = defaultdict(list)
+    for call in evidence.calls:
+        calls[call.run].append(call)
+    epochs = _Epochs(evidence)
+    undoes = {policy.compensated_by for policy in evidence.policies.values() if policy.compensated_by}
+    for run in evidence.runs:
+        view = _RunView(run, evidence, places, calls[run.id])
+        yield from _one_outcome(view)
+        yield from _outcome_has_a_call(view)
+        yield from _no_call_after_outcome(view, epochs)
+        yield from _same_payload(view)
+        yield from _bounded(view, evidence.attempts[run.id], evidence)
+        yield from _stopped(view, epochs, undoes)
+        yield from _undone(view, evidence)
+
+
+def _one_outcome(view: _RunView) -> Iterator[Violation]:
+    law = "I3 one effect"
+    done: dict[str, str] = {}
+    for placed in view.placed:
+        event = placed.event
+        if event.kind == h.RETRIED:
+            done = {key: kind for key, kind in done.items() if kind != h.STEP_FAILED}
+        if event.kind not in h.OUTCOMES or event.operation is None:
+            continue
+        if placed.key in done:
+            yield Violation(law, view.run.id, f"{event.operation} has two outcomes, the second is event {event.seq}")
+        done[placed.key] = h.STEP_FAILED if event.error is not None else event.kind
+
+
+def _outcome_has_a_call(view: _RunView) -> Iterator[Violation]:
+    law = "I3 one effect"
+    if view.forked:
+        return
+    for placed in view.of(h.STEP_COMPLETED):
+        event = placed.event
+        if event.attempt == 0:
+            continue  # given by a person
+        mine = [call for call in view.calls.get(placed.key, ()) if call.order < placed.order]
+        if not any(call.attempt == event.attempt and call.output == event.data for call in mine):
+            text = f"{event.operation} is said to have given {event.data} in attempt {event.attempt}, and no call did"
+            yield Violation(law, view.run.id, text)
+
+
+def _no_call_after_outcome(view: _RunView, epochs: _Epochs) -> Iterator[Violation]:
+    law = "I4 no work after the end"
+    retried = [placed.order for placed in view.of(h.RETRIED)]
+    for placed in view.of(h.STEP_COMPLETED, h.STEP_FAILED):
+        for call in view.calls.get(placed.key, ()):
+            if call.order <= placed.order or call.duplicate or not epochs.owned(call):
+                continue
+            if placed.event.kind == h.STEP_FAILED and any(placed.order < order < call.order for order in retried):
+                continue
+            text = f"{call.operation} was called again (attempt {call.attempt}, {call.process}) after event {placed.event.seq}"
+            yield Violation(law, view.run.id, text)
+    for placed in view.of(h.FINISHED):
+        until = next((order for order in retried if order > placed.order), None)
+        for calls in view.calls.values():
+            for call in calls:
+                if _late(call, placed, epochs) and (until is None or call.order < until):
+                    yield Violation(law, view.run.id, f"{call.operation} was called after the run had {placed.event.name}")
+
+
+def _late(call: Call, placed: _Placed, epochs: _Epochs) -> bool:
+    after = call.order > placed.order and call.at > placed.at + _DISPATCH_US
+    return after and not call.duplicate and epochs.owned(call)
+
+
+def _same_payload(view: _RunView) -> Iterator[Violation]:
+    for key, calls in view.calls.items():
+        if len({call.payload for call in calls}) > 1:
+            yield Violation("I9 same input", view.run.id, f"{key} was called with {sorted({call.payload for call in calls})}")
+        if key.partition(":")[2] != calls[0].operation or not key.startswith(view.run.id):
+            yield Violation("I3 one effect", view.run.id, f"the key {key!r} is not that of {calls[0].operation!r}")
+
+
+def _bounded(view: _RunView, attempts: list[Attempt], evidence: Evidence) -> Iterator[Violation]:
+    law = "I7 attempts bounded"
+    rounds = 1 + len(view.of(h.RETRIED, h.RELEASED))
+    generations = 1 + len(view.of(h.CONTINUED))
+    for calls in view.calls.values():
+        operation = calls[0].operation
+        own = [call for call in calls if not call.duplicate]
+        most = evidence.policies.get(calls[0].step, _NO_POLICY).attempts_max
+        lost = sum(row.operation == operation and row.status == "lost" for row in attempts)
+        lives = len({call.process for call in own})
+        if len(own) > most * rounds + lost + lives - 1:
+            text = f"{operation} was called {len(own)} times in {lives} lives, and its policy allows {most} attempts"
+            yield Violation(law, view.run.id, text)
+        failed = sum(row.operation == operation and row.status in ("failed", "timeout") for row in attempts)
+        if failed > most * rounds * generations:
+            yield Violation(law, view.run.id, f"{operation} has {failed} failed attempts, and its policy allows {most}")
+        yield from _spaced(view, own, attempts)
+
+
+def _spaced(view: _RunView, calls: list[Call], attempts: list[Attempt]) -> Iterator[Violation]:
+    resets = [placed.event.at for placed in view.of(h.RETRIED, h.RELEASED, h.CONTINUED)]
+    for row in attempts:
+        if row.due is None or row.operation != calls[0].operation:
+            continue
+        for call in calls:
+            if (row.finished_at or 0) <= call.at < row.due and call.attempt == row.number + 1 and call.epoch >= row.engine:
+                if any((row.finished_at or 0) <= at <= call.at for at in resets):
+                    continue
+                early = (row.due - call.at) / 1e6
+                yield Violation("I7 attempts spaced", view.run.id, f"attempt {call.attempt} of {call.operation} is {early:g} s early")
+
+
+def _stopped(view: _RunView, epochs: _Epochs, undoes: set[str]) -> Iterator[Violation]:
+    """After a cancel no attempt is repeated, but of an undoing; while paused or set aside none is begun."""
+    for placed in view.of(h.CANCEL_REQUESTED):
+        for calls in view.calls.values():
+            if calls[0].step in undoes:
+                continue
+            for call in calls[1:]:
+                began_before = calls[0].order < placed.order
+                if began_before and _late(call, placed, epochs) and not _reopened(view, placed, call):
+                    yield Violation("I12 cancel stops", view.run.id, f"{call.operation} was tried again after the cancel")
+    ends = (h.RESUME_REQUESTED, h.CANCEL_REQUESTED, h.RETRIED, h.FINISHED, h.RELEASED)
+    for placed in view.of(h.PAUSE_REQUESTED):
+        until = next((other.order for other in view.of(*ends) if other.order > placed.order), None)
+        for calls in view.calls.values():
+            for call in calls:
+                if _late(call, placed, epochs) and (until is None or call.order < until):
+                    yield Violation("I12 pause stops", view.run.id, f"{call.operation} was called while paused")
+    for placed in view.of(h.QUARANTINED):
+        until = next((other.order for other in view.of(*ends) if other.order > placed.order), None)
+        for call in view.calls.get(placed.key, ()):
+            if _late(call, placed, epochs) and (until is None or call.order < until):
+                yield Violation("I20 set aside", view.run.id, f"{call.operation} was called while quarantined")
+
+
+def _reopened(view: _RunView, placed: _Placed, call: Call) -> bool:
+    return any(placed.order < other.order < call.order for other in view.of(h.RETRIED))
+
+
+def _undone(view: _RunView, evidence: Evidence) -> Iterator[Violation]:
+    law = "I13 undone once, in reverse"
+    policies = evidence.policies
+    undoes = {policy.compensated_by for policy in policies.values() if policy.compensated_by}
+    events = view.of(h.STEP_COMPLETED)
+    undone = [placed for placed in events if placed.event.name in undoes]
+    done = [placed for placed in events if policies.get(placed.event.name or "", _NO_POLICY).compensated_by]
+    if not done or view.of(h.RETRIED, h.CONTINUED, h.RELEASED) or view.forked:
+        return
+    if view.run.status == RunStatus.SUCCEEDED:
+        wanted: list[tuple[str | None, object]] = []
+    elif view.run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+        wanted = [(policies[p.event.name or ""].compensated_by, _first_argument(view, p)) for p in reversed(done)]
+    else:
+        return
+    # What was under way at a cancel may still be recorded as done: its undoing comes when it can.
+    cancel = next((placed.order for placed in view.of(h.CANCEL_REQUESTED)), None)
+    late = [_first_argument(view, p) for p in done if cancel is not None and p.order > cancel]
+    wanted = [undo for undo in wanted if undo[1] not in late]
+    undoings = [(placed.event.name, _first_argument(view, placed)) for placed in undone]
+    got = [undo for undo in undoings if undo[1] not in late]
+    if got != wanted:
+        yield Violation(law, view.run.id, f"undone was {got}, and should have been {wanted}")
+
+
+def _first_argument(view: _RunView, placed: _Placed) -> object:
+    calls = view.calls.get(placed.key)
+    if not calls:
+        return None
+    payload = load(calls[0].payload)
+    return next(iter(payload.values()), None) if isinstance(payload, dict) else payload

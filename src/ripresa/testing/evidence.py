@@ -1,0 +1,109 @@
+"""Evidence: all that is known of a simulated or recorded time, as plain values for the checker.
+
+Four witnesses: the journal and rows as the store has them at the end; every write in the order in which
+it took effect; every call of a step's function (the *ledger*, as an outside service would keep it); and
+every request of a client with what it was told (`ok`, `fail`, or `info`: nobody told it).
+
+`order` numbers everything on one line, so that "before" has a meaning across witnesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from ripresa.ports.store import Attempt, HistoryEvent, Message, Run
+
+
+@dataclass(slots=True)
+class Call:
+    """One raw call of a step's function."""
+
+    order: int
+    at: int
+    run: str
+    operation: str
+    step: str
+    attempt: int
+    key: str
+    payload: str
+    process: str
+    epoch: int
+    ended: int | None = None
+    """Order of the end; None: the process died first."""
+    ended_at: int | None = None
+    output: str | None = None
+    error: str | None = None
+    duplicate: bool = False
+    """Made twice by a fault, not by the engine."""
+
+
+class Write(NamedTuple):
+    """A batch, or another verb's change, as it took effect."""
+
+    order: int
+    at: int
+    process: str
+    epoch: int
+    verb: str
+    events: tuple[HistoryEvent, ...]
+    statuses: tuple[tuple[str, str | None, str], ...]
+    """(run, before, after) of each run whose row was written."""
+
+
+@dataclass(slots=True)
+class Op:
+    """One request of a client: `verb` on `run`, and what became of it."""
+
+    order: int
+    at: int
+    verb: str
+    run: str
+    argument: Any = None
+    ended: int | None = None
+    told: str = "info"
+    """ok | fail | info"""
+    value: Any = None
+    durable: bool | None = None
+    """For ok: whether what was told was on disk at that moment."""
+    expected: Any = None
+    """For a result: what the scenario says it must be, if it says so; a tuple of one."""
+
+
+class Policy(NamedTuple):
+    """What the checker must know of a step."""
+
+    attempts_max: int
+    compensated_by: str | None
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything; built by a simulation, or by hand."""
+
+    runs: list[Run]
+    history: dict[str, list[HistoryEvent]]
+    attempts: dict[str, list[Attempt]]
+    messages: dict[str, list[Message]]
+    ready: set[str]
+    writes: list[Write] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    workflows: dict[str, Any] = field(default_factory=dict)
+    settled: bool = True
+    """Whether faults stopped and the runs were given time: what must happen at last is demanded."""
+    left_open: frozenset[str] = frozenset()
+    """Runs (ids) that the scenario leaves paused, quarantined or waiting on purpose."""
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold, where, and what shows it."""
+
+    law: str
+    run: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.law}: {f'run {self.run}: ' if self.run else ''}{self.text}"

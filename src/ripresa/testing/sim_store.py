@@ -1,0 +1,170 @@
+"""The simulated store: a memory store at the end of a bad line.
+
+Each verb is an effect point (`faults`): a request that travels, an effect, an answer that travels.
+The memory store changes rows in one stroke, so that a process which dies has either written a batch or not.
+Every write that takes effect is noted for the checker, with the status of each run before and after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
+from ripresa.stores.memory import MemoryStore
+from ripresa.testing.evidence import Write
+from ripresa.testing.faults import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ripresa.ports.store import Batch, HistoryEvent, Lease, Message, Micros, NewRun
+    from ripresa.testing.world import World
+
+_READS = (
+    "last_batch", "next_due", "changed", "load", "get_run", "list_runs", "count_runs", "history", "attempts", "logs", "tags",
+    "children", "messages", "outgoing", "definitions", "engine", "check",
+)  # fmt: skip
+_QUIET = ("changed", "definitions", "engine", "check")
+"""Not counted as effect points: asked at fixed intervals, or by people."""
+
+
+class SimStore:
+    """A process's line to the world's database."""
+
+    url = "sim://"
+    poll_s = 0.5
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.inner = MemoryStore(world.database)
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+        """As the port has it."""
+        lease: Lease = await self._send(
+            "acquire", lambda: self.inner.acquire(now=now, lease_us=lease_us, who=who)
+        )
+        self._world.leased(lease)
+        return lease
+
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+        """As the port has it."""
+        await self._send("renew", lambda: self.inner.renew(lease, now=now, lease_us=lease_us))
+
+    async def release(self, lease: Lease) -> None:
+        """As the port has it."""
+        await self._send("release", lambda: self.inner.release(lease))
+
+    async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
+        """As the port has it; sometimes nobody can say whether it took effect."""
+
+        async def apply() -> frozenset[str]:
+            before = self._statuses([change.id for change in batch.changes] + [run.id for run in batch.runs])
+            refused = await self.inner.commit(lease, batch, lease_us=lease_us)
+            events = [event for event in batch.history if event.run not in refused]
+            self._note("commit", lease, before, events)
+            return refused
+
+        written: frozenset[str] = await self._send("commit", apply)
+        return written
+
+    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
+        """As the port has it."""
+        runs: list[str] = await self._send("adopt", lambda: self.inner.adopt(lease, now=now))
+        return runs
+
+    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+        """As the port has it."""
+        runs: list[str] = await self._send("claim_due", lambda: self.inner.claim_due(lease, now=now, limit=limit))
+        return runs
+
+    async def claim(self, lease: Lease, run: str) -> bool:
+        """As the port has it."""
+        got: bool = await self._send("claim", lambda: self.inner.claim(lease, run))
+        return got
+
+    async def published(self, ids: list[str]) -> None:
+        """As the port has it."""
+        await self._send("published", lambda: self.inner.published(ids))
+
+    async def send(self, message: Message) -> None:
+        """As the port has it."""
+        await self._send("send", lambda: self.inner.send(message))
+
+    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
+        """As the port has it."""
+
+        async def apply() -> bool:
+            done = await self.inner.submit(run, first, tags)
+            if done:
+                self._note("submit", None, {run.id: None}, [first])
+            return done
+
+        done: bool = await self._send("submit", apply)
+        return done
+
+    def __getattr__(self, verb: str) -> Any:
+        if verb not in _READS:
+            raise AttributeError(verb)
+        read = getattr(self.inner, verb)
+        if verb in _QUIET:
+            return read
+
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            return await self._send(verb, lambda: read(*args, **kwargs))
+
+        return ask
+
+    # -- the line -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, verb: str, apply: Callable[[], Awaitable[Any]]) -> Any:
+        world = self._world
+        fault = await world.cross(verb)
+        if fault is None and verb == "commit":
+            fault = world.trouble()
+        if fault is Kind.ERROR_BEFORE:
+            raise StoreBusy(f"{verb}: locked (simulated)")
+        if fault is Kind.UNKNOWN_BEFORE:
+            raise _unknown(verb)
+        answer = await apply()
+        world.trace(verb)
+        if fault is Kind.DUPLICATE:
+            await _once_more(apply)
+        if fault in (Kind.CRASH_AFTER, Kind.HANG_AFTER):
+            await world.strike(fault)
+        await world.travel()
+        if fault is Kind.ERROR_AFTER:
+            raise _unknown(verb)
+        return answer
+
+    def _statuses(self, ids: list[str]) -> dict[str, str | None]:
+        runs = self._world.database.runs
+        return {run: runs[run].status if run in runs else None for run in ids}
+
+    def _note(self, verb: str, lease: Lease | None, before: dict[str, str | None], events: list[HistoryEvent]) -> None:
+        world = self._world
+        after = self._statuses(list(before))
+        statuses = tuple((run, status, new) for run, status in before.items() if (new := after[run]) is not None)
+        write = Write(
+            world.next_order(), world.clock.now(), world.process_name(), lease.epoch if lease else 0, verb, tuple(events), statuses
+        )
+        world.writes.append(write)
+        world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)
+
+
+def _unknown(verb: str) -> StoreError:
+    if verb == "commit":
+        return CommitUnknown("the line broke during the commit (simulated)")
+    return StoreUnavailable(f"{verb}: the line broke (simulated)")
+
+
+async def _once_more(apply: Callable[[], Awaitable[Any]]) -> None:
+    try:
+        await apply()
+    except StoreError:
+        return  # the second of two equal requests may be refused

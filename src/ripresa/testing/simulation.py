@@ -1,0 +1,207 @@
+"""Simulation: a scenario on the real engine, in a world whose every misfortune is drawn from a seed.
+
+    report = Simulation(7).run(shop)
+    report.require()          # raises with seed, faults, trace hash and how to see it again
+
+The engine, kernel and stores are the real ones; time, order, processes, the line to the store and the
+runtimes are simulated.  Two simulations of one seed are the same to the last turn (`trace_hash`).  A plan of
+which nothing fired proves nothing, so it is drawn anew until something does (`Report.redraws`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.status import TERMINAL
+from ripresa.testing.checker import check
+from ripresa.testing.client import Client
+from ripresa.testing.evidence import Evidence, Policy, Violation
+from ripresa.testing.faults import Faults, Plan, draw
+from ripresa.testing.sim_loop import SimLoop, Stuck
+from ripresa.testing.world import World
+
+if TYPE_CHECKING:
+    from ripresa.contracts.durations import Duration
+
+_REDRAWS_MAX = 20
+_DRIVE_S_MAX = 900.0
+_SETTLE_S_MAX = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What happens but for misfortune: `drive` speaks to a `Client`, and returns when its runs have ended."""
+
+    name: str
+    workflows: Sequence[Any]
+    drive: Callable[[Client], Awaitable[None]]
+    evict_after: Sequence[Duration] = (0, "200ms", "30s")
+    """One of them is drawn."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of one seed."""
+
+    seed: int | str
+    scenario: str
+    trace_hash: str
+    faults_fired: list[str]
+    violations: list[Violation]
+    evidence: Evidence
+    points: list[str]
+    """Effect points passed, in order."""
+    plan: str
+    redraws: int
+    virtual_s: float
+    turns: int
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """Journals of all runs, by id."""
+        return dict(self.evidence.history)
+
+    @property
+    def rerun(self) -> str:
+        """How to see it again."""
+        return f"python -m ripresa.testing --scenario {self.scenario} --seed {self.seed}"
+
+    def require(self) -> Report:
+        """Raise AssertionError, with all that is needed to see it again, if an invariant does not hold."""
+        if self.violations:
+            raise AssertionError(str(self))
+        return self
+
+    def __str__(self) -> str:
+        lines = [
+            f"seed {self.seed}, scenario {self.scenario}: {len(self.violations)} violations",
+            *(f"  {violation}" for violation in self.violations[:20]),
+            f"plan: {self.plan}",
+            f"fired: {', '.join(self.faults_fired) or 'nothing'}",
+            f"trace {self.trace_hash}, {self.turns} turns, {self.virtual_s:.1f} virtual seconds, {self.redraws} redraws",
+            f"rerun: {self.rerun}",
+        ]
+        return "\n".join(lines)
+
+
+class Simulation:
+    """One seed.  `faults` says how the plan is drawn; `plan` takes its place with exact faults."""
+
+    def __init__(self, seed: int | str, faults: Faults | None = None, *, plan: Plan | None = None) -> None:
+        self.seed = seed
+        self.faults = Faults() if faults is None else faults
+        self.plan = plan
+
+    def run(self, scenario: Scenario) -> Report:
+        """Run the scenario to its end and hold what happened against the invariants."""
+        for redraws in range(_REDRAWS_MAX):
+            random = Random(f"{self.seed}/{redraws}")
+            plan = draw(self.faults, random) if self.plan is None else self.plan
+            report = _run_once(self.seed, scenario, plan, random, redraws)
+            if report.faults_fired or self.plan is not None or not (self.faults.count or self.faults.crashes):
+                break
+        return report
+
+
+def _run_once(seed: int | str, scenario: Scenario, plan: Plan, random: Random, redraws: int) -> Report:
+    loop = SimLoop(random)
+    world = World(loop, random, plan, list(scenario.workflows), random.choice(scenario.evict_after))
+    client = Client(world)
+    wrong: list[Violation] = []
+    with _quiet():
+        try:
+            loop.run_until_complete(_drive(world, client, scenario, wrong))
+        except (Stuck, AssertionError) as error:
+            wrong.append(Violation("I1 no lost run", None, f"the scenario did not end: {error}"))
+        evidence = gather(world, client)
+        try:
+            trace_hash = world.trace_hash()
+            violations = wrong + check(evidence)
+        finally:
+            for process in world.processes:
+                world.bury(process)
+            loop.let_go()
+    described = ", ".join([str(fault) for fault in plan.faults] + [f"{kind}@{at:.1f}s" for at, kind in plan.at_times])
+    return Report(
+        seed, scenario.name, trace_hash, plan.fired, violations, evidence, plan.passed,
+        f"{described or 'none'}; trouble {plan.trouble}; latency {plan.latency_s} s; evict_after {world.evict_after!r}",
+        redraws, loop.time(), loop.turns,
+    )  # fmt: skip
+
+
+async def _drive(world: World, client: Client, scenario: Scenario, wrong: list[Violation]) -> None:
+    world.start()
+    try:
+        await asyncio.wait_for(_until_done(client, scenario), _DRIVE_S_MAX)
+    except TimeoutError:
+        wrong.append(Violation("I1 no lost run", None, f"the scenario still waits after {_DRIVE_S_MAX:g} virtual seconds"))
+    world.plan.active = False
+    await _settle(world, client)
+    await world.end()
+
+
+async def _until_done(client: Client, scenario: Scenario) -> None:
+    await scenario.drive(client)
+
+
+async def _settle(world: World, client: Client) -> None:
+    """Faults have stopped: give the runs time to end."""
+    end = world.loop.time() + _SETTLE_S_MAX
+    while world.loop.time() < end:
+        open_runs = [run for run in world.database.runs.values() if run.status not in TERMINAL and run.key not in client.left_open]
+        if not open_runs:
+            await asyncio.sleep(1)
+            return
+        await asyncio.sleep(1)
+
+
+def gather(world: World, client: Client) -> Evidence:
+    """All that is known, in the checker's terms."""
+    database = world.database
+    runs = list(database.runs.values())
+    return Evidence(
+        runs=runs,
+        history={run.id: list(database.journal[run.id]) for run in runs},
+        attempts={run.id: list(database.attempts[run.id].values()) for run in runs},
+        messages={run.id: list(database.inbox[run.id].values()) for run in runs},
+        ready={run.id for run in runs if run.id in database.ready},
+        writes=world.writes,
+        calls=world.calls,
+        ops=world.ops,
+        policies=policies(world.workflows),
+        workflows={workflow.name: workflow for workflow in world.workflows},
+        left_open=frozenset(run.id for run in runs if run.key in client.left_open),
+    )
+
+
+def policies(workflows: Sequence[Any]) -> dict[str, Policy]:
+    """What the steps that these workflows can name promise."""
+    found: dict[str, Policy] = {}
+    for workflow in workflows:
+        for value in list(workflow.function.__globals__.values()):
+            if getattr(value, "__ripresa__", None) == "step":
+                _add_policy(found, value)
+    return found
+
+
+def _add_policy(found: dict[str, Policy], step: Any) -> None:
+    undo = step.compensate
+    found[step.name] = Policy(step.retry.max_attempts if step.retry else 1, getattr(undo, "name", getattr(undo, "__name__", None)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the engine warns of is what we do to it."""
+    logger = logging.getLogger("ripresa.engine")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,244 @@
+"""The simulated world: one database, and engines that die, stop, come back and take over from one another.
+
+    supervisor ── boots ──> process (App on a SimStore) ── dies, stops or fails ──> supervisor boots the next
+                                  stopped ones go on later, as zombies whose lease has run out
+
+Owns who serves, and carries out what `faults` plans.  Invariant: at any time at most one process is
+*current*, that is, clients speak to it; others may be alive all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.errors import RipresaError, StoreInUse
+from ripresa.engine.app import App
+from ripresa.engine.config import Config
+from ripresa.stores.memory import MemoryDatabase
+from ripresa.testing.faults import Kind, Plan
+from ripresa.testing.sim_loop import PROCESS, Process, SimClock, SimLoop, SimSources
+from ripresa.testing.sim_runtime import SimRuntime
+from ripresa.testing.sim_store import SimStore
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from ripresa.contracts.durations import Duration
+    from ripresa.ports.store import Lease
+    from ripresa.testing.evidence import Call, Op, Write
+
+LEASE_S = 3.0
+_WATCH_S = 0.25
+
+
+class World:
+    """Everything that is not the scenario."""
+
+    def __init__(self, loop: SimLoop, random: Random, plan: Plan, workflows: list[Any], evict_after: Duration) -> None:
+        self.loop = loop
+        self.random = random
+        self.plan = plan
+        self.workflows = workflows
+        self.evict_after = evict_after
+        self.database = MemoryDatabase()
+        self.clock = SimClock(loop)
+        self.sources = SimSources(random, self.clock)
+        self.calls: list[Call] = []
+        self.writes: list[Write] = []
+        self.ops: list[Op] = []
+        self.apps: dict[str, App] = {}
+        self.epochs: dict[str, int] = {}
+        self.outside = SimStore(self)
+        """Another program's line to the store."""
+        self._order = itertools.count(1)
+        self._hash = blake2b(digest_size=8)
+        self._boots = itertools.count(1)
+        self._current: Process | None = None
+        self.processes: list[Process] = []
+        self._serving: list[asyncio.Future[None]] = []
+        self._supervisor: asyncio.Task[None] | None = None
+
+    # --- witnesses -----------------------------------------------------------------------------
+
+    def next_order(self) -> int:
+        """The next place on the line of everything that happens."""
+        return next(self._order)
+
+    def trace(self, *what: object) -> None:
+        """Add to the hash by which two simulations are compared."""
+        self._hash.update(f"{self.clock.now()} {self.process_name()} {what!r}\n".encode())
+
+    def trace_hash(self) -> str:
+        """Hash of all that was traced, and of how the loop turned."""
+        final = self._hash.copy()
+        final.update(f"{self.loop.turns} {self.random.random()}".encode())
+        return final.hexdigest()
+
+    def process_name(self) -> str:
+        """Who is running."""
+        process = PROCESS.get()
+        return "client" if process is None else process.name
+
+    def epoch(self) -> int:
+        """Under which epoch it runs."""
+        return self.epochs.get(self.process_name(), 0)
+
+    def leased(self, lease: Lease) -> None:
+        """A process got a lease."""
+        self.epochs[self.process_name()] = lease.epoch
+        self.trace("leased", lease.epoch)
+
+    # --- faults --------------------------------------------------------------------------------
+
+    async def cross(self, point: str) -> Kind | None:
+        """Pass an effect point on the way out; returns the fault that is left to do on the way back."""
+        if PROCESS.get() is None:
+            return None
+        fault = self.plan.at(point)
+        if fault is not None:
+            self.trace("fault", fault, point)
+        await self.travel()
+        if fault in (Kind.CRASH_BEFORE, Kind.HANG_BEFORE):
+            await self.strike(fault)
+            return None
+        return fault
+
+    async def strike(self, fault: Kind) -> None:
+        """Kill or stop the process that is running."""
+        process = PROCESS.get()
+        if process is None:
+            return
+        self._hit(process, fault)
+        if process.dead:
+            await self.loop.create_future()  # nobody will ever wake it
+        await asyncio.sleep(0)
+
+    def _hit(self, process: Process, fault: Kind) -> None:
+        self.trace("strike", fault, process.name)
+        if fault in (Kind.CRASH_BEFORE, Kind.CRASH_AFTER):
+            self.loop.kill(process, "killed")
+        else:
+            self.loop.stop_process(process, LEASE_S * (1.2 + self.random.random()))
+
+    def trouble(self) -> Kind | None:
+        """Now and then a commit goes wrong by itself."""
+        plan = self.plan
+        if not plan.active or not plan.trouble or self.random.random() >= plan.trouble:
+            return None
+        kind = self.random.choice((Kind.ERROR_BEFORE, Kind.UNKNOWN_BEFORE, Kind.ERROR_AFTER))
+        plan.note(f"{kind}@commit")
+        self.trace("trouble", kind)
+        return kind
+
+    async def travel(self) -> None:
+        """The way to the store or back: no time at all, or a little."""
+        drawn = self.random.random()
+        if self.plan.latency_s and drawn < 0.25:  # noqa: PLR2004 - one in four
+            await asyncio.sleep(drawn * 4 * self.plan.latency_s)
+        else:
+            await asyncio.sleep(0)
+
+    def _strike_current(self, fault: Kind) -> None:
+        if self._current is not None and self.plan.active:
+            self.plan.note(f"{fault}@time")
+            self._hit(self._current, fault)
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Have somebody serve from now on."""
+        for seconds, fault in self.plan.at_times:
+            self.loop.call_later(seconds, self._strike_current, fault)
+        self._supervisor = self.loop.create_task(self._supervise())
+
+    async def serving(self) -> Process:
+        """The current process, once there is one."""
+        while self._current is None:
+            future: asyncio.Future[None] = self.loop.create_future()
+            self._serving.append(future)
+            await future
+        return self._current
+
+    async def _supervise(self) -> None:
+        while True:
+            process = await self._boot()
+            self._current = process
+            waiting, self._serving = self._serving, []
+            for future in waiting:
+                future.set_result(None)
+            reason = await self._watch(process)
+            self.trace("gone", process.name, reason)
+            self._current = None
+            if reason != "stopped":
+                self.bury(process)
+            await asyncio.sleep(self.random.random() * 0.5)
+
+    async def _boot(self) -> Process:
+        """A new process that has opened its App, or a stopped one that is back and whose lease still holds."""
+        while True:
+            process = Process(f"engine-{next(self._boots)}", self.loop.create_future())
+            self.processes.append(process)
+            app = App(
+                SimStore(self), self.workflows, clock=SimClock(self.loop), sources=self.sources, evict_after=self.evict_after,
+                config=Config(lease_s=LEASE_S, capture_logs=False),
+                runtimes=dict.fromkeys(("inline", "thread", "process"), SimRuntime(self)),
+            )  # fmt: skip
+            self.apps[process.name] = app
+            opening = self.loop.spawn(process, app.open())
+            await asyncio.wait([opening, process.gone], return_when=asyncio.FIRST_COMPLETED)
+            if opening.done() and not process.gone.done():
+                error = opening.exception()
+                if error is None:
+                    return process
+                if not isinstance(error, RipresaError):
+                    raise error
+                self.loop.kill(process, "could not open")
+                back = self._back() if isinstance(error, StoreInUse) else None
+                if back is not None:
+                    return back
+            await asyncio.sleep(0.3)
+
+    def _back(self) -> Process | None:
+        for process in self.processes:
+            engine = self.apps[process.name].engine
+            if process.gone.done() and not process.dead and not process.stopped and engine and engine.failure is None:
+                process.gone = self.loop.create_future()
+                return process
+        return None
+
+    async def _watch(self, process: Process) -> str:
+        app = self.apps[process.name]
+        while not process.gone.done():
+            await asyncio.wait([process.gone], timeout=_WATCH_S)
+            if app.engine is None or app.engine.failure is not None:
+                process.leave("failed")
+        return process.gone.result()
+
+    def bury(self, process: Process) -> None:
+        """Free what a dead process held; nothing of it runs."""
+        self.loop.kill(process, "buried")
+        engine = self.apps[process.name].engine
+        for held in list(engine.held.values()) if engine else ():
+            if held.live is not None:
+                held.live.discard()
+                held.live = None
+
+    async def restart(self) -> None:
+        """Stop the current process in good order; the supervisor boots the next."""
+        process = await self.serving()
+        closing = self.loop.spawn(process, self.apps[process.name].close())
+        await asyncio.wait([closing, process.gone], return_when=asyncio.FIRST_COMPLETED)
+        process.leave("closed")
+
+    async def end(self) -> None:
+        """Nobody serves any more."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+        for process in self.processes:
+            self.bury(process)
