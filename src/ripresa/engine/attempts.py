@@ -99,17 +99,21 @@ class Attempts:
             self._start(flight)
 
     def _remember(self, flight: Flight) -> bool:
-        """Count what the store knows of earlier attempts; True: too many were lost, and the step is set aside."""
+        """Count earlier attempts; True: the next one is not due yet, or too many were lost and the step is set aside."""
         known = flight.held.loss_counts.pop(flight.ask.operation, None)
         if known is None:
             return False
-        flight.attempt, flight.failures, flight.losses, flight.first_started = known
+        flight.attempt, flight.failures, flight.losses, flight.first_started, due = known
         verdict = after_loss(flight.losses, now=self._engine.now())
         if isinstance(verdict, SetAside):
             failure = Failure(
                 type="ripresa.AttemptLost", message=verdict.reason, failure_class=FailureClass.QUARANTINE, code="lost"
             )
             self._set_aside(flight, failure)
+            return True
+        if due is not None and due > self._engine.now():
+            flight.due_at = due
+            flight.due = self._engine.timers.at(due, self._due, flight)
             return True
         return False
 
@@ -121,6 +125,7 @@ class Attempts:
         engine = self._engine
         flight.attempt += 1
         flight.recorded = flight.timed_out = False
+        flight.due_at = None
         flight.started_at = engine.now()
         if flight.first_started is None:
             flight.first_started = flight.started_at
@@ -133,6 +138,8 @@ class Attempts:
 
     def _launch(self, flight: Flight) -> None:
         if flight.ended:
+            if flight.recorded:
+                self._record(flight, "lost", finished_at=self._engine.now())
             self._leave(flight)
             return
         loop = self._engine.loop
@@ -284,6 +291,7 @@ class Attempts:
     def _again(self, flight: Flight, due: int, failure: Failure) -> None:
         """Attempt again when it is due, and not before the failure is on disk."""
         engine = self._engine
+        flight.due_at = due
         if engine.watching.observers:
             engine.watching.notify("attempt_failed", flight.held, flight.ask, flight.attempt, due=due, failure=failure)
 
@@ -299,7 +307,7 @@ class Attempts:
             if self._engine.may_start(flight.held):
                 self._admit(flight)
             else:
-                self.forget(flight)
+                self.put_off(flight)
 
     def _set_aside(self, flight: Flight, failure: Failure) -> None:
         flight.ended = True
@@ -314,6 +322,7 @@ class Attempts:
             self.forget(flight)
             if flight.recorded:
                 self._record(flight, "cancelled", finished_at=self._engine.now())
+                flight.recorded = False
                 self._engine.committer.kick()
 
     def hand_back(self, flight: Flight) -> None:
@@ -322,6 +331,12 @@ class Attempts:
         if flight.recorded:
             self._record(flight, "cancelled", finished_at=self._engine.now())
             self._engine.committer.kick()
+
+    def put_off(self, flight: Flight) -> None:
+        """Drop the flight of a run that is stopped for a while; its attempts go on counting."""
+        known = (flight.attempt, flight.failures, flight.losses, flight.first_started, flight.due_at)
+        flight.held.loss_counts[flight.ask.operation] = known
+        self.forget(flight)
 
     def forget(self, flight: Flight) -> None:
         """Drop the flight; the work is stopped, nothing is recorded."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
-from ripresa.contracts.status import FailureClass, RunStatus
+from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.kernel import commands as c
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, Message, NewRun, Outgoing, Ready, RunChange
@@ -108,7 +108,7 @@ class CarryOut:
         children = await self._engine.store.children(held.id)
         if held.children is None:
             held.children = {child.parent_operation or "": child.id for child in children}
-        if self._engine.held.get(held.id) is held:
+        if self._engine.held.get(held.id) is held and held.status not in TERMINAL:
             self.start_child(held, command)
 
     def _child_refused(self, held: Held, command: c.StartChild, *, refused: bool) -> None:
@@ -167,7 +167,7 @@ class CarryOut:
     async def _send(self, held: Held, command: c.SendSignal, message_id: str) -> None:
         engine = self._engine
         target = await engine.store.get_run(command.run)
-        if engine.held.get(held.id) is not held:
+        if engine.held.get(held.id) is not held or held.status in TERMINAL:
             return
         error = None
         if target is None or RunStatus(target.status) in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED):
@@ -299,7 +299,7 @@ class CarryOut:
             error = dump({**_loads(error), "code": status.value})
         if parent is not None:
             generation, _, operation = held.parent_operation.partition(":")
-            if int(generation) == parent.base_seq:
+            if int(generation) == parent.base_seq and parent.status not in TERMINAL:
                 engine.append_and_tell(parent, h.CHILD_FINISHED, operation=operation, data=output, error=error)
             return
         data = dump({"output": output, "error": error})
@@ -310,6 +310,10 @@ class CarryOut:
             )
         )
         batch.ready.append(Ready(held.parent, engine.now(), held.priority))
+
+    def take_in(self, run_id: str) -> None:
+        """Hold a run whose row says already that it is ours."""
+        self._spawn(self._engine.loading.take_owned([run_id]))
 
     def take_messages(self, held: Held) -> None:
         """Hand in the messages that waited while the run was stopped."""

@@ -29,6 +29,8 @@ class Control:
     def __init__(self, engine: Engine, desk: Verbs) -> None:
         self._engine = engine
         self._desk = desk
+        self._reopening: set[str] = set()
+        """Runs whose retry is on its way to the disk."""
 
     # --- cancel, pause, resume -----------------------------------------------------------------
 
@@ -58,6 +60,8 @@ class Control:
     def cancel_held(self, held: Held) -> None:
         """Cancel a run that we own."""
         engine = self._engine
+        if held.status in TERMINAL:
+            return
         if held.status is RunStatus.BLOCKED:
             self._end_held_blocked(held)
             return
@@ -85,13 +89,13 @@ class Control:
     def pause_held(self, held: Held) -> None:
         """Pause a run that we own."""
         engine = self._engine
-        if held.status in (RunStatus.PAUSED, RunStatus.QUARANTINED, RunStatus.BLOCKED):
+        if held.status in TERMINAL or held.status in (RunStatus.PAUSED, RunStatus.QUARANTINED, RunStatus.BLOCKED):
             return
         engine.append(held, h.PAUSE_REQUESTED)
         engine.set_status(held, RunStatus.PAUSED, write=True)
         for flight in list(held.flights.values()):
             if not flight.launched and not flight.ended:
-                engine.attempts.forget(flight)
+                engine.attempts.put_off(flight)
         for due in held.timers.values():
             due.cancel()
         held.timers.clear()
@@ -160,13 +164,21 @@ class Control:
         """Let a run that has ended go on from what failed.  Raises UnknownDefinition."""
         engine = self._engine
         engine.require_workflow(run.definition, run.version)
+        if run.id in self._reopening:
+            await self._desk.on_disk()
+            return
+        self._reopening.add(run.id)
         last = (await engine.store.load([run.id]))[0].last_seq
         now = engine.now()
         batch = engine.committer.batch
         batch.history.append(HistoryEvent(run.id, last + 1, h.RETRIED, now, None, None, None, None, None, None, None))
         batch.changes.append(RunChange(run.id, RunStatus.RUNNING.value, now, engine.number, finished_at=-1))
+        engine.committer.then(lambda _: self._reopened(run.id))
         await self._desk.on_disk()
-        await engine.loading.take_owned([run.id])
+
+    def _reopened(self, run_id: str) -> None:
+        self._reopening.discard(run_id)
+        self._engine.carry_out.take_in(run_id)
 
     async def release(self, ref: str, *, output: str | None = None, discard: bool = False) -> None:
         """End a quarantine: repeat the step, or give its output, or let it fail (`discard`)."""

@@ -340,7 +340,9 @@ class Engine:
         if held.status is not RunStatus.RUNNING:
             waiting = held.status is RunStatus.WAITING
             self.set_status(held, RunStatus.RUNNING, write=not waiting, started=held.status is RunStatus.QUEUED)
-        held.trying = False
+        if held.trying:
+            held.trying = False
+            self.carry_out.take_messages(held)
         self.carry_out.all(held, commands)
         held.recovered = False
         self.settle(held)

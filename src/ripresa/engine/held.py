@@ -32,6 +32,7 @@ class Flight:
         "attempt",
         "careful",
         "due",
+        "due_at",
         "ended",
         "engine",
         "failures",
@@ -66,6 +67,8 @@ class Flight:
         self.timeout: asyncio.TimerHandle | None = None
         self.timed_out = False
         self.due: Due | None = None
+        self.due_at: int | None = None
+        """When the next attempt may start, after a failure."""
         self.ended = False
         """The outcome is on its way to the journal, or nobody wants it any more."""
 
@@ -172,8 +175,8 @@ class Held:
         self.timers: dict[str, Due] = {}
         self.children: dict[str, str] | None = None
         """Operations whose child is known to exist, with its id; None: not looked up yet."""
-        self.loss_counts: dict[str, tuple[int, int, int, int | None]] = {}
-        """By operation: last attempt's number, failures, losses in a row, first start; from the store."""
+        self.loss_counts: dict[str, tuple[int, int, int, int | None, int | None]] = {}
+        """By operation not under way: last attempt's number, failures, losses in a row, first start, next due."""
         self.recovered = False
         """Its last owner died: the attempts that its code asks for first are recorded before they start."""
         self.quarantined: dict[str, Any] = {}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ripresa.engine")
 
 _CHUNK = 500
+_LOOK_AGAIN_S = 0.01
 _SHOWN_AS_WAITING_S = 0.1
 _CONTROLS = ("cancel", "pause", "resume", "retry", "release")
 
@@ -48,6 +49,8 @@ class Loading:
         self._logging = False
         self._noted: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
+        self._coming: dict[str, asyncio.Future[None]] = {}
+        """Runs that are being loaded: what is read of them twice at once could be taken in twice."""
         self.busy = 0
 
     @property
@@ -60,6 +63,8 @@ class Loading:
     def begin(self, new: NewRun, workflow: Any, events: list[HistoryEvent]) -> None:
         """A new run of ours is on disk: let it start at the next turn."""
         engine = self._engine
+        if new.id in engine.held:
+            return  # who asked for it by its id was quicker
         run = as_run(new)
         held = Held(run, workflow, events[-1].seq)
         held.seed = seed_of(new)
@@ -169,16 +174,37 @@ class Loading:
     async def _take_in(self, ids: list[str], *, recovered: bool) -> None:
         """Hold these runs, which are ours; hand in their messages."""
         engine = self._engine
-        fresh = [run for run in ids if run not in engine.held]
+        await self._parked(ids)
         for run in ids:
-            held = engine.held.get(run)
-            if held is not None:
-                self.hand_in(held, await engine.store.messages(run))
-        for start in range(0, len(fresh), _CHUNK):
-            for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
-                ready = await self._engine.outside.ready(loaded)
-                if ready is not None:
-                    self._take(ready, recovered=recovered)
+            while run in self._coming:
+                await asyncio.wait([self._coming[run]])
+        fresh = [run for run in ids if run not in engine.held]
+        come = engine.loop.create_future()
+        self._coming.update(dict.fromkeys(fresh, come))
+        try:
+            for run in ids:
+                held = engine.held.get(run)
+                if held is not None:
+                    messages = await engine.store.messages(run)
+                    if engine.held.get(run) is held:
+                        self.hand_in(held, messages)
+            for start in range(0, len(fresh), _CHUNK):
+                for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
+                    ready = await self._engine.outside.ready(loaded)
+                    if ready is not None:
+                        self._take(ready, recovered=recovered)
+        finally:
+            for run in fresh:
+                del self._coming[run]
+            come.set_result(None)
+
+    async def _parked(self, ids: list[str]) -> None:
+        """Claimed while they were being let go of: the batch that says so must not come after the claim."""
+        engine = self._engine
+        for run in ids:
+            if run in engine.parking.leaving:
+                await engine.verbs.on_disk()
+                await engine.store.claim(engine.lease, run)
 
     def _take(self, loaded: Loaded, *, recovered: bool) -> Held | None:
         engine = self._engine
@@ -221,24 +247,25 @@ class Loading:
         held = engine.held.get(run.id)
         if held is not None:
             return held
-        if not await engine.store.claim(engine.lease, run.id):
-            return engine.held.get(run.id)
-        for loaded in await engine.store.load([run.id]):
-            ready = await engine.outside.ready(loaded)
-            return None if ready is None else self._take(ready, recovered=False)
-        return None
+        if run.id in engine.parking.leaving:
+            await engine.verbs.on_disk()
+        if await engine.store.claim(engine.lease, run.id):
+            await self._take_in([run.id], recovered=False)
+        return engine.held.get(run.id)
 
     async def settled(self, held: Held) -> LiveRun | None:
         """The run's code, brought to where its history ends; None if it ended or stopped meanwhile."""
         engine = self._engine
         held.visitors += 1
+        wait_s = 0.0
         try:
             while engine.held.get(held.id) is held and (engine.may_run(held) or held.trying):
                 if held.live is not None and not held.inbox and not held.ready_for_turn and not held.untold:
                     return held.live
                 if held.live is None and not held.loading and not held.ready_for_turn:
                     self.want(held)
-                await asyncio.sleep(0)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s + _LOOK_AGAIN_S / 16, _LOOK_AGAIN_S)
             return None
         finally:
             held.visitors -= 1
@@ -274,7 +301,6 @@ class Loading:
                 held.taken.add(message.id)
                 engine.committer.batch.taken.append(message.id)
                 self._write(held, message)
-                engine.committer.then(lambda _, taken=message.id: held.taken.discard(taken))  # type: ignore[misc]
 
     def _control(self, held: Held, message: Message) -> None:
         data = load(message.data) if message.data else {}
@@ -337,9 +363,9 @@ def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEv
     """What the store knows of steps without an outcome; a retry or release by a person starts the count anew."""
     since = max((event.at for event in history if event.kind in (h.RETRIED, h.RELEASED)), default=0)
     for attempt in attempts:
-        number, failures, losses, first = held.loss_counts.get(attempt.operation, (0, 0, 0, None))
+        number, failures, losses, first, _ = held.loss_counts.get(attempt.operation, (0, 0, 0, None, None))
         if attempt.started_at < since or attempt.status in ("cancelled", "succeeded"):
-            held.loss_counts[attempt.operation] = (max(number, attempt.number), 0, 0, None)
+            held.loss_counts[attempt.operation] = (max(number, attempt.number), 0, 0, None, None)
             continue
         lost = attempt.status in ("lost", "running")
         held.loss_counts[attempt.operation] = (
@@ -347,6 +373,7 @@ def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEv
             failures if lost else failures + 1,
             losses + 1 if lost else 0,
             first if first is not None else attempt.started_at,
+            None if lost else attempt.due,
         )
 
 

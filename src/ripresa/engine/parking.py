@@ -32,6 +32,8 @@ class Parking:
         self._sweep: Due | None = None
         self._unmarked: list[Held] = []
         self._marking = False
+        self.leaving: dict[str, int] = {}
+        """Runs that are let go of in a batch which is on its way to the disk; how often."""
 
     def idle(self, held: Held) -> None:
         """The run has nothing to do: let it go after a while, or now if memory has enough of its kind."""
@@ -92,9 +94,16 @@ class Parking:
             held.status = RunStatus.WAITING
         status = held.status
         engine.committer.batch.changes.append(RunChange(held.id, status.value, engine.now(), None))
-        engine.committer.then(lambda _: engine.loading.look())
+        self.leaving[held.id] = self.leaving.get(held.id, 0) + 1
+        engine.committer.then(lambda _: self._left(held.id))
         engine.let_go(held)
         return True
+
+    def _left(self, run: str) -> None:
+        self.leaving[run] -= 1
+        if not self.leaving[run]:
+            del self.leaving[run]
+        self._engine.loading.look()
 
     def drop_code(self, held: Held) -> None:
         """Evict the code alone; attempts and timers go on."""

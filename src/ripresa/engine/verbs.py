@@ -174,6 +174,10 @@ class Verbs:
             self._engine.require_workflow(run.definition, run.version)
             msg = f"{verb}: run {ref!r} is held by another engine"
             raise RunError(ref, msg)
+        if held.status in TERMINAL:  # it has just ended, and that is on its way to the disk
+            await self.on_disk()
+            msg = f"{verb}: run {ref!r} has {held.status}"
+            raise RunFinished(ref, msg)
         return held
 
     # --- results -------------------------------------------------------------------------------
@@ -218,7 +222,7 @@ class Verbs:
         live = await engine.loading.settled(held)
         if live is not None:
             live.mail.validate_signal(name, data)
-        if engine.held.get(held.id) is not held:
+        if engine.held.get(held.id) is not held or held.status in TERMINAL:
             await self.signal(ref, name, data)
             return
         engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=name, data=data)

@@ -14,6 +14,7 @@ a person can say what the world now looks like.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,21 @@ class Saga:
         self._pile.append(undo)
 
     async def undo(self) -> None:
-        """Work the pile off, last done first."""
+        """Work the pile off, last done first; a cancellation meanwhile is raised when all is undone."""
         token = _CURRENT.set(None)
         self.undoing = True
+        cancelled: asyncio.CancelledError | None = None
         try:
             while self._pile:
-                await self._pile.pop()()
+                undoing = asyncio.ensure_future(self._pile.pop()())
+                while not undoing.done():
+                    try:
+                        await asyncio.shield(undoing)
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+                undoing.result()
+            if cancelled is not None:
+                raise cancelled
         finally:
             self.undoing = False
             _CURRENT.reset(token)
