@@ -220,7 +220,7 @@ class Client:
                 raise Unknown from error
             raise
         except RipresaError as error:
-            if "not open" in str(error):
+            if "not open" in str(error) or "was closed" in str(error):
                 raise Unknown from error
             raise
 
