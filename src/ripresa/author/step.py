@@ -20,6 +20,8 @@ from ripresa.kernel.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
+    from ripresa.kernel.live import LiveRun
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -31,10 +33,11 @@ _UNDO_RETRY = Retry(max_attempts=5, delay="1s", on_exhausted="quarantine")
 class StepCall(Coroutine[Any, Any, R]):
     """An awaited call of an async step: asked for when it is awaited, as a coroutine would."""
 
-    __slots__ = ("_args", "_iterator", "_kwargs", "_step")
+    __slots__ = ("_args", "_iterator", "_kwargs", "_run", "_step")
     __ripresa_call__ = True
 
-    def __init__(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, run: LiveRun, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._run = run
         self._step = step
         self._args = args
         self._kwargs = kwargs
@@ -48,7 +51,7 @@ class StepCall(Coroutine[Any, Any, R]):
         if self._iterator is not None:
             msg = "cannot reuse already awaited coroutine"
             raise RuntimeError(msg)
-        self._iterator = iterator = running(self._step.name).schedule(self._step, self._args, self._kwargs).__await__()
+        self._iterator = iterator = self._run.schedule(self._step, self._args, self._kwargs).__await__()
         return iterator
 
     def send(self, value: Any) -> Any:
@@ -157,12 +160,13 @@ class AsyncStep(Step[P, R]):
     """An `async def` step."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        if current_run() is None:
+        run = current_run()
+        if run is None:
             outside: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
             return outside
         if self.key is not None:
             return _keyed(self, args, kwargs)
-        return StepCall(self, args, kwargs)
+        return StepCall(run, self, args, kwargs)
 
 
 async def _keyed(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -46,7 +46,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self.free = size
-        self._waiting: list[tuple[int, int, Flight]] = []
+        self.waiting: list[tuple[int, int, Flight]] = []
         self._order = count()
 
     def take(self, flight: Flight) -> bool:
@@ -54,13 +54,13 @@ class Slots:
         if self.free > 0:
             self.free -= 1
             return True
-        heapq.heappush(self._waiting, (-flight.held.priority, next(self._order), flight))
+        heapq.heappush(self.waiting, (-flight.held.priority, next(self._order), flight))
         return False
 
     def give(self) -> Flight | None:
         """A slot is free: the next one to start in it, if any waits."""
-        while self._waiting:
-            flight = heapq.heappop(self._waiting)[2]
+        while self.waiting:
+            flight = heapq.heappop(self.waiting)[2]
             if not flight.ended:
                 return flight
         self.free += 1
@@ -95,8 +95,12 @@ class Attempts:
         held.flights[ask.operation] = flight = Flight(self._engine, held, ask)
         if held.loss_counts and self._remember(flight):
             return
-        if self._slots[ask.step.runtime].take(flight):
+        slots = self._slots[ask.step.runtime]
+        if slots.free > 0:
+            slots.free -= 1
             self._start(flight)
+        else:
+            slots.take(flight)
 
     def _remember(self, flight: Flight) -> bool:
         """Count earlier attempts; True: the next one is not due yet, or too many were lost and the step is set aside."""
@@ -188,9 +192,11 @@ class Attempts:
         except asyncio.CancelledError as error:
             self._cut_off(flight, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
-            self._ended(flight, None, error)
+            self._ended(flight, error)
         else:
-            self._ended(flight, output, None)
+            self._leave(flight)
+            if not flight.ended:
+                self._succeeded(flight, output)
 
     def _work(self, flight: Flight) -> Work:
         ask = flight.ask
@@ -201,11 +207,11 @@ class Attempts:
     def _cut_off(self, flight: Flight, error: asyncio.CancelledError) -> None:
         if flight.timed_out:
             limit = flight.ask.step.timeout_us / 1e6
-            self._ended(flight, None, TimeoutError(f"attempt {flight.attempt} took longer than {limit:g} s"))
+            self._ended(flight, TimeoutError(f"attempt {flight.attempt} took longer than {limit:g} s"))
         elif flight.ended:
             self._leave(flight)
         else:
-            self._ended(flight, None, error)
+            self._ended(flight, error)
 
     def _time_out(self, flight: Flight, attempt: int) -> None:
         if flight.attempt != attempt or not flight.launched or flight.ended:
@@ -220,19 +226,21 @@ class Attempts:
         if flight.timeout is not None:
             flight.timeout.cancel()
             flight.timeout = None
-        following = self._slots[flight.ask.step.runtime].give()
+        slots = self._slots[flight.ask.step.runtime]
+        if not slots.waiting:
+            slots.free += 1
+            return
+        following = slots.give()
         if following is not None:
             self._start(following)
 
     # --- outcomes ------------------------------------------------------------------------------
 
-    def _ended(self, flight: Flight, output: str | None, error: BaseException | None) -> None:
+    def _ended(self, flight: Flight, error: BaseException) -> None:
         self._leave(flight)
         if flight.ended:
             return
-        if error is None:
-            self._succeeded(flight, output)
-        elif isinstance(error, WorkerLost):
+        if isinstance(error, WorkerLost):
             self._lost(flight, error)
         else:
             self._failed(flight, error)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ripresa.engine")
 
+_MAY_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING})
 _STEP_OUTCOMES = (h.STEP_COMPLETED, h.STEP_FAILED)
 
 
@@ -246,10 +247,10 @@ class Engine:
         """Show an event that is on disk to the run's code, at the next turn."""
         held.untold -= 1
         if event.operation is not None:
-            if event.kind == h.TIMER_FIRED:
-                held.timers.pop(event.operation, None)
-            elif event.kind in _STEP_OUTCOMES:
+            if event.kind in _STEP_OUTCOMES:
                 held.flights.pop(event.operation, None)
+            elif event.kind == h.TIMER_FIRED:
+                held.timers.pop(event.operation, None)
             else:
                 held.asked.discard(event.operation)
         if event.seq > held.shown:
@@ -275,7 +276,7 @@ class Engine:
         self.watching.ask_idle()
 
     def _activate(self, held: Held) -> None:
-        if not self.may_run(held) and not held.trying:
+        if held.status not in _MAY_RUN and not held.trying:
             self.parking.idle(held)
             return
         live = held.live
@@ -299,7 +300,8 @@ class Engine:
         except Diverged as error:
             self.outcomes.block(held, error)
             return
-        self.carry_out.all(held, commands)
+        if commands:
+            self.carry_out.all(held, commands)
         self.settle(held)
 
     def settle(self, held: Held) -> None:
@@ -315,7 +317,7 @@ class Engine:
 
     def may_run(self, held: Held) -> bool:
         """Whether the run's code may go on."""
-        return held.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+        return held.status in _MAY_RUN
 
     may_start = may_run
 

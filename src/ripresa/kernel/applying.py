@@ -52,7 +52,11 @@ def _on_started(run: LiveRun, _: Any) -> None:
 
 
 def _on_step_completed(run: LiveRun, event: Any) -> None:
-    operation = _take(run, event)
+    operation = run.operations.pop(event.operation, None)
+    if operation is None or event.fingerprint not in (None, operation.fingerprint):
+        if operation is not None:
+            run.operations[operation.id] = operation
+        operation = _take(run, event)
     if operation is None:
         undo = run.withdrawn.get(event.operation)
         if undo is not None:  # nobody waits for it any more, but it was done, and may have to be undone

@@ -164,8 +164,12 @@ class Asking:
         operation.decode = step.decode
         if step.compensate is not None:
             self.saga.current().watch(operation, step, text)
-        if self._register(operation):
-            self._commands.append(c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint))
+        if self.tracing or self._recall:
+            if not self._register(operation):
+                return operation
+        else:
+            self.operations[identity] = operation
+        self._commands.append(c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint))
         return operation
 
     def start_child(

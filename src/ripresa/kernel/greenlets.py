@@ -67,18 +67,15 @@ class RunTask(asyncio.Task[Any]):
 class Runners:
     """Greenlets to run callbacks in; one serves every run of a thread until a callback parks in it."""
 
-    __slots__ = ("_idle",)
+    __slots__ = ("idle",)
 
     def __init__(self) -> None:
-        self._idle: list[greenlet.greenlet] = []
+        self.idle: list[greenlet.greenlet] = []
+        """Those that have drained their run and may serve another."""
 
     def take(self) -> greenlet.greenlet:
         """A greenlet that waits for a run to drain."""
-        return self._idle.pop() if self._idle else greenlet.greenlet(_runner)
-
-    def give(self, runner: greenlet.greenlet) -> None:
-        """It has drained its run and may serve another."""
-        self._idle.append(runner)
+        return self.idle.pop() if self.idle else greenlet.greenlet(_runner)
 
 
 def _runner(run: LiveRun | None) -> None:

@@ -56,6 +56,7 @@ class LiveRun(Asking):
     """One run in memory; made anew from its history whenever it is woken."""
 
     __slots__ = (
+        "_mail",
         "_resumable",
         "_runners",
         "_soft",
@@ -63,7 +64,6 @@ class LiveRun(Asking):
         "correlation_id",
         "doomed",
         "finished",
-        "mail",
         "name",
         "workflow",
     )
@@ -85,7 +85,7 @@ class LiveRun(Asking):
         self.correlation_id = correlation_id
         self.workflow = workflow
         self.finished: c.Finish | c.ContinueAsNew | None = None
-        self.mail = Mail(self)
+        self._mail: Mail | None = None
         self.doomed: Failure | None = None
         """The run fails with this, whatever its code makes of it."""
         self._runners = runners if runners is not None else Runners()
@@ -95,11 +95,21 @@ class LiveRun(Asking):
         self._resumable: deque[greenlet.greenlet] = deque()
         self._main: asyncio.Task[Any] | None = None
 
+    @property
+    def mail(self) -> Mail:
+        """Its signals, updates and queries; made when there are any."""
+        if self._mail is None:
+            self._mail = Mail(self)
+        return self._mail
+
     # --- driving ---------------------------------------------------------------------------
 
     def replay(self, history: Iterable[Any]) -> list[c.Command]:
         """Bring a new instance to where `history` ends; return what is still to be done.  Raises Diverged."""
-        events = self._recall.split(list(history))
+        events = list(history)
+        if len(events) == 1:
+            return self.activate(events)
+        events = self._recall.split(events)
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)
         self._replaying = len(events) > 1
         return self.activate(events)
@@ -177,7 +187,7 @@ class LiveRun(Asking):
 
     def _enter(self, runner: greenlet.greenlet) -> None:
         if runner.switch(self) is IDLE:
-            self._runners.give(runner)
+            self._runners.idle.append(runner)
 
     def drain(self) -> None:
         """Run what is ready; called in a greenlet."""
@@ -358,8 +368,7 @@ class LiveRun(Asking):
 def current_run() -> LiveRun | None:
     """The run whose code is calling, or None outside of workflow code."""
     loop = _get_running_loop()
-    host = loop.host if type(loop) is RunLoop else None
-    return host if isinstance(host, LiveRun) else None
+    return loop.host if type(loop) is RunLoop else None  # type: ignore[return-value]  # every host is a live run
 
 
 def _unwind(task: Any) -> None:

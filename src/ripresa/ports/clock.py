@@ -37,8 +37,10 @@ class SystemClock:
 
     def now(self) -> int:
         now = time.time_ns() // 1000
-        self._last = max(self._last, now)
-        return self._last
+        if now < self._last:
+            return self._last
+        self._last = now
+        return now
 
     def wall(self) -> int:
         return self.now()
