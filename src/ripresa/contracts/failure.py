@@ -31,11 +31,8 @@ class Failure:
     def of(cls, error: BaseException, failure_class: FailureClass, *, code: str = "error") -> Self:
         """Record `error`; the traceback keeps its tail, where the cause stands."""
         kind = type(error)
-        name = (
-            kind.__qualname__
-            if kind.__module__ in {"builtins", "__main__"}
-            else f"{kind.__module__}.{kind.__qualname__}"
-        )
+        module = kind.__module__.partition(".")[0] if kind.__module__.startswith("ripresa.") else kind.__module__
+        name = kind.__qualname__ if module in {"builtins", "__main__"} else f"{module}.{kind.__qualname__}"
         text = _encodable("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
         return cls(type=name, message=_message(error), failure_class=failure_class, code=code, traceback=text)
 

@@ -103,7 +103,7 @@ class Attempts:
             slots.take(flight)
 
     def _remember(self, flight: Flight) -> bool:
-        """Count earlier attempts; True: the next one is not due yet, or too many were lost and the step is set aside."""
+        """Count earlier attempts; True: the next is not due yet, or too many were lost and the step is set aside."""
         known = flight.held.loss_counts.pop(flight.ask.operation, None)
         if known is None:
             return False

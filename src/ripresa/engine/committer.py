@@ -15,15 +15,15 @@ lost while a disk is full.  A commit whose fate is unknown is looked up by its n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import types
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
 from ripresa.ports.store import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Generator
 
     from ripresa.engine.held import Held
     from ripresa.ports.clock import Clock
@@ -46,24 +46,26 @@ class Committer:
         self._lease_us = lease_us
         self._failed = failed
         self._number = lease.last_batch
-        self.batch = Batch(number=0, at=0)
+        self._loop = asyncio.get_running_loop()
         self._after: list[Any] = []
-        self.show: Callable[[Held, HistoryEvent], None] = _nobody
-        self._waker: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
-        self.trouble: StoreUnavailable | None = None
-        self.commits = 0
-        self.idle = True
         self._writing = False
-        self.withdraw: Callable[[StoreUnavailable, Batch], frozenset[str]] = lambda *_: frozenset()
-        """Called when the store refused a batch for now; tells the callers, and may take runs out of the batch."""
+        self._stopped = False
+        self._task: asyncio.Task[None] | None = None
+        self._rest: asyncio.Future[None] | None = None
+        self.batch = Batch(number=0, at=0)
+        self.idle = True
+        self.telling = False
+        """Whether those who wait for a commit are being told; `told` is called next."""
+        self.commits = 0
+        self.trouble: StoreUnavailable | None = None
+        self.show: Callable[[Held, HistoryEvent], None] = _nobody
+        """Called with each event of `tell`."""
+        self.told: Callable[[], None] = lambda: None
+        """Called when everybody has been told of a commit."""
         self.rested: Callable[[], None] = lambda: None
         """Called when everything is on disk and nothing new has come."""
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="ripresa committer")
+        self.withdraw: Callable[[StoreUnavailable, Batch], frozenset[str]] = lambda *_: frozenset()
+        """Called when the store refused a batch for now; tells the callers, and may take runs out of the batch."""
 
     def then(self, act: Callable[[frozenset[str]], None]) -> None:
         """Call `act(refused run ids)` once all that was added so far is on disk; also asks for a commit."""
@@ -77,68 +79,106 @@ class Committer:
             self.kick()
 
     def kick(self) -> None:
-        """Ask for a commit of what was added."""
-        self.idle = False
-        if self._waker is not None:
-            if not self._waker.done():
-                self._waker.set_result(None)
-            self._waker = None
+        """Ask for a commit of what was added, at the loop's next turn."""
+        if self.idle:
+            self.idle = False
+            if not self._writing:
+                self._loop.call_soon(self._flush)
 
     async def close(self) -> None:
         """Write what is left, then stop."""
-        self._closing = True
         self.kick()
-        if self._task is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        while self.busy and not self._stopped:
+            self._rest = self._loop.create_future()
+            await self._rest
 
     def abort(self) -> None:
         """Stop without writing what is left."""
+        self._stop()
         if self._task is not None:
             self._task.cancel()
-
-    async def _run(self) -> None:
-        try:
-            while True:
-                if self.idle:
-                    if self._closing:
-                        return
-                    self.rested()
-                    self._waker = asyncio.get_running_loop().create_future()
-                    await self._waker
-                await self._write_once()
-        except StoreError as error:
-            self._failed(error)
-        except Exception as error:
-            logger.exception("the engine stops: its committer failed")
-            self._failed(StoreError(f"the engine stopped: {error!r}"))
 
     @property
     def busy(self) -> bool:
         """Whether anything is on its way to the disk."""
         return self._writing or not self.idle
 
-    async def _write_once(self) -> None:
-        batch, after = self.batch, self._after
+    def _flush(self) -> None:
+        """Write the open batch.  A store that is done at once costs no task and no further turn of the loop."""
+        if self._writing or self._stopped:
+            return
         self.idle = True
+        batch, after = self.batch, self._after
         if not after and _empty(batch):
+            self._rested()
             return
         self._number += 1
         batch.number = self._number
         batch.at = self._clock.wall()
         self.batch, self._after = Batch(number=0, at=0), []
         self._writing = True
+        work = self._commit(batch)
         try:
-            refused = await self._commit(batch)
-        finally:
-            self._writing = False
+            waited = work.send(None)
+        except StopIteration as done:
+            self._written(after, done.value)
+        except Exception as error:  # noqa: BLE001 - it ends the engine
+            self._broken(error)
+        else:
+            self._task = self._loop.create_task(self._write_on(work, waited, after), name="ripresa committer")
+
+    async def _write_on(self, work: Coroutine[Any, Any, frozenset[str]], waited: Any, after: list[Any]) -> None:
+        try:
+            refused = await _go_on(work, waited)
+        except asyncio.CancelledError:
+            self._stop()
+            raise
+        except Exception as error:  # noqa: BLE001 - it ends the engine
+            self._broken(error)
+        else:
+            self._loop.call_soon(self._written, after, refused)  # tells outside of any task
+
+    def _written(self, after: list[Any], refused: frozenset[str]) -> None:
+        """The batch is on disk: tell who waits for that."""
         self.commits += 1
+        self._writing = False
         show = self.show
-        for act in after:
-            if type(act) is tuple:
-                show(*act)
-            else:
-                act(refused)
+        self.telling = True
+        try:
+            for act in after:
+                if type(act) is tuple:
+                    show(*act)
+                else:
+                    act(refused)
+        except Exception as error:  # noqa: BLE001 - it ends the engine
+            self._broken(error)
+            return
+        finally:
+            self.telling = False
+        self.told()
+        if self.idle:
+            self._rested()
+        else:
+            self._loop.call_soon(self._flush)
+
+    def _rested(self) -> None:
+        if self._rest is not None and not self._rest.done():
+            self._rest.set_result(None)
+        self.rested()
+
+    def _broken(self, error: Exception) -> None:
+        self._stop()
+        if isinstance(error, StoreError):
+            self._failed(error)
+        else:
+            logger.error("the engine stops: its committer failed", exc_info=error)
+            self._failed(StoreError(f"the engine stopped: {error!r}"))
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._writing = False
+        if self._rest is not None and not self._rest.done():
+            self._rest.set_result(None)
 
     async def _commit(self, batch: Batch) -> frozenset[str]:
         delay = 0.01
@@ -184,6 +224,24 @@ class Committer:
         if self.trouble is None:
             logger.warning("the store cannot be written for now, trying again: %s", error)
         self.trouble = error
+
+
+@types.coroutine
+def _go_on(work: Coroutine[Any, Any, frozenset[str]], waited: Any) -> Generator[Any, Any, frozenset[str]]:
+    """The rest of a coroutine that has been driven to its first wait."""
+    while True:
+        try:
+            value = yield waited
+        except BaseException as error:  # noqa: BLE001 - passed on to the coroutine
+            step: Callable[[Any], Any] = work.throw
+            value = error
+        else:
+            step = work.send
+        try:
+            waited = step(value)
+        except StopIteration as done:
+            result: frozenset[str] = done.value
+            return result
 
 
 def _nobody(held: Held, event: HistoryEvent) -> None:

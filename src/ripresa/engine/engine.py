@@ -110,7 +110,7 @@ class Engine:
         self.committer.rested = self.watching.ask_idle
         self.committer.show = self.tell
         self.committer.withdraw = self.verbs.withdraw
-        self.committer.start()
+        self.committer.told = self._turn_now
         loop = self.loop
         self._tasks = [
             loop.create_task(self._guarded(self._keep_lease()), name="ripresa lease"),
@@ -262,9 +262,14 @@ class Engine:
         if not held.ready_for_turn:
             held.ready_for_turn = True
             self._with_news.append(held)
-        if not self._turn_asked:
+        if not self._turn_asked and not self.committer.telling:
             self._turn_asked = True
             self.loop.call_soon(self._turn)
+
+    def _turn_now(self) -> None:
+        """News has come, and this is a plain callback already: no need to wait for the next."""
+        if self._with_news:
+            self._turn()
 
     def _turn(self) -> None:
         self._turn_asked = False

@@ -41,7 +41,7 @@ class Watching:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.observers: list[Callable[[Notice], None]] = []
-        self._idle_asked = False
+        self._idle_asked = bool(getattr(engine.clock, "passes_by_itself", False))  # then nobody need ask
 
     # --- watching ------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ def _frames() -> Iterator[FrameType]:
 
 
 def _message(call: str, remedy: str, args: tuple[Any, ...]) -> str:
-    what = f"{call}({args[0]!r:.80})" if args and isinstance(args[0], str | bytes) else call
+    what = f"{call}({args[0]!r:.200})" if args and isinstance(args[0], str | bytes) else call
     frames = list(_frames())
     own = next((frame for frame in frames if not in_libraries(frame.f_code.co_filename)), frames[0] if frames else None)
     where = "" if own is None else f" at {own.f_code.co_filename}:{own.f_lineno} in {own.f_code.co_qualname}"

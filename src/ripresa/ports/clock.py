@@ -13,7 +13,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time for one engine; `now` is in microseconds since 1970, UTC, and never goes back."""
+    """Time for one engine; `now` is in microseconds since 1970, UTC, and never goes back.
+
+    A clock with a true `passes_by_itself` is not told when the engine is idle.
+    """
 
     def now(self) -> int:
         """The present."""
@@ -30,6 +33,8 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's clock, kept from going back: a step back freezes time until it is caught up."""
+
+    passes_by_itself = True
 
     def __init__(self) -> None:
         self._last = 0
