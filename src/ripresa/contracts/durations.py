@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 Duration = str | int | float | timedelta
 """`"1h30m"`, `"PT1H30M"`, a number of seconds, or a `timedelta`."""
@@ -45,6 +46,11 @@ def _read(value: Duration) -> int | None:
         return None
     if isinstance(value, int | float):
         return int(value * 1_000_000) if abs(value) < 1e10 else None
+    return _read_text(value)
+
+
+@lru_cache(maxsize=1024)
+def _read_text(value: str) -> int | None:
     text = value.strip()
     if _WHOLE.fullmatch(text):
         return sum(int(float(number) * _UNIT_US[unit]) for number, unit in _PART.findall(text))

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -93,6 +94,7 @@ class Timer(Handle):
 class Host(Protocol):
     """What the loop asks of the run it belongs to."""
 
+    seed: str
     now_us: int
     discarding: bool
 
@@ -118,7 +120,8 @@ class RunLoop(asyncio.AbstractEventLoop):
     def __init__(self, host: Host) -> None:
         self.host = host
         self.ready: deque[Handle] = deque()
-        self.numbers = itertools.count()
+        self.numbers = itertools.count(zlib.crc32(host.seed.encode()) << 16)
+        """Numbers of tasks: the same on replay, others in other runs (asyncio keeps all tasks in one set)."""
         """Of tasks, in the order in which they were made."""
 
     # --- what works ----------------------------------------------------------------------
