@@ -225,8 +225,9 @@ class MemoryDatabase:
             if run.owner is not None:
                 if run.status not in TERMINAL or any(sent.kind == "retry" for sent in self.inbox[run.id].values()):
                     yield run.id
-            elif run.status == RunStatus.QUEUED and run.id not in self.ready:
-                yield run.id
+            elif run.id not in self.ready and run.status not in TERMINAL:
+                if run.status == RunStatus.QUEUED or self.inbox.get(run.id):
+                    yield run.id
 
     def newest_first(self, where: RunFilter, before: str | None) -> Iterator[Run]:
         end = len(self.ids) if before is None else bisect_left(self.ids, before)

@@ -572,6 +572,17 @@ class StoreContract:
         second = await Engine.start(other, at=T + LEASE)
         assert await other.adopt(second.lease, now=T) == [A]
 
+    async def test_a_run_that_was_let_go_of_after_it_was_claimed_for_a_message_is_adopted(
+        self, engine: Engine, other: Store
+    ) -> None:
+        await engine.commit(runs=[new_run(A), new_run(B)])
+        await other.send(message("m1", A))
+        await other.send(message("m2", B))
+        assert await engine.claim_due() == [A, B]
+        await engine.commit(changes=[change(A, "waiting"), change(B, "paused")], ready=[Ready(B, T + 9)])
+        second = await Engine.start(other, at=T + LEASE)
+        assert await other.adopt(second.lease, now=T) == [A]
+
     async def test_an_ended_run_that_was_only_told_something_is_not_adopted(self, engine: Engine, other: Store) -> None:
         await engine.commit(runs=[new_run(A)])
         await other.send(message("m1", A))

@@ -26,8 +26,8 @@ UPDATE engine SET lease_until = 0 WHERE slot = 1 AND epoch = ?;
 SELECT last_batch FROM engine WHERE slot = 1 AND epoch = ? AND lease_until > 0;
 
 -- name: orphans
--- Open runs that some engine held; those in a status that waits for an engine, with nothing to wake one; and
--- ended runs whose engine died between claiming them and taking the message to retry.
+-- Open runs that some engine held; those that wait for an engine – in such a status, or with a message – with nothing
+-- to wake one; and ended runs whose engine died between claiming them and taking the message to retry.
 SELECT id FROM run INDEXED BY run_by_status
 WHERE status IN ('queued', 'running', 'waiting', 'paused', 'quarantined', 'blocked') AND owner IS NOT NULL
 UNION
@@ -36,6 +36,11 @@ WHERE status = 'queued' AND owner IS NULL AND NOT EXISTS (SELECT 1 FROM ready WH
 UNION
 SELECT run.id FROM inbox JOIN run ON run.id = inbox.run
 WHERE inbox.taken = 0 AND inbox.kind = 'retry' AND run.owner IS NOT NULL
+UNION
+-- Claimed for a message while its own engine was letting it go, which came after the claim; then the engine died.
+SELECT run.id FROM inbox JOIN run ON run.id = inbox.run
+WHERE inbox.taken = 0 AND run.owner IS NULL AND run.status NOT IN ('succeeded', 'failed', 'cancelled')
+  AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
 ORDER BY 1;
 
 -- name: own_all
