@@ -162,6 +162,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "blocking":
+        return import_module("ripresa.blocking")
     home = _HOME_OF.get(name)
     if home is None:
         msg = f"module 'ripresa' has no attribute {name!r}"

@@ -165,7 +165,7 @@ async def wait_until(condition: Callable[[], object], *, timeout: Duration | Non
     It is asked after each event of the run.  Raises TimeoutError when `timeout` runs out.
     """
     run = running("wait_until")
-    if condition():
+    if run.looking(condition):
         return
     await within(run, run.wait_condition(condition), timeout, "wait_until")
 

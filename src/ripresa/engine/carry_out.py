@@ -317,13 +317,7 @@ class CarryOut:
 
     def take_messages(self, held: Held) -> None:
         """Hand in the messages that waited while the run was stopped."""
-        self._spawn(self._take_messages(held), held)
-
-    async def _take_messages(self, held: Held) -> None:
-        engine = self._engine
-        messages = await engine.store.messages(held.id)
-        if engine.held.get(held.id) is held:
-            engine.loading.hand_in(held, messages)
+        self._spawn(self._engine.loading.take_messages(held), held)
 
     def _end_work(self, held: Held) -> None:
         """The code has ended: stop what it left behind."""

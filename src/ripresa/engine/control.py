@@ -12,7 +12,7 @@ from ripresa.contracts.errors import RunConflict, RunError, RunFinished, RunNotF
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
-from ripresa.engine.rows import as_run, forked_history, seed_of, settle
+from ripresa.engine.rows import as_run, forked_history, generation_seed, settle
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, NewRun, RunChange
 
@@ -241,7 +241,7 @@ class Control:
             known = ", ".join(str(e.operation) for e in events if e.kind in (h.STEP_COMPLETED, h.STEP_FAILED))
             msg = f"fork: run {ref!r} has no outcome of step {from_step!r} (it has: {known or 'none'})"
             raise RunError(run.key or run.id, msg)
-        memo = dump({"forked_from": run.id, "from_step": from_step, "seed": seed_of(run) or run.id})
+        memo = dump({"forked_from": run.id, "from_step": from_step, "seed": generation_seed(run)})
         new = NewRun(
             run_id,
             key,

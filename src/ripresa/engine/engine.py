@@ -326,18 +326,22 @@ class Engine:
 
     may_start = may_run
 
-    def revive(self, held: Held, history: list[HistoryEvent]) -> None:
-        """Make the code anew and bring it to where the history ends."""
-        live = LiveRun(
+    def code_of(self, held: Held, *, tracing: bool = False) -> LiveRun:
+        """The run's code, before it has learnt anything."""
+        return LiveRun(
             held.id,
             held.workflow,
             held.input,
             runners=self.runners,
             correlation_id=held.correlation_id,
             name=held.ref,
-            seed=held.seed,
+            tracing=tracing,
+            seed=held.generation_seed,
         )
-        held.live = live
+
+    def revive(self, held: Held, history: list[HistoryEvent]) -> None:
+        """Make the code anew and bring it to where the history ends."""
+        held.live = live = self.code_of(held)
         held.shown = history[-1].seq
         try:
             commands = live.replay(history)
@@ -358,10 +362,7 @@ class Engine:
         """Replay once more, noting lines, to say where the code went another way."""
         if held.live is not None:
             held.live.discard()
-        live = LiveRun(
-            held.id, held.workflow, held.input, runners=self.runners, name=held.ref, tracing=True, seed=held.seed
-        )
-        held.live = live
+        held.live = live = self.code_of(held, tracing=True)
         try:
             live.replay(history)
         except Diverged as error:

@@ -192,6 +192,12 @@ class Held:
         """How people call it."""
         return self.key or self.id
 
+    @property
+    def generation_seed(self) -> str:
+        """What its dice and the ids of its children are derived from: another one each time it begins anew."""
+        seed = self.seed or self.id
+        return f"{seed}.{self.base_seq}" if self.base_seq else seed
+
     def next_seq(self) -> int:
         self.seq += 1
         return self.seq

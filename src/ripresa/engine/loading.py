@@ -182,12 +182,7 @@ class Loading:
         come = engine.loop.create_future()
         self._coming.update(dict.fromkeys(fresh, come))
         try:
-            for run in ids:
-                held = engine.held.get(run)
-                if held is not None:
-                    messages = await engine.store.messages(run)
-                    if engine.held.get(run) is held:
-                        self.hand_in(held, messages)
+            missed = [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
             for start in range(0, len(fresh), _CHUNK):
                 for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
                     ready = await self._engine.outside.ready(loaded)
@@ -197,6 +192,16 @@ class Loading:
             for run in fresh:
                 del self._coming[run]
             come.set_result(None)
+        if missed:
+            await self._take_in(missed, recovered=recovered)
+
+    async def take_messages(self, held: Held) -> bool:
+        """Hand in the messages that wait for a held run; False: it was let go of meanwhile."""
+        messages = await self._engine.store.messages(held.id)
+        if self._engine.held.get(held.id) is not held:
+            return False
+        self.hand_in(held, messages)
+        return True
 
     async def _parked(self, ids: list[str]) -> None:
         """Claimed while they were being let go of: the batch that says so must not come after the claim."""

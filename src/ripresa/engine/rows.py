@@ -27,6 +27,12 @@ def seed_of(run: Run | NewRun) -> str | None:
     return load(run.memo).get("seed") if run.memo else None
 
 
+def generation_seed(run: Run) -> str:
+    """What a run's dice and the ids of its children are derived from: another one each time it begins anew."""
+    seed = seed_of(run) or run.id
+    return f"{seed}.{run.base_seq}" if run.base_seq else seed
+
+
 def forked_history(events: Sequence[HistoryEvent], from_step: str, run_id: str) -> list[HistoryEvent] | None:
     """What a fork of a run has learnt when it begins anew with `from_step`; None: that has no outcome in `events`."""
     cut = next((i for i, e in enumerate(events) if e.operation == from_step and e.kind in h.OUTCOMES), None)

@@ -25,14 +25,13 @@ from ripresa.contracts.errors import (
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump, load, same_json
 from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.engine.held import Held
 from ripresa.engine.rows import as_run, seed_of, settle
 from ripresa.kernel import history as h
-from ripresa.kernel.live import LiveRun
 from ripresa.ports.store import NewRun
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
-    from ripresa.engine.held import Held
     from ripresa.ports.store import Batch, Run
 
 _ENDED_BADLY = {
@@ -265,7 +264,9 @@ class Verbs:
                 return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
         loaded = (await engine.store.load([run.id]))[0]
         workflow = engine.require_workflow(run.definition, run.version)
-        live = LiveRun(run.id, workflow, run.input or "{}", runners=engine.runners, seed=seed_of(run))
+        held = Held(run, workflow, loaded.last_seq)
+        held.seed = seed_of(run)
+        live = engine.code_of(held)
         try:
             live.replay(loaded.history)
             return load(dump(live.mail.query(name, args), where=f"query {name!r}"))

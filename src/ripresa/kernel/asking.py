@@ -185,7 +185,7 @@ class Asking:
         self.require_asking(workflow.name)
         operation = self._operation("child", self._identities.take(SCOPE.get(), workflow.name), workflow.name, text)
         operation.decode = workflow.decode
-        operation.child = str(derived_uuid(self.id, now_us=self.now_us, salt=f"{self.input}\0{operation.id}"))
+        operation.child = str(derived_uuid(self.id, now_us=self.now_us, salt=f"{self.seed}\0{operation.id}"))
         if self._register(operation):
             self._commands.append(
                 c.StartChild(operation.id, operation.child, key, workflow, text, operation.fingerprint, priority, tags)

@@ -244,7 +244,7 @@ class LiveRun(Asking):
                 self._conditions.remove(entry)
                 continue
             try:
-                true = self._looking(predicate)
+                true = self.looking(predicate)
             except Exception as error:  # noqa: BLE001 - the waiter gets it
                 future.set_exception(error)
             else:
@@ -255,7 +255,7 @@ class LiveRun(Asking):
             settled = True
         return settled
 
-    def _looking(self, function: Callable[..., Any], *args: Any) -> Any:
+    def looking(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call user code that may look but not ask for anything."""
         self._read_only = True
         try:
@@ -277,8 +277,7 @@ class LiveRun(Asking):
             if request is None:
                 await self._undo_and_finish(error)
                 return
-            self.finished = c.ContinueAsNew(request.input)
-            self._commands.append(self.finished)
+            self.begin_anew(request)
         else:
             if self.cancel_requested:
                 self.finish(RunStatus.CANCELLED, output, None)
@@ -315,7 +314,16 @@ class LiveRun(Asking):
         if self.finished is not None:
             return
         error = dump(failure.to_json()) if failure else None
+        self.mail.close()
         self.finished = c.Finish(status.value, output, error)
+        self._commands.append(self.finished)
+
+    def begin_anew(self, request: ContinueRequested) -> None:
+        """End this generation of the run; what comes first stands."""
+        if self.finished is not None:
+            return
+        self.mail.close()
+        self.finished = c.ContinueAsNew(request.input)
         self._commands.append(self.finished)
 
     def start_main(self) -> None:
@@ -335,6 +343,7 @@ class LiveRun(Asking):
     def discard(self) -> None:
         """Unwind the code without letting it ask for anything; the run leaves memory."""
         self.discarding = True
+        tasks = [task for ref in self._tasks if (task := ref()) is not None]
         self.loop.ready.clear()
         previous = _get_running_loop()
         _set_running_loop(self.loop)
@@ -342,10 +351,8 @@ class LiveRun(Asking):
         try:
             for parked in [*self._soft, *([self._strict] if self._strict else [])]:
                 parked.greenlet.throw(Discarded)
-            for ref in list(self._tasks):
-                task = ref()
-                if task is not None:
-                    _unwind(task)
+            for task in tasks:
+                _unwind(task)
         finally:
             guard.leave()
             _set_running_loop(previous)
@@ -359,7 +366,7 @@ class LiveRun(Asking):
         _set_running_loop(self.loop)
         guard.enter()
         try:
-            return self._looking(function, *args)
+            return self.looking(function, *args)
         finally:
             guard.leave()
             _set_running_loop(previous)

@@ -11,11 +11,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import UnknownHandler
+from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import RunStatus
 from ripresa.kernel import commands as c
 from ripresa.kernel.loop import Discarded
-from ripresa.kernel.operations import failure_of, resolve
+from ripresa.kernel.operations import continue_request, failure_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Mail:
     """One run's mail."""
 
-    __slots__ = ("_handlers", "_kept", "_run", "_updates", "_updates_kept", "_waits", "answered", "queries")
+    __slots__ = ("_handlers", "_kept", "_open", "_run", "_updates", "_updates_kept", "_waits", "answered", "queries")
 
     def __init__(self, run: LiveRun) -> None:
         self._run = run
@@ -35,6 +36,8 @@ class Mail:
         self._handlers: dict[str, tuple[Callable[..., Any], Callable[[str], tuple[Any, ...]]]] = {}
         self._updates: dict[str, Any] = {}
         self._updates_kept: dict[str, list[Any]] = {}
+        self._open: dict[str, str] = {}
+        """Updates whose handler is at work, with its name."""
         self.queries: dict[str, Callable[..., Any]] = {}
         self.answered: set[str] = set()
         """Updates whose answer the journal holds."""
@@ -89,14 +92,19 @@ class Mail:
     def _handled(self, task: asyncio.Task[Any]) -> None:
         """A signal handler's error fails the run, as the same error in the main code would."""
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Discarded):
+        if error is None or isinstance(error, Discarded):
+            return
+        request = continue_request(error)
+        if request is None:
             self._run.finish(RunStatus.FAILED, None, failure_of(error))
+        else:
+            self._run.begin_anew(request)
 
     def validate_signal(self, name: str, data: str) -> None:
         """Raise PayloadError if the code waits for another shape of signal; unknown names are kept for later."""
-        waits = self._waits.get(name)
-        if waits:
-            waits[0][1](data)
+        waiting = next((decode for future, decode in self._waits.get(name, ()) if not future.done()), None)
+        if waiting is not None:
+            waiting(data)
         elif name in self._handlers:
             self._handlers[name][1](data)
 
@@ -117,6 +125,7 @@ class Mail:
 
     def _answer(self, event: Any) -> None:
         handler = self._updates[event.name]
+        self._open[event.operation] = event.name
 
         async def answer() -> None:
             try:
@@ -124,11 +133,21 @@ class Mail:
                 if asyncio.iscoroutine(value):
                     value = await value
                 output, error = handler.dump(value), None
-            except Exception as failed:  # noqa: BLE001 - the caller of the update gets it
+            except Discarded:
+                raise
+            except BaseException as failed:  # noqa: BLE001 - the caller of the update gets it
                 output, error = None, dump(failure_of(failed).to_json())
+            self._open.pop(event.operation, None)
             self._run.ask(c.FinishUpdate(event.operation, event.name, output, error))
 
         self._run.loop.create_task(_named(answer(), f"on_update:{event.name}"))
+
+    def close(self) -> None:
+        """The code ends: nobody will answer the updates that are under way."""
+        for update, name in self._open.items():
+            failure = Failure(type="ripresa.RunFinished", message="the run ended before it had answered")
+            self._run.ask(c.FinishUpdate(update, name, None, dump(failure.to_json())))
+        self._open.clear()
 
     def validate_update(self, name: str, data: str) -> None:
         """Raise what the update's validator raises; UnknownHandler if there is no such handler."""
