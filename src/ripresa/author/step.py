@@ -16,6 +16,7 @@ from ripresa.author.signature import Signature, local_names
 from ripresa.contracts.durations import Duration, micros
 from ripresa.kernel.live import current_run
 from ripresa.kernel.retry import Retry
+from ripresa.kernel.saga import UNDO
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -136,15 +137,15 @@ class Step(Generic[P, R]):
         changed.signature = self.signature
         return changed
 
-    def undoing(self, text: str, output: str) -> Callable[[], Awaitable[Any]]:
-        """What undoes the call `text` that gave `output`, as a step of the workflow."""
+    def undoing(self, text: str, output: str, operation: str) -> Callable[[], Awaitable[Any]]:
+        """What undoes the call `text` that gave `output` as `operation`, as a step of the workflow."""
         undo = as_step(self.compensate)
         if undo.retry is None:
             undo = undo.using(retry=_UNDO_RETRY)
         args, kwargs = self.decode_input(text)
         if "result" in undo.signature.names and "result" not in self.signature.names:
             kwargs = {**kwargs, "result": self.decode(output)}
-        return lambda: running(undo.name).schedule(undo, args, kwargs)
+        return lambda: running(undo.name).schedule(undo, args, kwargs, identity=f"{UNDO}{operation}")
 
     def _outside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.function(*args, **kwargs)

@@ -92,7 +92,7 @@ class Flight:
             step=self.ask.step.name,
             operation=self.ask.operation,
             attempt=self.attempt,
-            idempotency_key=f"{held.id}{generation}:{self.ask.operation}",
+            idempotency_key=f"{held.id}{generation}:{self.ask.operation}{held.anew.get(self.ask.operation, '')}",
             correlation_id=held.correlation_id,
         )
 
@@ -101,6 +101,7 @@ class Held:
     """A run that this engine owns."""
 
     __slots__ = (
+        "anew",
         "asked",
         "at_hand",
         "base_seq",
@@ -157,6 +158,8 @@ class Held:
         self.live: LiveRun | None = None
         self.at_hand: list[HistoryEvent] | None = None
         """History to make the code from at the next turn."""
+        self.anew: dict[str, str] = {}
+        """Operations that were undone and are done anew, with what tells their idempotency keys apart."""
         self.redo: frozenset[str] = frozenset()
         """Children that a person wants tried again, by operation."""
         self.asked: set[str] = set()

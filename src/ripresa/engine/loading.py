@@ -19,6 +19,7 @@ from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
 from ripresa.engine.rows import as_run, seed_of
 from ripresa.kernel import history as h
+from ripresa.kernel.recall import undone
 from ripresa.ports.store import Definition, Message, NewRun, Ready, Run, RunFilter
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ class Loading:
         _count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = _set_aside(loaded.history)
         held.redo = _failed_children(loaded.history)
+        held.anew = _undone(loaded.history)
         if held.status is RunStatus.BLOCKED:
             held.trying = True
         engine.held[held.id] = held
@@ -407,3 +409,13 @@ def _failed_children(history: list[HistoryEvent]) -> frozenset[str]:
             if event.error is not None:
                 failed.add(event.operation)
     return frozenset(redo)
+
+
+def _undone(history: list[HistoryEvent]) -> dict[str, str]:
+    """Operations that were undone before a retry: what they do now is another effect than what was undone."""
+    cuts = [event.seq for event in history if event.kind == h.RETRIED]
+    anew: dict[str, str] = {}
+    for cut in cuts:
+        before = [event for event in history if event.seq < cut]
+        anew.update(dict.fromkeys(undone(before), f"~{cut}"))
+    return anew

@@ -150,8 +150,9 @@ class Asking:
         *,
         key: str | None = None,
         scope: str | None = None,
+        identity: str | None = None,
     ) -> Operation:
-        """Ask for a step; the future has its output."""
+        """Ask for a step; the future has its output.  `identity` is given for what undoes another step."""
         name = step.name
         if self.discarding or self._read_only:
             self.require_asking(name)
@@ -159,7 +160,10 @@ class Asking:
         if scope is None:
             scope = SCOPE.get()
         take = self._identities
-        identity = take.take(scope, name) if key is None else take.take_keyed(scope, name, key)
+        if identity is not None:
+            identity = take.take("", identity)
+        else:
+            identity = take.take(scope, name) if key is None else take.take_keyed(scope, name, key)
         operation = self._operation("step", identity, name, text)
         operation.decode = step.decode
         if step.compensate is not None:

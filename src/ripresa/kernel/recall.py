@@ -1,7 +1,7 @@
 """Recall: what a retried run remembers.
 
 A retry makes the code run again from the start.  What had succeeded is answered from memory, in the
-order in which the code asks for it; what had failed is forgotten, and done anew.
+order in which the code asks for it; what had failed or was undone is forgotten, and done anew.
 
     history   started  a ✓  b ✗  c ✓  finished ✗  retried      (a ∥ b ∥ c)
     remembered         a         c                              b is attempted again
@@ -13,8 +13,15 @@ from collections import deque
 from typing import Any
 
 from ripresa.kernel import history as h
+from ripresa.kernel.saga import UNDO
 
 _KEPT = (h.SIGNAL_RECEIVED, h.UPDATE_RECEIVED, h.UPDATE_COMPLETED, h.PATCH_TAKEN)
+
+
+def undone(events: list[Any]) -> set[str]:
+    """Operations that were undone, and what undid them: neither stands any more."""
+    undoings = [e.operation for e in events if e.kind == h.STEP_COMPLETED and e.operation.startswith(UNDO)]
+    return {*undoings, *(operation.removeprefix(UNDO) for operation in undoings)}
 
 
 class Recall:
@@ -36,8 +43,9 @@ class Recall:
         if cut is None:
             return events
         first, *before = events[:cut]
+        gone = undone(before)
         for event in before:
-            if event.kind in h.OUTCOMES and event.error is None:
+            if event.kind in h.OUTCOMES and event.error is None and event.operation not in gone:
                 self._outcomes[event.operation] = event
         return [first, *(event for event in before if event.kind in _KEPT), *events[cut + 1 :]]
 

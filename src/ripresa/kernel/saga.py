@@ -8,6 +8,7 @@ it was.
     reserve ✓   charge ✓   ship ✗        pile: [reserve, charge]
                            └─ undo: charge, then reserve
 
+The undoing of `charge` is the operation `undo:charge`, so that the journal tells what was undone.
 An undoing that fails for good does not end the saga: the run is set aside (quarantine), since only
 a person can say what the world now looks like.
 """
@@ -20,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+UNDO = "undo:"
+"""What the identity of an undoing begins with; the identity of what it undoes follows."""
 
 _CURRENT: contextvars.ContextVar[Saga | None] = contextvars.ContextVar("ripresa_saga", default=None)
 
@@ -50,7 +54,7 @@ class Saga:
 
     def watch(self, operation: Any, step: Any, text: str) -> None:
         """Put the step's undoing on the pile when `operation` completes."""
-        operation.undo = lambda output: self._pile.append(step.undoing(text, output))
+        operation.undo = lambda output: self._pile.append(step.undoing(text, output, operation.id))
 
     def add(self, undo: Callable[[], Awaitable[Any]]) -> None:
         """Put an undoing on the pile by hand."""
