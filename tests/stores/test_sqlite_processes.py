@@ -101,7 +101,8 @@ async def test_what_was_acknowledged_survives_kill_9_at_any_moment(path, run):
         for _ in range(kill_after):
             acknowledged = int(child.stdout.readline())
         child.send_signal(signal.SIGKILL)
-        lines = child.communicate()[0].split()
+        lines = child.stdout.read().split()  # not communicate(): it passes over what readline() has buffered
+        child.wait()
         acknowledged = int(lines[-1]) if lines else acknowledged
         store = SqliteStore(path, heartbeat_thread=False)
         await store.open()

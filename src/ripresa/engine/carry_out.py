@@ -96,6 +96,8 @@ class CarryOut:
             held.correlation_id,
             engine.number,
             now,
+            None,
+            now,
         )
         self.new_run(
             new,

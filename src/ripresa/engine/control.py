@@ -256,6 +256,7 @@ class Control:
             engine.number,
             engine.now(),
             memo,
+            engine.now(),
         )
         future = self._desk.caller()
         engine.carry_out.new_run(new, workflow, {}, lambda refused: settle(future, refused), history)

@@ -60,7 +60,7 @@ def as_run(new: NewRun) -> Run:
         owner=new.owner,
         base_seq=0,
         created_at=new.created_at,
-        started_at=new.created_at,
+        started_at=new.started_at,
         finished_at=None,
         updated_at=new.created_at,
         memo=new.memo,

@@ -76,7 +76,7 @@ class Verbs:
         now = engine.now()
         new = NewRun(
             run_id, key, workflow.name, workflow.version, RunStatus.RUNNING.value, priority, text, None, None,
-            correlation_id or run_id, engine.number, now,
+            correlation_id or run_id, engine.number, now, None, now,
         )  # fmt: skip
         future = self.caller()
         self._uncommitted[run_id] = future

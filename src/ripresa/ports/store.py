@@ -35,6 +35,8 @@ class NewRun(NamedTuple):
     created_at: Micros
     memo: str | None = None
     """JSON object: forked_from, trigger, and the like."""
+    started_at: Micros | None = None
+    """None: it has yet to be started."""
 
 
 class RunChange(NamedTuple):

@@ -486,7 +486,7 @@ def created(new: NewRun) -> Run:
         owner=new.owner,
         base_seq=0,
         created_at=new.created_at,
-        started_at=None,
+        started_at=new.started_at,
         finished_at=None,
         updated_at=new.created_at,
         memo=new.memo,

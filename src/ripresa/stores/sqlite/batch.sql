@@ -8,8 +8,8 @@ UPDATE engine SET last_batch = ?, lease_until = ? WHERE slot = 1 AND epoch = ? A
 -- name: add_runs
 -- Without a target, so that a known id is refused as a known key is.
 INSERT INTO run (id, key, definition, version, status, priority, input, parent, parent_operation, correlation_id,
-  owner, created_at, memo)
-VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)}
+  owner, created_at, memo, started_at)
+VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)}
 ON CONFLICT DO NOTHING;
 
 -- name: known_runs
