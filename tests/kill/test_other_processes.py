@@ -62,7 +62,7 @@ async def test_a_signal_from_another_process_wakes_a_parked_run(tmp_path: Path):
     async with App(url, workflows=[one_more], evict_after="10ms") as app:
         run = await app.start(one_more)
         async with asyncio.timeout(20):
-            while app.engine.held:
+            while app.engine.held:  # noqa: ASYNC110 - nobody tells when a run has left memory
                 await asyncio.sleep(0.01)
         other = SqliteStore(url)
         await other.open()

@@ -1,0 +1,122 @@
+"""Engines that are killed, stopped and doubled, for real."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.asleep import story
+from ripresa import App, StoreInUse
+from tests.kill import ledger
+from tests.kill.checks import ask
+from tests.kill.harness import ROOT
+
+HARNESS = Path(__file__).with_name("harness.py")
+ZOMBIE = Path(__file__).with_name("zombie.py")
+
+
+def tortured(directory: Path, *options: str) -> dict:
+    """Run the harness, as a process of its own: it forks, which a process with threads should not."""
+    command = [sys.executable, str(HARNESS), f"--directory={directory}", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[0])
+
+
+def test_nothing_is_lost_or_done_twice_in_thirty_kills(tmp_path: Path):
+    told = tortured(tmp_path, "--kills=30", "--seed=1")
+    assert told["steps_repeated_after_a_kill"] > 10, "the kills hit nobody at work"
+    assert told["kills_while"]["recovering"] > 2
+    assert told["kills_while"]["working"] > 10
+    assert len(told["by_kind"]) > 8
+
+
+def test_recovery_is_killed_again_and_again(tmp_path: Path):
+    told = tortured(tmp_path, "--kills=20", "--seed=2", "--nested")
+    assert told["kills_while"]["recovering"] == 20
+    assert told["runs"] > 0
+
+
+def test_thousands_asleep_survive_kills_while_they_are_started_asleep_and_waking(tmp_path: Path):
+    told = story(5_000, tmp_path)
+    assert told["rss_asleep_mb"] < 200
+
+
+# -- two engines on one file ------------------------------------------------------------------------------------------
+
+
+def begin(directory: Path, life: int) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        ledger.PATH_VARIABLE: str(directory / "ledger"),
+        ledger.LIFE_VARIABLE: str(life),
+    }
+    command = [sys.executable, "-m", "tests.kill.zombie", f"sqlite:///{directory}/runs.db"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def until_begun(directory: Path, life: int, number: int) -> None:
+    """Wait until this life has begun so many steps."""
+    until = time.monotonic() + 60
+    while True:
+        lines = ledger.read(directory / "ledger")
+        if sum(line["what"] == "begin" and line["life"] == life for line in lines) >= number:
+            return
+        assert time.monotonic() < until, lines
+        time.sleep(0.01)
+
+
+def rows(directory: Path) -> list:
+    path = directory / "runs.db"
+    return [ask(path, f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in ("run", "history", "attempt", "engine")]
+
+
+@pytest.fixture
+def processes():
+    """Ended whatever happens, stopped ones too."""
+    begun: list[subprocess.Popen[str]] = []
+    yield begun
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_stopped_engine_that_wakes_after_another_took_over_writes_nothing(tmp_path: Path, processes: list):
+    first = begin(tmp_path, 1)
+    processes.append(first)
+    until_begun(tmp_path, 1, 12)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = begin(tmp_path, 2)
+    processes.append(second)
+    assert second.stdout.readline() == "all done\n"
+    second.communicate(timeout=30)
+    assert second.returncode == 0
+    before = rows(tmp_path)
+    os.kill(first.pid, signal.SIGCONT)
+    assert "EngineFenced" in first.communicate(timeout=30)[0]
+    assert first.returncode == 3
+    assert rows(tmp_path) == before
+
+    lines = [line for line in ledger.read(tmp_path / "ledger") if line["what"] == "begin"]
+    taken_over = min(line["at"] for line in lines if line["life"] == 2)
+    assert not [line for line in lines if line["life"] == 1 and line["at"] > taken_over]
+    hashes = {(line["key"], line["hash"]) for line in lines}
+    assert len(hashes) == len({key for key, _ in hashes})
+
+
+async def test_a_second_engine_on_the_same_file_is_told_whose_it_is(tmp_path: Path, processes: list):
+    first = begin(tmp_path, 1)
+    processes.append(first)
+    until_begun(tmp_path, 1, 1)
+    with pytest.raises(StoreInUse, match=f"in use by .*process {first.pid} .*stop it, or use another store"):
+        await App(f"sqlite:///{tmp_path}/runs.db").open()
+    assert first.poll() is None
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        assert connection.execute("SELECT epoch, pid FROM engine").fetchall() == [(1, first.pid)]
+    connection.close()
