@@ -88,6 +88,7 @@ class Outcomes:
     def block(self, held: Held, error: Diverged) -> None:
         """The code does not fit the history: stop here, and say so."""
         logger.warning("%s", error)
+        held.trying = False
         if held.live is not None:
             held.live.discard()
             held.live = None

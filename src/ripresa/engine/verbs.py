@@ -190,7 +190,7 @@ class Verbs:
             if engine.failure is not None:
                 raise engine.failure
             held = engine.held.get(run_id)
-            if held is None or held.status in _HALTED:
+            if held is None or (held.status in _HALTED and not held.trying):
                 run = await self.find(run_id)
                 status = RunStatus(run.status)
                 if status is RunStatus.SUCCEEDED:
