@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.cli.exits import INTERRUPTED, Ended, say
 from ripresa.cli.inputs import input_text
 from ripresa.cli.process import app_of, now_us, on_interrupt, steps_write_to_stderr
-from ripresa.cli.reading import existing
+from ripresa.cli.reading import existing, store_at
 from ripresa.cli.result import HALTED, outcome
 from ripresa.cli.screen import Audience, screen
 from ripresa.cli.sending import who_will
@@ -25,7 +25,7 @@ from ripresa.cli.target import Found
 from ripresa.contracts.errors import RunConflict, RunError, StoreInUse, StoreUnavailable
 from ripresa.contracts.payload import same_json
 from ripresa.contracts.records import JobRun
-from ripresa.stores import open_store
+from ripresa.contracts.status import RunStatus
 
 if TYPE_CHECKING:
     from ripresa.engine.app import App
@@ -48,7 +48,7 @@ class Order:
 async def carry_out(order: Order, set_up: Settings) -> Any:
     """The run's output.  Raises RunFailed and its kind, RunConflict, StoreError; Ended when it was detached."""
     known = await _known(order, set_up.store.value)
-    if known is not None and known.status in HALTED:
+    if known is not None and known.status in HALTED and known.status != RunStatus.BLOCKED:
         return outcome(known)
     try:
         return outcome(await _executed(order, set_up, known))
@@ -64,7 +64,7 @@ async def carry_out(order: Order, set_up: Settings) -> Any:
 async def leave(order: Order, set_up: Settings) -> JobRun:
     """Put the run into the store, or find it there, and say who will execute it."""
     run = await _known(order, set_up.store.value)
-    store = open_store(set_up.store.value)
+    store = store_at(set_up.store.value)
     await store.open()
     try:
         if run is None:

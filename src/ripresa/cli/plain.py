@@ -8,7 +8,7 @@ from ripresa.cli.exits import say
 from ripresa.cli.process import now_us
 from ripresa.cli.progress import RunView
 from ripresa.cli.result import brief
-from ripresa.cli.times import clock_time, span
+from ripresa.cli.times import clock_time, span, ticking
 
 if TYPE_CHECKING:
     from ripresa.engine.watching import Notice
@@ -46,7 +46,7 @@ class PlainLines:
                 self._started[mark] = notice.at
                 return f"{notice.operation} started{of}"
             case "attempt_failed":
-                wait = span((notice.due or notice.at) - notice.at)
+                wait = ticking((notice.due or notice.at) - notice.at)
                 why = brief(notice.failure) if notice.failure else ""
                 return f"{notice.operation} failed{of}, again in {wait}: {why}"
             case "step_done":

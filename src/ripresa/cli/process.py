@@ -13,11 +13,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ripresa.cli.exits import INTERRUPTED, UsageProblem, say
+from ripresa.cli.reading import store_at
 from ripresa.contracts.step_context import STEP_CONTEXT
 
 if TYPE_CHECKING:
     from ripresa.cli.settings import Settings
     from ripresa.engine.app import App
+
+
+_PATIENCE_S = 0.5
 
 
 def now_us() -> int:
@@ -31,7 +35,7 @@ def app_of(set_up: Settings, workflows: list[Any]) -> App:
 
     config = {name: value.value for name, value in set_up.engine.items()}
     try:
-        return App(set_up.store.value, workflows, config=config)
+        return App(store_at(set_up.store.value), workflows, config=config)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
 
@@ -45,6 +49,9 @@ def on_interrupt() -> asyncio.Future[None]:
         if future.done():
             _stop_at_once()
         future.set_result(None)
+        loop.call_later(
+            _PATIENCE_S, say, "detaching: what is under way gets a moment to tidy up; Ctrl-C again stops at once"
+        )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: _stop_at_once())  # even if the loop is held up
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ripresa.cli.result import brief
+from ripresa.cli.result import brief, in_brief
 from ripresa.contracts.status import TERMINAL
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _step_view(record: StepRecord) -> StepView:
     view = StepView(record.operation, _SHOWN.get(record.status, record.status), _micros(record.started_at) or 0)
     view.attempt = record.attempts
     view.ended, view.due = _micros(record.finished_at), _micros(record.next_attempt_at)
-    view.why = f"{record.error.type}: {record.error.message}" if record.error else ""
+    view.why = in_brief(record.error.type, record.error.message) if record.error else ""
     return view
 
 

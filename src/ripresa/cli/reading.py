@@ -27,14 +27,19 @@ async def opened(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-def existing(url: str) -> Store:
-    """The store at this address, not yet open."""
+def store_at(url: str) -> Store:
+    """The store at this address, not yet open.  Raises UsageProblem for an address that names none."""
     from ripresa.stores import open_store
 
     try:
-        store = open_store(url)
+        return open_store(url)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
+
+
+def existing(url: str) -> Store:
+    """The same, but it is there already.  Raises StoreUnavailable."""
+    store = store_at(url)
     if url.startswith("memory:"):
         raise StoreUnavailable("memory:// lives and ends with its own process: there is nothing to look at")
     path = getattr(store, "path", None)

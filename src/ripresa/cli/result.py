@@ -55,9 +55,14 @@ def outcome(run: Run) -> Any:
 
 def brief(failure: Failure) -> str:
     """A failure in a line: a step's own words say more than the name of our error."""
-    if failure.type.startswith("ripresa.") or not failure.message:
-        return failure.message or failure.type
-    return str(failure)
+    return in_brief(failure.type, failure.message)
+
+
+def in_brief(kind: str, message: str) -> str:
+    """The same, from its parts."""
+    if not message:
+        return kind
+    return message if kind.startswith("ripresa.") else f"{kind}: {message}"
 
 
 def write_result(value: Any) -> None:

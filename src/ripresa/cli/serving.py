@@ -13,7 +13,7 @@ from ripresa.cli.output import chosen
 from ripresa.cli.process import app_of, on_interrupt, steps_write_to_stderr
 from ripresa.cli.result import brief
 from ripresa.cli.settings import Settings
-from ripresa.cli.times import clock_time, span
+from ripresa.cli.times import clock_time, ticking
 from ripresa.contracts.records import moment
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _told(notice: Notice) -> tuple[str, str, str | None] | None:
         case "run_status" if notice.status != "waiting":
             return "info", f"run {notice.status}", notice.status
         case "attempt_failed":
-            wait = span((notice.due or notice.at) - notice.at)
+            wait = ticking((notice.due or notice.at) - notice.at)
             return "warning", f"{notice.operation} failed (attempt {notice.attempt}), again in {wait}{why}", "failed"
         case "step_done" if notice.failure is not None:
             return "error", f"{notice.operation} failed for good{why}", "failed"

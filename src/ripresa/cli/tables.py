@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli.output import write
+from ripresa.cli.result import in_brief
 from ripresa.cli.screen import wants_colour
 from ripresa.cli.times import moment, span
 
@@ -204,6 +205,4 @@ def inline(value: Any) -> str:
 
 def why(error: FailureRecord | None) -> str:
     """A failure on one line."""
-    if error is None:
-        return ""
-    return error.message if error.type.startswith("ripresa.") and error.message else f"{error.type}: {error.message}"
+    return "" if error is None else in_brief(error.type, error.message)

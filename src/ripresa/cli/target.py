@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ripresa.cli.exits import UsageProblem, debugging
+from ripresa.cli.exits import UsageProblem
 from ripresa.cli.nearest import did_you_mean
 
 _LATER = (".yaml", ".yml", ".json")
@@ -137,9 +137,7 @@ def _loading(what: str, load: Any) -> ModuleType:
     try:
         module: ModuleType = load()
     except (Exception, SystemExit) as error:
-        if debugging():
-            raise
-        raise UsageProblem(f"{what}: cannot be loaded: {type(error).__name__}: {error}{_place(error)}") from None
+        raise UsageProblem(f"{what}: cannot be loaded: {type(error).__name__}: {error}{_place(error)}") from error
     return module
 
 

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+(-]+)*")
-_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "-.inf"))
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+]+)*")
+_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 """Plain words that some reader of YAML takes for something other than text."""
 
 
@@ -38,7 +38,10 @@ def _item(item: Any) -> list[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
         return _text(value)
-    return json.dumps(value)  # numbers, booleans, null, {} and [] are the same in both
+    text = json.dumps(value)  # numbers, booleans, null, {} and [] are the same in both
+    if isinstance(value, float) and "." not in text:
+        return text.replace("e", ".0e")  # to YAML 1.1, 1e+20 is a text
+    return text
 
 
 def _text(text: str) -> str:

@@ -297,6 +297,7 @@ _STATUS_OF_EVENT = {
     "step_failed": StepStatus.FAILED,
     "quarantined": StepStatus.QUARANTINED,
 }
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _DONE_AGAIN = frozenset({StepStatus.FAILED, StepStatus.QUARANTINED, StepStatus.CANCELLED})
 """What a person's `retry` or `release` sets back."""
 
@@ -312,7 +313,7 @@ def steps_of(run: Any, history: list[Any], attempts: list[Any]) -> list[StepReco
     if run.finished_at is not None:
         _end(found, run.finished_at)
     steps = [StepRecord(**fields) for fields in found.values()]
-    return sorted(steps, key=lambda step: step.started_at or _EPOCH)
+    return sorted(steps, key=lambda step: step.started_at or _NEVER)
 
 
 def _see_attempt(found: dict[str, dict[str, Any]], row: Any) -> None:
@@ -333,6 +334,7 @@ def _see_event(found: dict[str, dict[str, Any]], event: Any) -> None:
         for step in found.values():
             if step["status"] in _DONE_AGAIN:
                 step |= {"status": StepStatus.PENDING, "finished_at": None, "duration_seconds": None}
+                del step["started_at"]
     if event.kind not in _STATUS_OF_EVENT or event.operation is None:
         return
     step = found.setdefault(event.operation, {"operation": event.operation, "step": event.name or event.operation})

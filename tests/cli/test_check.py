@@ -1,0 +1,54 @@
+"""`check`, `db` and `schema`: settings with their origins, a store's integrity, code that a replay cannot repeat."""
+
+import json
+
+
+def test_settings_are_told_with_their_origin(shop):
+    (shop.folder / "ripresa.toml").write_text('[engine]\nthreads = 3\n[workflows]\nf = "shop.py:text"\n')
+    found = shop.json("check", RIPRESA_PROCESSES="2", RIPRESA_STORE="x.db")
+    told = {one["name"]: (one["value"], one["origin"]) for one in found["settings"]}
+    assert told["store"] == ("x.db", "RIPRESA_STORE")
+    assert told["engine.threads"] == (3, "ripresa.toml")
+    assert told["engine.processes"] == (2, "RIPRESA_PROCESSES")
+    assert told["engine.lease_s"] == (3.0, "default")
+    assert told["workflows.f"] == ("shop.py:text", "ripresa.toml")
+    assert found["store"] == {"url": "x.db", "exists": False, "problems": []}
+    assert not (shop.folder / "x.db").exists()
+    assert "RIPRESA_STORE" in shop("check", RIPRESA_STORE="x.db").stdout
+
+
+def test_code_that_a_replay_cannot_repeat_is_found(shop):
+    (shop.folder / "bad.py").write_text(
+        "import time\nfrom ripresa import workflow\n@workflow\nasync def bad() -> float:\n    return time.time()\n"
+    )
+    done = shop("check", "bad.py", "-o", "json", code=2)
+    (one,) = json.loads(done.stdout)["workflows"]
+    assert one["workflow"] == "bad"
+    assert "bad.py:5: time.time" in one["findings"][0]
+    assert shop.json("check", "shop.py")["workflows"][0]["findings"] == []
+
+
+def test_open_runs_whose_workflow_the_code_has_not_are_told(shop):
+    (shop.folder / "other.py").write_text("from ripresa import workflow\n@workflow\nasync def other() -> None: ...\n")
+    shop("run", "shop.py:approval", "--id", "a1", "--detach")
+    done = shop("check", "--against", ".ripresa/ripresa.db", "other.py", "-o", "json", code=1)
+    assert json.loads(done.stdout)[0]["verdict"] == "unknown"
+    assert "1 open run, 0 not compatible" in shop("check", "--against", ".ripresa/ripresa.db", "shop.py").stderr
+    assert shop.json("runs", "show", "a1")["status"] == "queued"
+    assert "no store at" in shop("check", "--against", "none.db", "shop.py", code=5).stderr
+
+
+def test_a_store_is_checked_and_upgraded(shop):
+    shop("run", "shop.py:text")
+    assert shop.json("db", "check")["problems"] == []
+    assert shop.json("db", "upgrade")["upgraded"] is True
+
+
+def test_schemas_describe_the_records_and_the_workflows(shop):
+    for record in ("run", "attempt", "event", "workflow"):
+        assert shop.json("schema", record)["type"] == "object"
+    assert "properties" in json.loads(shop("schema", "run").stdout)
+    found = shop.json("schema", "shop.py:fulfil")
+    assert found["input"]["properties"]["qty"] == {"default": 1, "title": "Qty", "type": "integer"}
+    assert found["input"]["required"] == ["order"]
+    assert found["output"]["type"] == "object"

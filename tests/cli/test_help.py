@@ -1,0 +1,59 @@
+"""Help is there at once, and tells of every command that there is."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from ripresa.cli.catalogue import ENTRIES, GROUPS, Command
+from ripresa.cli.pages import front_page, group_page
+
+HEAVY = {"pydantic", "pydantic_core", "rich", "typer", "greenlet", "sqlite3", "asyncio"}
+
+COMMANDS = [(entry,) for entry in ENTRIES.values() if isinstance(entry, Command)]
+COMMANDS += [(group, command) for group in GROUPS.values() for command in group.commands]
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["--version"], ["runs"], ["runs", "--help"]], ids=str)
+def test_help_loads_nothing_that_is_slow_to_load(args):
+    told = "import sys; from ripresa.cli.main import main; main(); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", told, *args], capture_output=True, text=True, check=True)
+    assert done.stdout
+    assert HEAVY.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(word.name for word in words))
+def test_every_command_of_the_catalogue_exists_and_explains_itself(words):
+    command = words[-1]
+    module = importlib.import_module(f"ripresa.cli.commands.{command.module}")
+    explained = getattr(module, command.function).__doc__
+    assert explained
+    assert explained.strip().splitlines()[0].endswith(".")
+
+
+def test_the_pages_name_every_command():
+    for entry in ENTRIES.values():
+        assert f"\n  {entry.name} " in front_page()
+        assert entry.does in front_page()
+    for group in GROUPS.values():
+        for command in group.commands:
+            assert f"\n  {command.name} " in group_page(group)
+
+
+def test_each_command_says_its_options(shop):
+    told = shop("run", "--help").stdout
+    for option in ("--param", "--input", "--id", "--detach", "--priority", "--tag", "--store", "--format"):
+        assert option in told
+    assert "--from-step" in shop("runs", "fork", "--help").stdout
+
+
+def test_a_command_that_does_not_exist_is_a_usage_error(shop):
+    done = shop("rnu", code=2)
+    assert "rnu" in done.stderr
+    assert not done.stdout
+
+
+def test_completion_knows_the_commands(shop):
+    done = shop(_RIPRESA_COMPLETE="complete_bash", COMP_WORDS="ripresa wor", COMP_CWORD="1")
+    assert "worker" in done.stdout

@@ -1,0 +1,205 @@
+"""What the store holds can be looked at and steered from any process, with an engine at work or without."""
+
+import json
+import signal
+
+import pytest
+
+from tests.cli.conftest import stop
+
+
+def events(shop, run):
+    return [event["kind"] for event in shop.json("runs", "history", run)]
+
+
+def test_a_store_that_does_not_exist_is_said_kindly_and_not_made(shop):
+    for args in (
+        ["runs", "list"],
+        ["runs", "show", "x"],
+        ["quarantine", "list"],
+        ["db", "check"],
+        ["definitions", "list"],
+    ):
+        assert "no store at" in shop(*args, code=5).stderr
+    assert sorted(path.name for path in shop.folder.iterdir()) == ["shop.py"]
+
+
+def test_records_hold_what_the_contract_says_in_every_format(shop):
+    yaml = pytest.importorskip("yaml")
+    shop("run", "shop.py:retried", "--id", "r1", "--tag", "region=eu")
+    shown = shop.json("runs", "show", "r1")
+    assert (shown["id"], shown["definition"], shown["status"], shown["output"]) == (
+        "r1",
+        "retried",
+        "succeeded",
+        "through",
+    )
+    (step,) = shown["steps"]
+    assert (step["operation"], step["status"], step["attempts"], step["output"]) == ("flaky", "succeeded", 3, "through")
+    journal = shop.json("runs", "history", "r1")
+    assert [set(event) for event in journal] == [
+        {"seq", "at", "kind", "operation", "step", "attempt", "output", "error"}
+    ] * 3
+    assert journal[1]["at"].endswith("Z")
+    assert [event["kind"] for event in journal] == ["run_started", "step_completed", "finished"]
+    for wanted, args in ((shown, ["runs", "show", "r1"]), (journal, ["runs", "history", "r1"])):
+        assert yaml.safe_load(shop(*args, "-o", "yaml").stdout) == wanted
+        lines = [json.loads(line) for line in shop(*args, "-o", "jsonl").stdout.splitlines()]
+        assert lines == (wanted if isinstance(wanted, list) else [wanted])
+        assert "flaky" in shop(*args).stdout
+
+
+def test_lists_are_filtered_and_paged(shop):
+    for number in range(3):
+        shop("run", "shop.py:text", "--id", f"t{number}", "--tag", f"n={number}")
+    shop("run", "shop.py:gate", "--id", "g1", code=1)
+    ids = lambda *args: [run["id"] for run in shop.json("runs", "list", *args)]  # noqa: E731
+    assert ids() == ["g1", "t2", "t1", "t0"]
+    assert ids("--status", "failed") == ["g1"]
+    assert ids("--workflow", "text") == ["t2", "t1", "t0"]
+    assert ids("--tag", "n=1") == ["t1"]
+    assert ids("--id-prefix", "t") == ["t0", "t1", "t2"]
+    page = shop("runs", "list", "--limit", "2", "-o", "json")
+    cursor = page.stderr.rpartition("--cursor ")[2].strip()
+    assert [run["id"] for run in json.loads(page.stdout)] == ["g1", "t2"]
+    assert ids("--limit", "2", "--cursor", cursor) == ["t1", "t0"]
+    assert "no such status" in shop("runs", "list", "--status", "done", code=2).stderr
+    assert "--cursor" in shop("runs", "list", "--cursor", "nonsense", code=2).stderr
+    assert "no run 'zz'" in shop("runs", "show", "zz", code=2).stderr
+
+
+def test_what_steps_log_is_kept(shop):
+    shop("run", "shop.py:fulfil", "-p", "order=book", "--id", "o1")
+    shop("run", "shop.py:weighed", "-p", "order=book", "--id", "w1")
+    assert [line["text"] for line in shop.json("runs", "logs", "o1", "--step", "charge")] == ["charging book"]
+    assert shop.json("runs", "logs", "o1", "--step", "pack") == []
+    assert "weigh | weighing book" in shop("runs", "logs", "w1", "--follow").stdout
+
+
+def test_an_export_holds_the_whole_run(shop):
+    shop("run", "shop.py:gate", "--id", "g1", code=1)
+    shop("runs", "export", "g1", "--output", "g1.json")
+    export = json.loads((shop.folder / "g1.json").read_text())
+    assert export["run"]["id"] == "g1"
+    assert [event["kind"] for event in export["history"]] == events(shop, "g1")
+    assert all(event["fingerprint"] for event in export["history"] if event["kind"] == "step_completed")
+    assert json.loads(shop("runs", "export", "g1").stdout) == export
+
+
+# --- while another process owns the store ------------------------------------------------------
+
+
+def test_another_process_steers_the_runs_of_a_worker(shop):
+    worker = shop.worker()
+    shop("run", "shop.py:approval", "--id", "a1", "--detach")
+    shop.until("a1", "waiting")
+    assert f"the engine (pid {worker.pid}) will take it" in shop("runs", "pause", "a1").stderr
+    shop.until("a1", "paused")
+    shop("runs", "signal", "a1", "label", '{"to": "x"}')
+    shop("runs", "resume", "a1")
+    shop.until("a1", "failed")  # the signal is no text
+    shop("run", "shop.py:approval", "--id", "a2", "--detach")
+    told = shop.json("runs", "signal", "a2", "label", '"ok"')
+    assert (told["id"], told["sent"], told["engine"]) == ("a2", "signal", worker.pid)
+    assert shop("runs", "watch", "a2").stdout == "ok\n"
+    shop("run", "shop.py:approval", "--id", "a3", "--detach")
+    shop("runs", "cancel", "a3")
+    assert shop("runs", "watch", "a3", code=4).stdout == ""
+    assert shop("run", "shop.py:approval", "--id", "a2").stdout == "ok\n"
+    out, log = stop(worker)
+    assert out == b""
+    assert worker.returncode == 0
+    assert b"approval a2: run succeeded" in log
+
+
+def test_attaching_to_a_run_in_another_engines_hands_watches_it(shop):
+    shop.worker()
+    shop("run", "shop.py:approval", "--id", "a1", "--detach")
+    attached = shop.start("run", "shop.py:approval", "--id", "a1")
+    assert attached.stderr is not None
+    assert b"in another engine's hands" in attached.stderr.readline()
+    shop("runs", "signal", "a1", "label", '"ok"')
+    assert attached.communicate(timeout=60)[0] == b"ok\n"
+    assert attached.returncode == 0
+
+
+def test_a_failed_run_is_retried_by_the_engine_that_owns_the_store(shop):
+    shop.worker()
+    shop("run", "shop.py:gate", "--id", "g1", "--detach")
+    shop.until("g1", "failed")
+    (shop.folder / "ok").touch()
+    shop("runs", "retry", "g1")
+    assert shop.until("g1", "succeeded")["output"] == 43
+    assert shop.calls() == ["charge", "gated", "gated"]
+    assert events(shop, "g1")[-3:] == ["retried", "step_completed", "finished"]
+    assert "only a failed" in shop("runs", "retry", "g1", code=2).stderr
+
+
+def test_a_run_is_forked_by_the_engine_that_owns_the_store(shop):
+    shop.worker()
+    (shop.folder / "ok").touch()
+    shop("run", "shop.py:gate", "--id", "g1", "--detach")
+    shop.until("g1", "succeeded")
+    assert shop("runs", "fork", "g1", "--from-step", "gated", "--id", "g2").stdout == "g2\n"
+    shown = shop.until("g2", "succeeded")
+    assert shown["forked_from"] == shop.json("runs", "show", "g1")["uuid"]
+    assert shop.calls() == ["charge", "gated", "gated"]
+    assert "exists" in shop("runs", "fork", "g1", "--from-step", "gated", "--id", "g2", code=2).stderr
+    assert "it has: charge, gated" in shop("runs", "fork", "g1", "--from-step", "nope", code=2).stderr
+
+
+# --- without an engine -------------------------------------------------------------------------
+
+
+def test_what_is_sent_without_an_engine_is_kept_for_the_next(shop):
+    shop("run", "shop.py:approval", "--id", "a1", "--detach")
+    assert "no engine runs: `ripresa worker" in shop("runs", "signal", "a1", "label", '"ok"').stderr
+    shop("run", "shop.py:gate", "--id", "g1", code=1)
+    (shop.folder / "ok").touch()
+    assert "no engine runs" in shop("runs", "retry", "g1").stderr
+    shop("runs", "fork", "g1", "--from-step", "gated", "--id", "g2")
+    shop.worker()
+    assert shop.until("a1", "succeeded")["output"] == "ok"
+    assert shop.until("g1", "succeeded")["output"] == 43
+    assert shop.until("g2", "succeeded")["output"] == 43
+
+
+def test_a_run_that_has_ended_takes_no_signal_and_stays_as_it_is(shop):
+    shop("run", "shop.py:text", "--id", "t1")
+    assert "takes no more messages" in shop("runs", "signal", "t1", "x", code=2).stderr
+    assert "takes no more messages" in shop("runs", "pause", "t1", code=2).stderr
+    assert "succeeded already" in shop("runs", "cancel", "t1").stderr
+    assert "is not JSON" in shop("runs", "signal", "t1", "x", "ok", code=2).stderr
+
+
+def test_quarantined_runs_are_released_overridden_or_discarded(shop):
+    for run in ("q1", "q2", "q3"):
+        shop("run", "shop.py:aside", "--id", run, code=3)
+    assert [run["id"] for run in shop.json("quarantine", "list")] == ["q3", "q2", "q1"]
+    shown = shop.json("quarantine", "show", "q1")
+    assert (shown["operation"], shown["error"]["message"], shown["attempts"][0]["status"]) == (
+        "odd",
+        "odd number",
+        "failed",
+    )
+    shop("quarantine", "override", "q2", "7")
+    shop("quarantine", "discard", "q3")
+    (shop.folder / "ok").touch()
+    shop("quarantine", "release", "q1")
+    shop.worker()
+    assert shop.until("q1", "succeeded")["output"] == 42
+    assert shop.until("q2", "succeeded")["output"] == 7
+    assert "discarded" in shop.until("q3", "failed")["error"]["message"]
+    assert "not quarantined" in shop("quarantine", "release", "q1", code=2).stderr
+    assert shop.json("quarantine", "list") == []
+
+
+def test_interrupting_a_watch_touches_nothing(shop):
+    shop.worker()
+    shop("run", "shop.py:doze", "--id", "d1", "--detach")
+    watching = shop.start("runs", "watch", "d1")
+    assert watching.stderr is not None
+    assert watching.stderr.readline()
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(60) == 130
+    assert shop.json("runs", "show", "d1")["status"] == "running"
