@@ -1,8 +1,11 @@
 """Help is there at once, and tells of every command that there is."""
 
 import importlib
+import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +60,14 @@ def test_a_command_that_does_not_exist_is_a_usage_error(shop):
 def test_completion_knows_the_commands(shop):
     done = shop(_RIPRESA_COMPLETE="complete_bash", COMP_WORDS="ripresa wor", COMP_CWORD="1")
     assert "worker" in done.stdout
+
+
+def test_the_documentation_names_every_command_and_every_option_of_its_own():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for words in COMMANDS:
+        command = words[-1]
+        assert re.search(rf"`(ripresa {words[0].name} )?{command.name}\b|`ripresa {command.name}\b", page), words
+        module = importlib.import_module(f"ripresa.cli.commands.{command.module}")
+        source = inspect.getsource(getattr(module, command.function))
+        for option in re.findall(r'"(--[a-z-]+)"', source):
+            assert option in page, (command.name, option)
