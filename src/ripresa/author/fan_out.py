@@ -38,6 +38,9 @@ class _FanOut:
         if max_parallel is not None and max_parallel < 1:
             msg = f"map_: max_parallel={max_parallel} would never start; use 1 or more, or None for no limit"
             raise ValueError(msg)
+        if min_success is not None and not 0 <= min_success <= len(items):
+            msg = f"map_: min_success={min_success} of {len(items)} items cannot be; use 0 to the number of items"
+            raise ValueError(msg)
         self._run = run
         self._target = target
         self._items = items
@@ -94,7 +97,11 @@ class _FanOut:
                 self._done.set_exception(error)
                 return
             self._results[index] = error.cause
-        self._start_more()
+        try:
+            self._start_more()
+        except Exception as unfit:  # noqa: BLE001 - an item that cannot be started fails the map
+            self._done.set_exception(unfit)
+            return
         if not self._open and self._next >= len(self._items):
             self._done.set_result(None)
 

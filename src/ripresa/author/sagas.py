@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from ripresa.author.code import as_step, running
+from ripresa.author.code import running
+from ripresa.author.step import as_undo
 from ripresa.kernel.loop import Discarded
+from ripresa.kernel.operations import continue_request
 from ripresa.kernel.saga import Saga
 
 if TYPE_CHECKING:
@@ -25,12 +27,14 @@ class SagaBlock:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._saga.leave()
-        if kind is not None and not issubclass(kind, Discarded | GeneratorExit):
-            await self._saga.undo()
+        if error is None or isinstance(error, Discarded | GeneratorExit) or continue_request(error):
+            return
+        await self._saga.undo()
 
     def add(self, undo: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Undo by `undo(*args)` – a step, or a function made one – if the block fails."""
-        step = as_step(undo)
+        step = as_undo(undo)
+        step.encode(args, kwargs)  # a call that does not fit is an error here, not when it is too late
         self._saga.add(lambda: running(step.name).schedule(step, args, kwargs))
 
 

@@ -95,6 +95,8 @@ class Step(Generic[P, R]):
             raise ValueError(msg)
         self.compensate: Any = options.get("compensate")
         self.key: str | None = options.get("key")
+        self.must_succeed = False
+        """If it fails for good the run is set aside for a person."""
         self.signature = Signature(function, self.name, names)
         self._output_where = f"output of step {self.name}"
         self.encode = self.signature.encode
@@ -139,9 +141,7 @@ class Step(Generic[P, R]):
 
     def undoing(self, text: str, output: str, operation: str) -> Callable[[], Awaitable[Any]]:
         """What undoes the call `text` that gave `output` as `operation`, as a step of the workflow."""
-        undo = as_step(self.compensate)
-        if undo.retry is None:
-            undo = undo.using(retry=_UNDO_RETRY)
+        undo = as_undo(self.compensate)
         args, kwargs = self.decode_input(text)
         if "result" in undo.signature.names and "result" not in self.signature.names:
             kwargs = {**kwargs, "result": self.decode(output)}
@@ -249,6 +249,14 @@ def _make_step(function: Any, names: dict[str, Any] | None, options: dict[str, A
         raise TypeError(msg)
     kind: Any = AsyncStep if inspect.iscoroutinefunction(function) else SyncStep
     return kind(function, names=names, **options)
+
+
+def as_undo(function: Any) -> Step[..., Any]:
+    """A step that undoes: tried a few times unless it says how often, and set aside for a person if it fails."""
+    declared = as_step(function)
+    undo: Step[..., Any] = declared.using(retry=declared.retry or _UNDO_RETRY)
+    undo.must_succeed = True
+    return undo
 
 
 def as_step(function: Any) -> Step[..., Any]:

@@ -26,7 +26,7 @@ from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import STEP_CONTEXT
 from ripresa.engine.crew import Crew
 from ripresa.engine.held import Flight, Held
-from ripresa.kernel.retry import RetryAt, SetAside, after_failure, after_loss
+from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
 from ripresa.ports.store import Attempt
 from ripresa.runtimes import RemoteError, WorkerLost
@@ -285,6 +285,8 @@ class Attempts:
             now=now,
             jitter=engine.sources.jitter(),
         )
+        if isinstance(verdict, GiveUp) and flight.ask.step.must_succeed:
+            verdict = SetAside(verdict.reason)
         status = "timeout" if flight.timed_out else "failed"
         due = verdict.due if isinstance(verdict, RetryAt) else None
         self._record(flight, status, finished_at=now, failure=failure, due=due)

@@ -154,6 +154,7 @@ class Engine:
                 held.live.discard()
                 held.live = None
         self.held.clear()
+        self.runners.close()
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:

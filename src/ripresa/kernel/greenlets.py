@@ -77,6 +77,11 @@ class Runners:
         """A greenlet that waits for a run to drain."""
         return self.idle.pop() if self.idle else greenlet.greenlet(_runner)
 
+    def close(self) -> None:
+        """Let the idle ones end here and now, not in the middle of something else when they are collected."""
+        while self.idle:
+            self.idle.pop().switch(None)
+
 
 def _runner(run: LiveRun | None) -> None:
     here = greenlet.getcurrent()

@@ -350,7 +350,8 @@ class LiveRun(Asking):
         guard.enter()
         try:
             for parked in [*self._soft, *([self._strict] if self._strict else [])]:
-                parked.greenlet.throw(Discarded)
+                if parked.greenlet.throw(Discarded) is IDLE:
+                    self._runners.idle.append(parked.greenlet)
             for task in tasks:
                 _unwind(task)
         finally:

@@ -43,9 +43,12 @@ class Recall:
         if cut is None:
             return events
         first, *before = events[:cut]
-        gone = undone(before)
         for event in before:
-            if event.kind in h.OUTCOMES and event.error is None and event.operation not in gone:
+            if event.kind not in h.OUTCOMES or event.error is not None:
+                continue
+            if event.operation.startswith(UNDO):
+                self._outcomes.pop(event.operation.removeprefix(UNDO), None)
+            else:
                 self._outcomes[event.operation] = event
         return [first, *(event for event in before if event.kind in _KEPT), *events[cut + 1 :]]
 

@@ -19,6 +19,8 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any
 
+from ripresa.contracts.errors import StepFailed
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -65,6 +67,7 @@ class Saga:
         token = _CURRENT.set(None)
         self.undoing = True
         cancelled: asyncio.CancelledError | None = None
+        failed: StepFailed | None = None
         try:
             while self._pile:
                 undoing = asyncio.ensure_future(self._pile.pop()())
@@ -73,7 +76,12 @@ class Saga:
                         await asyncio.shield(undoing)
                     except asyncio.CancelledError as error:
                         cancelled = error
-                undoing.result()
+                try:
+                    undoing.result()
+                except StepFailed as error:  # a person has given it up; what is below it on the pile is another matter
+                    failed = failed or error
+            if failed is not None:
+                raise failed
             if cancelled is not None:
                 raise cancelled
         finally:
