@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from ripresa import App, step, wait_for_signal, workflow
+import pytest
+
+from ripresa import App, RunConflict, continue_as_new, step, wait_for_signal, workflow
 from ripresa.ports.store import Message
 from ripresa.stores.sqlite import SqliteStore
 
@@ -69,3 +71,20 @@ async def test_a_signal_from_another_process_wakes_a_parked_run(tmp_path: Path):
         await other.send(Message("m1", run.uuid, "signal", "go", "41", time.time_ns() // 1000))
         assert await run.result(timeout="20s") == 42
         await other.close()
+
+
+@workflow
+async def count_down(number: int) -> str:
+    if number:
+        await plus_one(number)
+        await continue_as_new(number - 1)
+    return "lift-off"
+
+
+async def test_a_start_is_repeated_safely_when_the_run_has_continued_as_new_meanwhile():
+    async with App("memory://", workflows=[count_down]) as app:
+        run = await app.start(count_down, 3, id="ours")
+        assert await run.result() == "lift-off"
+        assert (await app.start(count_down, 3, id="ours")).uuid == run.uuid
+        with pytest.raises(RunConflict, match="with another input"):
+            await app.start(count_down, 0, id="ours")

@@ -235,7 +235,7 @@ class CarryOut:
     def continue_as_new(self, held: Held, command: c.ContinueAsNew) -> None:
         engine = self._engine
         self._end_work(held)
-        event = engine.append(held, h.CONTINUED, name=held.definition)
+        event = engine.append(held, h.CONTINUED, name=held.definition, data=held.input)
         held.base_seq = event.seq - 1
         held.input = command.input
         held.children = {}

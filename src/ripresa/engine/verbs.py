@@ -71,7 +71,7 @@ class Verbs:
                 await asyncio.wait([self._starting[key]])
             found = await engine.store.get_run(key)
             if found is not None:
-                return self._same(found, workflow, text)
+                return await self._same(found, workflow, text)
         run_id = engine.sources.new_id()
         now = engine.now()
         new = NewRun(
@@ -91,19 +91,27 @@ class Verbs:
             del self._uncommitted[run_id]
             engine.carry_out.callers.discard(future)
         if refused:
-            return self._same(await self.find(key or run_id), workflow, text)
+            return await self._same(await self.find(key or run_id), workflow, text)
         return as_run(new)
 
-    def _same(self, found: Run, workflow: Any, text: str) -> Run:
+    async def _same(self, found: Run, workflow: Any, text: str) -> Run:
         what = None
         if found.definition != workflow.name:
             what = f"of workflow {found.definition!r}, not {workflow.name!r}"
-        elif not same_json(found.input, text):
+        elif not same_json(await self._first_input(found), text):
             what = "with another input"
         if what is not None:
             msg = f"run {found.key!r} exists {what}: choose another id"
             raise RunConflict(found.key or found.id, msg)
         return found
+
+    async def _first_input(self, run: Run) -> str | None:
+        """What the run was started with; one that has continued as new has another input since."""
+        if run.base_seq:
+            for event in await self._engine.store.history(run.id):
+                if event.kind == h.CONTINUED:
+                    return event.data
+        return run.input
 
     async def find(self, ref: str) -> Run:
         """The run as it stands.  Raises RunNotFound."""
