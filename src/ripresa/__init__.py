@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from ripresa.author.sagas import saga
     from ripresa.contracts.errors import (
         ChildFailed,
+        CommitUnknown,
+        EngineFenced,
         ForbiddenInWorkflow,
+        NotInWorkflow,
         PayloadError,
         Quarantine,
         Retryable,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
         RunError,
         RunFailed,
         RunFinished,
+        RunNotFinished,
         RunNotFound,
         RunQuarantined,
         StepFailed,
@@ -80,10 +84,10 @@ _HOMES = {
     "ripresa.author.handlers": "on_query on_signal on_update",
     "ripresa.author.sagas": "saga",
     "ripresa.contracts.errors": (
-        "ChildFailed ForbiddenInWorkflow PayloadError Quarantine Retryable RipresaError RunBlocked "
-        "RunCancelled RunConflict RunError RunFailed RunFinished RunNotFound RunQuarantined StepFailed "
-        "StoreBusy StoreCorrupt StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable Terminal "
-        "UnknownDefinition UnknownHandler UpdateRejected"
+        "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow NotInWorkflow PayloadError Quarantine "
+        "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
+        "RunNotFinished RunNotFound RunQuarantined StepFailed StoreBusy StoreCorrupt StoreError StoreFull "
+        "StoreInUse StoreTooNew StoreUnavailable Terminal UnknownDefinition UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
@@ -136,7 +140,10 @@ __all__ = [
     "Terminal",
     # Errors
     "ChildFailed",
+    "CommitUnknown",
+    "EngineFenced",
     "ForbiddenInWorkflow",
+    "NotInWorkflow",
     "PayloadError",
     "RipresaError",
     "RunBlocked",
@@ -145,6 +152,7 @@ __all__ = [
     "RunError",
     "RunFailed",
     "RunFinished",
+    "RunNotFinished",
     "RunNotFound",
     "RunQuarantined",
     "StepFailed",

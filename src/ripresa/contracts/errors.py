@@ -67,10 +67,6 @@ class ChildFailed(RipresaError):
         self.failure_class = cause.failure_class
 
 
-class StepInterrupted(RipresaError):
-    """A step that may run at most once was cut off by a crash: whether it took effect is not known."""
-
-
 class NotInWorkflow(RipresaError):
     """The call belongs in workflow code, and this is not: move it into a workflow."""
 

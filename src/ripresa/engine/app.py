@@ -177,7 +177,7 @@ class App:
         if isinstance(given, str | os.PathLike):
             from ripresa.stores import open_store  # noqa: PLC0415 - floor 3, and only when opened
 
-            return open_store(os.fspath(given))
+            return open_store(os.fspath(given), lock_timeout_s=self._config.lock_timeout_s)
         return given
 
     def _make_runtimes(self) -> dict[str, Runtime]:
@@ -268,8 +268,11 @@ class App:
             group = self._workflows.get(getattr(workflow, "name", ""), [])
             found = workflow if any(one is workflow for one in group) else None
         if found is None:
-            have = ", ".join(self._workflows) or "none"
             name = getattr(workflow, "name", workflow)
+            if name in self._workflows:
+                msg = f"this App has another workflow of the name {name!r}: start the one it was given, or rename this one"
+                raise UnknownDefinition(msg)
+            have = ", ".join(self._workflows) or "none"
             msg = f"this App does not know workflow {name!r} (it has: {have}); add it to App(workflows=[…])"
             raise UnknownDefinition(msg)
         return found

@@ -198,8 +198,9 @@ class Control:
             self._end_quarantined(held, output)
             return
         self._go_on(held)
-        held.loss_counts.clear()
         for operation in aside:
+            number = held.loss_counts.get(operation, (0,))[0]
+            held.loss_counts[operation] = (number, 0, 0, None, None)  # numbers go on, the policy begins anew
             if mode == "override":
                 engine.append_and_tell(held, h.STEP_COMPLETED, operation=operation, attempt=0, data=output)
             elif mode == "discard":

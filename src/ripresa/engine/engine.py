@@ -9,7 +9,7 @@ turn asks for is carried out at once if it has no effect but rows; attempts star
 the events that led to them are on disk.
 
 Owning: every run in `held` has our number in its row.  A run that only waits is let go after a while
-(`evict.py`): a `ready` row says when it wants to be woken, and it costs no memory.
+(`parking.py`): a `ready` row says when it wants to be woken, and it costs no memory.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ class Outcomes:
         if self._engine.held.get(held.id) is not held or self._engine.stopping:
             return
         held.quarantined[ask.operation] = failure
+        held.loss_counts[ask.operation] = (flight.attempt, 0, 0, None, None)
         self._engine.append(
             held,
             h.QUARANTINED,

@@ -12,8 +12,8 @@ __all__ = ["open_store"]
 _KNOWN = "memory://, sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), or a path that ends in .db"
 
 
-def open_store(url: str) -> Store:
-    """The store at this address, not yet open.
+def open_store(url: str, *, lock_timeout_s: float = 10.0) -> Store:
+    """The store at this address, not yet open; it waits `lock_timeout_s` for another process's lock.
 
     `memory://`, `sqlite:///shop.db`, or the path of a file that ends in `.db`.  Raises ValueError if the
     address names no store that this build has.
@@ -29,7 +29,7 @@ def open_store(url: str) -> Store:
         case "sqlite":
             from ripresa.stores.sqlite import SqliteStore
 
-            return SqliteStore(url)
+            return SqliteStore(url, lock_timeout=lock_timeout_s)
         case "postgresql" | "postgres" if separator:
             raise ValueError(f"store {_shown(url)!r}: this build of ripresa has no PostgreSQL adapter; use {_KNOWN}")
         case _:
