@@ -38,6 +38,37 @@ def test_text_is_printed_as_it_is_and_nothing_as_nothing(shop):
     assert shop("run", "shop.py:nothing", "-o", "json").stdout == "null\n"
 
 
+def test_what_a_file_prints_when_it_is_loaded_is_no_result(shop):
+    with (shop.folder / "shop.py").open("a") as file:
+        file.write("print('loaded')\n")
+    done = shop("run", "shop.py:text", "-o", "json")
+    assert json.loads(done.stdout) == "just text"
+    assert "loaded" in done.stderr
+
+
+def test_an_output_that_the_encoding_cannot_hold_is_escaped(shop):
+    (shop.folder / "odd.py").write_text(
+        "from ripresa import workflow\n@workflow\nasync def odd() -> str:\n    return 'ok → 好'\n", "utf-8"
+    )
+    assert shop("run", "odd.py").stdout == "ok → 好\n"
+    assert shop("run", "odd.py", PYTHONIOENCODING="ascii").stdout == "ok \\u2192 \\u597d\n"
+    assert json.loads(shop("run", "odd.py", "-o", "json", PYTHONIOENCODING="ascii").stdout) == "ok → 好"
+    assert "Usage" in shop("--help", PYTHONIOENCODING="ascii").stdout
+
+
+def test_a_reader_that_has_gone_is_no_error(shop):
+    shop("run", "shop.py:text")
+    listing = subprocess.Popen(
+        [RIPRESA, "runs", "list"], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert listing.stdout is not None
+    listing.stdout.close()
+    assert listing.stderr is not None
+    assert listing.stderr.read() == b""
+    listing.stderr.close()
+    assert listing.wait(60) == 141
+
+
 def test_a_step_of_the_file_runs_in_a_worker_process(shop):
     done = shop("run", "shop.py:weighed", "-p", "order=book")
     assert done.stdout == "1.5\n"

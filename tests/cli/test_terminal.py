@@ -22,6 +22,17 @@ def test_children_and_what_they_wait_for_are_in_the_tree(shop):
     assert terminal.wait() == 130
 
 
+def test_a_run_that_was_left_shows_again_what_it_waits_for(shop):
+    shop("run", "shop.py:approval", "--id", "a1", "--detach")
+    for _ in range(2):
+        terminal = shop.terminal("run", "shop.py:approval", "--id", "a1")
+        text = terminal.until(r"waiting for signal 'label', until ")
+        assert re.search(r"✓ charge", text)
+        terminal.press(b"\x03")
+        assert terminal.wait() == 130
+    assert shop.calls() == ["charge"]
+
+
 def test_a_sleep_says_until_when(shop):
     terminal = shop.terminal("run", "shop.py:long_sleep")
     terminal.until(r"◷ sleeping until 20\d\d-\d\d-\d\d \d\d:\d\d \((3 d|2 d 23 h)\)")

@@ -134,9 +134,12 @@ async def _executed(order: Order, set_up: Settings, known: rows.Run | None) -> r
 
 
 async def _begun(app: App, order: Order, known: rows.Run | None) -> Run[Any]:
-    if known is not None:
-        return await app.get(known.id)
     assert app.engine is not None  # noqa: S101 - it is open
+    if known is not None:
+        if known.status == RunStatus.PAUSED:
+            say(f"run {order.id} is paused: ripresa runs resume {order.id}{same_store()}")
+        await app.engine.loading.hold(known)  # into memory, so that it can be seen what it waits for
+        return await app.get(known.id)
     text, chosen = _input(order), order.found.chosen
     return await app.start_text(app.engine, chosen, text, id=order.id, priority=order.priority, tags=order.tags)
 

@@ -9,6 +9,8 @@ import sys
 def main() -> None:
     """Run the command line of this process; exits with the code that the contract names."""
     args = _without_debug(sys.argv[1:])
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding cannot hold is no reason to fail
     from ripresa.cli.pages import quick_page
 
     page = None if "_RIPRESA_COMPLETE" in os.environ else quick_page(args)

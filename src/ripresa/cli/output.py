@@ -22,24 +22,24 @@ def chosen(given: Format | None) -> Format:
 
 def emit(value: Any, given: Format | None, text: Callable[[], None]) -> None:
     """Write `value`; `text()` writes it for people."""
+    ascii_only = not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
     match chosen(given):
         case Format.TEXT:
             text()
         case Format.JSON:
-            write(json.dumps(value, indent=2, ensure_ascii=False))
+            write(json.dumps(value, indent=2, ensure_ascii=ascii_only))
         case Format.YAML:
             from ripresa.cli.yaml import to_yaml
 
             sys.stdout.write(to_yaml(value))
         case Format.JSONL:
             for line in value if isinstance(value, list) else [value]:
-                write(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+                write(json.dumps(line, ensure_ascii=ascii_only, separators=(",", ":")))
 
 
 def write(text: str) -> None:
-    """A line to stdout; what its encoding cannot hold is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(f"{text.encode(encoding, 'backslashreplace').decode(encoding)}\n")
+    """A line to stdout."""
+    sys.stdout.write(f"{text}\n")
 
 
 def write_lines(lines: Iterable[str]) -> None:

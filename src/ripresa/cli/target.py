@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -133,9 +134,10 @@ def _prefer(folder: Path) -> None:
 
 
 def _loading(what: str, load: Any) -> ModuleType:
-    """Load it; whatever its code raises is told as a problem of that file."""
+    """Load it; whatever its code raises is told as a problem of that file, and what it prints is no result."""
     try:
-        module: ModuleType = load()
+        with redirect_stdout(sys.stderr):
+            module: ModuleType = load()
     except (Exception, SystemExit) as error:
         raise UsageProblem(f"{what}: cannot be loaded: {type(error).__name__}: {error}{_place(error)}") from error
     return module
