@@ -1,0 +1,195 @@
+"""The rows, and the changes to them that more than one verb makes.
+
+A `MemoryDatabase` stands for the disk: a second store on it is another engine, or the same one after
+a crash.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import count
+from operator import attrgetter
+from typing import NamedTuple
+
+from ripresa.contracts.errors import EngineFenced, StoreError
+from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.ports.store import (
+    Attempt,
+    Batch,
+    Definition,
+    HistoryEvent,
+    Lease,
+    LogLine,
+    Message,
+    Micros,
+    NewRun,
+    Outgoing,
+    Run,
+    RunFilter,
+)
+from ripresa.stores.memory.ready import ReadyRuns
+from ripresa.stores.memory.rows import changed, created
+
+
+class Owner(NamedTuple):
+    """The engine that owns the database, or did."""
+
+    epoch: int
+    who: str
+    lease_until: Micros
+    last_batch: int
+
+
+class MemoryDatabase:
+    """What a disk would hold; hand it to a `MemoryStore`."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+        self.ids: list[str] = []
+        """Sorted: the order of time."""
+        self.keys: dict[str, str] = {}
+        self.journal: defaultdict[str, list[HistoryEvent]] = defaultdict(list)
+        self.attempts: defaultdict[str, dict[tuple[str, int], Attempt]] = defaultdict(dict)
+        self.ready = ReadyRuns()
+        self.inbox: defaultdict[str, dict[str, Message]] = defaultdict(dict)
+        self.receivers: dict[str, str] = {}
+        """The run of each message that was ever sent, taken or not."""
+        self.outbox: dict[str, Outgoing] = {}
+        self.logs: defaultdict[str, list[tuple[int, LogLine]]] = defaultdict(list)
+        self.lines = count(1)
+        self.tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self.definitions: dict[tuple[str, str], Definition] = {}
+        self.owner: Owner | None = None
+        self.now: Micros = 0
+        """The latest time that a lease was judged by."""
+        self.writes = 0
+
+    def confirm(self, lease: Lease) -> Owner:
+        """The owner's row, if the lease is its own and unbroken.  Raises EngineFenced."""
+        if self.owner is None or self.owner.epoch != lease.epoch or self.owner.lease_until == 0:
+            raise EngineFenced(f"engine {lease.engine} no longer owns the store: another took over, or it has let go")
+        return self.owner
+
+    def refused(self, runs: list[NewRun]) -> frozenset[str]:
+        """Ids of new runs whose id or key exists, here or earlier in the list."""
+        ids: set[str] = set()
+        keys: set[str] = set()
+        refused: set[str] = set()
+        for run in runs:
+            if (
+                run.id in self.runs
+                or run.id in ids
+                or (run.key is not None and (run.key in self.keys or run.key in keys))
+            ):
+                refused.add(run.id)
+                continue
+            ids.add(run.id)
+            if run.key is not None:
+                keys.add(run.key)
+        return frozenset(refused)
+
+    def check_history(self, events: list[HistoryEvent]) -> None:
+        """Raise StoreError if the journal holds one of these numbers, or the list holds it twice."""
+        new: set[tuple[str, int]] = set()
+        for event in events:
+            journal = self.journal.get(event.run)
+            place = event.run, event.seq
+            taken = journal is not None and journal[-1].seq >= event.seq and _holds(journal, event.seq)
+            if taken or place in new:
+                raise StoreError(f"run {event.run} already has an event {event.seq}; nothing was written")
+            new.add(place)
+
+    def write(self, batch: Batch) -> None:
+        """Write every row; nothing in here fails."""
+        for new in batch.runs:
+            self.add_run(new)
+        for change in batch.changes:
+            if change.id in self.runs:
+                self.runs[change.id] = changed(self.runs[change.id], change)
+        for event in batch.history:
+            self.add_event(event)
+        for attempt in batch.attempts:
+            self.attempts[attempt.run][attempt.operation, attempt.number] = attempt
+        for run in batch.unready:
+            self.ready.remove(run)
+        for ready in batch.ready:
+            self.ready.put(ready)
+        self._write_others(batch)
+
+    def _write_others(self, batch: Batch) -> None:
+        """The rows that replay does not need."""
+        for message in batch.messages:
+            self.add_message(message)
+        for message_id in batch.taken:
+            self.inbox[self.receivers.get(message_id, "")].pop(message_id, None)
+        for outgoing in batch.outgoing:
+            self.outbox.setdefault(outgoing.id, outgoing)
+        for line in batch.logs:
+            self.logs[line.run].append((next(self.lines), line))
+        for run, name, value in batch.tags:
+            self.tags[run][name] = value
+        for definition in batch.definitions:
+            self.definitions.setdefault((definition.name, definition.version), definition)
+
+    def add_run(self, new: NewRun) -> None:
+        self.runs[new.id] = created(new)
+        if self.ids and self.ids[-1] < new.id:
+            self.ids.append(new.id)
+        else:
+            insort(self.ids, new.id)
+        if new.key is not None:
+            self.keys[new.key] = new.id
+
+    def add_event(self, event: HistoryEvent) -> None:
+        journal = self.journal[event.run]
+        if not journal or journal[-1].seq < event.seq:
+            journal.append(event)
+        else:
+            insort(journal, event, key=attrgetter("seq"))
+
+    def add_message(self, message: Message) -> bool:
+        """Keep it; False: it was sent before."""
+        if message.id in self.receivers:
+            return False
+        self.receivers[message.id] = message.run
+        self.inbox[message.run][message.id] = message
+        return True
+
+    def orphans(self) -> Iterator[str]:
+        """Runs that need a new owner, oldest first."""
+        for run in map(self.runs.__getitem__, self.ids):
+            sent = self.inbox.get(run.id, {}).values()
+            if run.owner is not None:
+                orphan = run.status not in TERMINAL or any(message.kind == "retry" for message in sent)
+            else:
+                waits = run.status == RunStatus.QUEUED or (sent and run.status not in TERMINAL)
+                orphan = bool(waits) and run.id not in self.ready
+            if orphan:
+                yield run.id
+
+    def newest_first(self, where: RunFilter, before: str | None) -> Iterator[Run]:
+        end = len(self.ids) if before is None else bisect_left(self.ids, before)
+        for place in range(end - 1, -1, -1):
+            if self.fits(run := self.runs[self.ids[place]], where):
+                yield run
+
+    def by_key(self, where: RunFilter, after: str | None) -> Iterator[Run]:
+        prefix = where.key_prefix or ""
+        for key in sorted(key for key in self.keys if key.startswith(prefix) and (after is None or key > after)):
+            if self.fits(run := self.runs[self.keys[key]], where):
+                yield run
+
+    def fits(self, run: Run, where: RunFilter) -> bool:
+        return (
+            (not where.status or run.status in where.status)
+            and (where.definition is None or run.definition == where.definition)
+            and (where.parent is None or run.parent == where.parent)
+            and all(self.tags.get(run.id, {}).get(name) == value for name, value in where.tags)
+        )
+
+
+def _holds(journal: list[HistoryEvent], seq: int) -> bool:
+    place = bisect_left(journal, seq, key=attrgetter("seq"))
+    return place < len(journal) and journal[place].seq == seq

@@ -1,0 +1,258 @@
+"""The store port in memory.
+
+A `MemoryStore` is one process's hold on a database.  Invariant: a verb checks first and changes
+after, and never awaits between, so no batch is ever seen by half.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from operator import attrgetter
+
+from ripresa.contracts.errors import RunFinished, RunNotFound, StoreInUse
+from ripresa.contracts.status import TERMINAL
+from ripresa.ports.store import (
+    Attempt,
+    Batch,
+    Definition,
+    HistoryEvent,
+    Lease,
+    Loaded,
+    LogLine,
+    Message,
+    Micros,
+    NewRun,
+    Outgoing,
+    Page,
+    Ready,
+    Run,
+    RunFilter,
+)
+from ripresa.stores.memory.database import MemoryDatabase, Owner
+from ripresa.stores.paging import cursor_after, read_cursor
+from ripresa.stores.refused import without
+from ripresa.stores.undecided import by_start, undecided
+
+
+class MemoryStore:
+    """One process's hold on a database; a new database unless one is given."""
+
+    url = "memory://"
+
+    def __init__(self, database: MemoryDatabase | None = None) -> None:
+        self.database = MemoryDatabase() if database is None else database
+        self._own_writes = 0
+        self._writes_seen = 0
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    # -- owning -------------------------------------------------------------------------------------------------------
+
+    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+        database = self.database
+        owner = database.owner
+        if owner is not None and owner.lease_until > now:
+            left = (owner.lease_until - now) / 1e6
+            raise StoreInUse(f"the store is in use by {owner.who}, with a lease for {left:.1f} s more: stop it first")
+        epoch = 1 if owner is None else owner.epoch + 1
+        database.owner = Owner(epoch, who, now + lease_us, 0)
+        database.now = now
+        self._wrote()
+        return Lease(engine=epoch, epoch=epoch)
+
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+        self._prolong(lease, now, lease_us, None)
+        self._wrote()
+
+    async def release(self, lease: Lease) -> None:
+        owner = self.database.owner
+        if owner is not None and owner.epoch == lease.epoch:
+            self.database.owner = owner._replace(lease_until=0)
+            self._wrote()
+
+    async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
+        database = self.database
+        database.confirm(lease)
+        refused = database.refused(batch.runs) if batch.runs else frozenset()
+        batch = without(batch, refused)
+        database.check_history(batch.history)
+        self._prolong(lease, batch.at, lease_us, batch.number)
+        database.write(batch)
+        self._wrote()
+        return refused
+
+    async def last_batch(self, lease: Lease) -> int:
+        return self.database.confirm(lease).last_batch
+
+    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
+        database = self.database
+        database.confirm(lease)
+        runs = list(database.orphans())
+        for run in runs:
+            self._own(run, lease)
+            for place, attempt in database.attempts.get(run, {}).items():
+                if attempt.status == "running":
+                    database.attempts[run][place] = attempt._replace(status="lost", finished_at=now)
+        self._wrote()
+        return runs
+
+    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+        self.database.confirm(lease)
+        runs = self.database.ready.due(now, limit, lambda run: self._may_claim(run, lease))
+        for run in runs:
+            self._own(run, lease)
+            self.database.ready.remove(run)
+        if runs:
+            self._wrote()
+        return runs
+
+    async def claim(self, lease: Lease, run: str) -> bool:
+        self.database.confirm(lease)
+        if not self._may_claim(run, lease) or self.database.runs[run].status in TERMINAL:
+            return False
+        self._own(run, lease)
+        self.database.ready.remove(run)
+        self._wrote()
+        return True
+
+    async def next_due(self) -> Micros | None:
+        return self.database.ready.next_due()
+
+    async def changed(self) -> bool:
+        others = self.database.writes - self._own_writes
+        changed = others != self._writes_seen
+        self._writes_seen = others
+        return changed
+
+    async def engine(self) -> dict[str, object] | None:
+        owner = self.database.owner
+        if owner is None:
+            return None
+        return {
+            "engine": owner.epoch,
+            "epoch": owner.epoch,
+            "who": owner.who,
+            "lease_until": owner.lease_until,
+            "host": None,
+            "pid": None,
+            "alive": owner.lease_until > self.database.now,
+        }
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def load(self, runs: list[str]) -> list[Loaded]:
+        return [self._load(run) for run in runs if run in self.database.runs]
+
+    async def get_run(self, ref: str) -> Run | None:
+        runs = self.database.runs
+        return runs.get(ref) or runs.get(self.database.keys.get(ref, ""))
+
+    async def list_runs(self, where: RunFilter, *, limit: int, cursor: str | None = None) -> Page:
+        last = None if cursor is None else read_cursor(cursor, where)
+        by_key = where.key_prefix is not None
+        found = self.database.by_key(where, last) if by_key else self.database.newest_first(where, last)
+        runs = [run for run, _ in zip(found, range(limit + 1), strict=False)]
+        if len(runs) <= limit:
+            return Page(runs, None)
+        runs.pop()
+        return Page(runs, cursor_after((runs[-1].key or "") if by_key else runs[-1].id, where))
+
+    async def count_runs(self) -> dict[str, int]:
+        return dict(Counter(run.status for run in self.database.runs.values()))
+
+    async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
+        return _after(self.database.journal.get(run, []), after)[:limit]
+
+    async def attempts(self, run: str) -> list[Attempt]:
+        return sorted(self.database.attempts.get(run, {}).values(), key=by_start)
+
+    async def logs(self, run: str, *, operation: str | None = None, after: int = 0) -> list[tuple[int, LogLine]]:
+        return [
+            (number, line)
+            for number, line in self.database.logs.get(run, [])
+            if number > after and operation in {None, line.operation}
+        ]
+
+    async def tags(self, run: str) -> dict[str, str]:
+        return dict(sorted(self.database.tags.get(run, {}).items()))
+
+    async def children(self, run: str) -> list[Run]:
+        return [known for known in map(self.database.runs.__getitem__, self.database.ids) if known.parent == run]
+
+    async def messages(self, run: str) -> list[Message]:
+        return list(self.database.inbox.get(run, {}).values())
+
+    async def outgoing(self, *, limit: int) -> list[Outgoing]:
+        return list(self.database.outbox.values())[:limit]
+
+    async def published(self, ids: list[str]) -> None:
+        for published in ids:
+            self.database.outbox.pop(published, None)
+        self._wrote()
+
+    async def definitions(self) -> list[Definition]:
+        return sorted(self.database.definitions.values(), key=attrgetter("name", "created_at", "version"))
+
+    async def check(self) -> list[str]:
+        return []
+
+    # -- from outside an engine ---------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        database = self.database
+        run = database.runs.get(message.run)
+        if run is None:
+            raise RunNotFound(message.run, f"no run has the id {message.run!r}")
+        if run.status in TERMINAL and message.kind != "retry":
+            raise RunFinished(message.run, f"run {message.run!r} has {run.status} and takes no more messages")
+        if database.add_message(message):
+            database.ready.put(Ready(run.id, message.at, run.priority))
+            self._wrote()
+
+    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
+        if self.database.refused([run]):
+            return False
+        self.database.add_run(run)
+        self.database.add_event(first)
+        self.database.ready.put(Ready(run.id, run.created_at, run.priority))
+        self.database.tags[run.id].update(tags)
+        self._wrote()
+        return True
+
+    # -- what the verbs share -----------------------------------------------------------------------------------------
+
+    def _wrote(self) -> None:
+        self.database.writes += 1
+        self._own_writes += 1
+
+    def _prolong(self, lease: Lease, now: Micros, lease_us: int, batch: int | None) -> None:
+        owner = self.database.confirm(lease)
+        last = owner.last_batch if batch is None else batch
+        self.database.owner = owner._replace(lease_until=now + lease_us, last_batch=last)
+        self.database.now = now
+
+    def _may_claim(self, run: str, lease: Lease) -> bool:
+        known = self.database.runs.get(run)
+        return known is not None and known.owner in {None, lease.engine}
+
+    def _own(self, run: str, lease: Lease) -> None:
+        self.database.runs[run] = self.database.runs[run]._replace(owner=lease.engine)
+
+    def _load(self, id: str) -> Loaded:
+        run = self.database.runs[id]
+        journal = self.database.journal.get(id, [])
+        history = _after(journal, run.base_seq)
+        before = journal[: len(journal) - len(history)]
+        attempts = undecided(self.database.attempts.get(id, {}).values(), history, before)
+        messages = list(self.database.inbox.get(id, {}).values())
+        return Loaded(run, history, attempts, messages, history[-1].seq if history else run.base_seq)
+
+
+def _after(journal: list[HistoryEvent], seq: int) -> list[HistoryEvent]:
+    """Events with a higher number."""
+    return journal[bisect_left(journal, seq + 1, key=attrgetter("seq")) :]
