@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -46,6 +47,17 @@ class Failure:
         known = {key: data[key] for key in cls.__slots__ if key in data}
         known["failure_class"] = FailureClass(known.get("failure_class", "retryable"))
         return cls(**known)
+
+
+def type_named(name: str) -> type[BaseException] | None:
+    """The exception that a failure's `type` names, as far as its module is loaded here."""
+    module, _, qualname = name.rpartition(".")
+    homes = ("ripresa.contracts.errors", "ripresa.runtimes") if module == "ripresa" else (module or "builtins",)
+    for home in homes:
+        found = getattr(sys.modules.get(home), qualname, None)
+        if isinstance(found, type) and issubclass(found, BaseException):
+            return found
+    return None
 
 
 def _message(error: BaseException) -> str:

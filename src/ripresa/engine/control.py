@@ -14,6 +14,7 @@ from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.rows import as_run, forked_history, generation_seed, settle
 from ripresa.kernel import history as h
+from ripresa.kernel.operations import Operation
 from ripresa.ports.store import HistoryEvent, NewRun, RunChange
 
 if TYPE_CHECKING:
@@ -186,15 +187,30 @@ class Control:
         if held.status is not RunStatus.QUARANTINED:
             msg = f"release: run {held.ref!r} is {held.status}, not quarantined"
             raise RunNotFinished(held.ref, msg)
+        if output is not None and not discard:
+            await self._require_fitting(held, output)
         self._release(held, output, discard=discard)
         await self._desk.on_disk()
+
+    async def _require_fitting(self, held: Held, output: str) -> None:
+        """Raise PayloadError unless what a person gives for an output has the type of what it stands for."""
+        live = await self._desk.replayed(await self._desk.find(held.id))
+        try:
+            if not held.quarantined:
+                held.workflow.decode(output)
+            for identity in held.quarantined:
+                operation = live.operations.get(identity)
+                if isinstance(operation, Operation):
+                    operation.decode(output)
+        finally:
+            live.discard()
 
     def _release(self, held: Held, output: str | None, *, discard: bool) -> None:
         engine = self._engine
         aside, held.quarantined = held.quarantined, {}
         mode = "discard" if discard else "repeat" if output is None else "override"
         engine.append(held, h.RELEASED, name=mode, data=output)
-        if not aside and mode != "repeat":
+        if not aside and output is not None:
             self._end_quarantined(held, output)
             return
         self._go_on(held)
@@ -214,20 +230,13 @@ class Control:
                     held, h.STEP_FAILED, operation=operation, attempt=0, error=dump(failure.to_json())
                 )
 
-    def _end_quarantined(self, held: Held, output: str | None) -> None:
-        """The workflow's own code asked for the quarantine: there is no step to go on with."""
+    def _end_quarantined(self, held: Held, output: str) -> None:
+        """The workflow's own code asked for the quarantine: the output is the run's own."""
         engine = self._engine
-        status = RunStatus.FAILED if output is None else RunStatus.SUCCEEDED
+        status = RunStatus.SUCCEEDED
         engine.append(held, h.FINISHED, name=status.value, data=output)
-        error = None
-        if output is None:
-            error = dump(
-                Failure(
-                    type="ripresa.Discarded", message="discarded from quarantine", failure_class=FailureClass.TERMINAL
-                ).to_json()
-            )
-        engine.set_status(held, status, write=True, output=output, error=error, owned=False)
-        engine.carry_out.tell_parent(held, status, output, error)
+        engine.set_status(held, status, write=True, output=output, owned=False)
+        engine.carry_out.tell_parent(held, status, output, None)
         engine.committer.then(lambda _: self._gone(held))
 
     async def fork(self, ref: str, from_step: str, *, key: str | None) -> Run:

@@ -32,6 +32,7 @@ from ripresa.ports.store import NewRun
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
+    from ripresa.kernel.live import LiveRun
     from ripresa.ports.store import Batch, Run
 
 _ENDED_BADLY = {
@@ -270,16 +271,21 @@ class Verbs:
             live = await engine.loading.settled(held)
             if live is not None:
                 return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
-        loaded = (await engine.store.load([run.id]))[0]
-        workflow = engine.require_workflow(run.definition, run.version)
-        held = Held(run, workflow, loaded.last_seq)
-        held.seed = seed_of(run)
-        live = engine.code_of(held)
+        live = await self.replayed(run)
         try:
-            live.replay(loaded.history)
             return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
         finally:
             live.discard()
+
+    async def replayed(self, run: Run) -> LiveRun:
+        """The code of a run, brought to where its history ends, to look at and then to discard.  Raises Diverged."""
+        engine = self._engine
+        loaded = (await engine.store.load([run.id]))[0]
+        held = Held(run, engine.require_workflow(run.definition, run.version), loaded.last_seq)
+        held.seed = seed_of(run)
+        live = engine.code_of(held)
+        live.replay(loaded.history)
+        return live
 
 
 def _fail(future: asyncio.Future[Any], error: StoreUnavailable) -> None:

@@ -57,6 +57,7 @@ class LiveRun(Asking):
 
     __slots__ = (
         "_mail",
+        "_given_up",
         "_resumable",
         "_runners",
         "_soft",
@@ -94,6 +95,8 @@ class LiveRun(Asking):
         self._soft: list[Parked] = []
         self._resumable: deque[greenlet.greenlet] = deque()
         self._main: asyncio.Task[Any] | None = None
+        self._given_up: RunStatus | None = None
+        """How the run ends if its code sets it aside: a person has seen to it already."""
 
     @property
     def mail(self) -> Mail:
@@ -112,6 +115,7 @@ class LiveRun(Asking):
         events = self._recall.split(events)
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)
         self._replaying = len(events) > 1
+        self._given_up = _given_up(events)
         return self.activate(events)
 
     def activate(self, events: Iterable[Any]) -> list[c.Command]:
@@ -294,7 +298,7 @@ class LiveRun(Asking):
         return output
 
     async def _undo_and_finish(self, error: BaseException) -> None:
-        if isinstance(error, Quarantine):
+        if isinstance(error, Quarantine) and self._given_up is None:
             self.finish(RunStatus.QUARANTINED, None, Failure.of(error, FailureClass.QUARANTINE, code="quarantined"))
             return
         try:
@@ -304,7 +308,8 @@ class LiveRun(Asking):
         except BaseException as second:  # noqa: BLE001 - the run ends with the later error, chained to the first
             second.__context__ = error
             error = second
-        if isinstance(error, asyncio.CancelledError) and self.cancel_requested:
+        cancelled = isinstance(error, asyncio.CancelledError) and self.cancel_requested
+        if cancelled or (self._given_up is RunStatus.CANCELLED and isinstance(error, Quarantine)):
             self.finish(RunStatus.CANCELLED, None, None)
         else:
             self.finish(RunStatus.FAILED, None, failure_of(error))
@@ -314,7 +319,8 @@ class LiveRun(Asking):
         if self.finished is not None:
             return
         error = dump(failure.to_json()) if failure else None
-        self.mail.close()
+        if self._mail is not None:
+            self._mail.close()
         self.finished = c.Finish(status.value, output, error)
         self._commands.append(self.finished)
 
@@ -322,7 +328,8 @@ class LiveRun(Asking):
         """End this generation of the run; what comes first stands."""
         if self.finished is not None:
             return
-        self.mail.close()
+        if self._mail is not None:
+            self._mail.close()
         self.finished = c.ContinueAsNew(request.input)
         self._commands.append(self.finished)
 
@@ -377,6 +384,20 @@ def current_run() -> LiveRun | None:
     """The run whose code is calling, or None outside of workflow code."""
     loop = _get_running_loop()
     return loop.host if type(loop) is RunLoop else None  # type: ignore[return-value]  # every host is a live run
+
+
+def _given_up(events: list[Any]) -> RunStatus | None:
+    """What a person has said to a quarantine that the code itself asked for: cancel the run, or discard it."""
+    end = None
+    aside = False
+    for event in events:
+        if event.kind == h.QUARANTINED:
+            aside = event.operation is None
+        elif aside and event.kind == h.CANCEL_REQUESTED:
+            end = RunStatus.CANCELLED
+        elif aside and event.kind == h.RELEASED and event.name == "discard":
+            end = RunStatus.FAILED
+    return end
 
 
 def _unwind(task: Any) -> None:

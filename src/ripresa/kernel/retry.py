@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ripresa.contracts.durations import Duration, micros
-from ripresa.contracts.failure import Failure
+from ripresa.contracts.failure import Failure, type_named
 from ripresa.contracts.status import FailureClass
 
 LOSSES_MAX = 5
@@ -48,6 +48,9 @@ class Retry:
             raise ValueError(msg)
         if self.jitter not in ("none", "full"):
             msg = f'Retry.jitter: {self.jitter!r} is not "none" or "full"'
+            raise ValueError(msg)
+        if self.on_exhausted not in ("fail", "quarantine"):
+            msg = f'Retry.on_exhausted: {self.on_exhausted!r} is not "fail" or "quarantine"'
             raise ValueError(msg)
         for name in ("delay", "max_delay", "max_elapsed"):
             value = getattr(self, name)
@@ -111,12 +114,22 @@ def after_failure(
     spent = SetAside if policy and policy.on_exhausted == "quarantine" else GiveUp
     if policy is None or failures >= policy.max_attempts:
         return spent("attempts")
-    if policy.on and error is not None and not isinstance(error, policy.on):
+    if policy.on and not _is_one_of(policy.on, failure, error):
         return spent("type")
     due = now + policy.wait_us(failures, jitter=jitter)
     if policy.max_elapsed is not None and due > first_started + micros(policy.max_elapsed):
         return spent("elapsed")
     return RetryAt(due)
+
+
+def _is_one_of(kinds: tuple[type[BaseException], ...], failure: Failure, error: BaseException | None) -> bool:
+    """Whether the step raised one of these; what it raised in another process is known by name."""
+    if isinstance(error, kinds):
+        return True
+    raised = type_named(failure.type)
+    if raised is not None:
+        return issubclass(raised, kinds)
+    return failure.type in (kind.__qualname__ for kind in kinds)
 
 
 def after_loss(losses: int, *, now: int) -> RetryAt | SetAside:
