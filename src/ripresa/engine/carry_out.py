@@ -286,8 +286,6 @@ class CarryOut:
                 )
         engine.let_go(held)
         engine.wake_waiters(held.id)
-        if held.parent is not None and held.parent not in engine.held:
-            engine.loading.look()
 
     def tell_parent(self, held: Held | Run, status: RunStatus, output: str | None, error: str | None) -> None:
         """Leave a message for the run that waits for this one."""
@@ -312,6 +310,8 @@ class CarryOut:
             )
         )
         batch.ready.append(Ready(held.parent, engine.now(), held.priority))
+        # Whoever holds the parent by then has loaded it before this message was there.
+        engine.committer.then(lambda _: engine.loading.look())
 
     def take_in(self, run_id: str) -> None:
         """Hold a run whose row says already that it is ours."""
