@@ -1,12 +1,14 @@
 """A disk that is slow now and then moves commits to a thread: whatever comes meanwhile is not lost."""
 
 import random
+import time
 
 import pytest
 
 import ripresa
 from ripresa import App, blocking, step, workflow
 from ripresa.stores.sqlite.pace import Pace
+from ripresa.stores.sqlite.writer import Writer
 from ripresa.testing import VirtualClock
 
 
@@ -25,7 +27,7 @@ def whole(other: str) -> list[object]:
     blocking.sleep("1h")
     blocking.send_signal(other, "hello", 1)
     handle = blocking.start_child(part, 1)
-    return [handle.result(), blocking.child(part, 2), blocking.map_(part, [1, 2, 3])]
+    return [handle.result(), blocking.child(part, 2), blocking.map_(part, [1, 2]), blocking.map_(part, [3, 4, 5, 6])]
 
 
 @workflow
@@ -33,13 +35,20 @@ async def listener() -> int:
     return await ripresa.wait_for_signal("hello", int)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(24))
 async def test_children_and_signals_reach_a_run_that_is_being_let_go_of(seed, tmp_path, monkeypatch):
     dice = random.Random(seed)
+    commit_now = Writer._commit_now
+
+    def commit_slowly(writer, connection):
+        time.sleep(dice.choice((0, 0, 0.001, 0.004)))
+        commit_now(writer, connection)
+
     monkeypatch.setattr(Pace, "is_quick", lambda _: dice.random() < 0.5)
+    monkeypatch.setattr(Writer, "_commit_now", commit_slowly)
     clock = VirtualClock()
     async with App(tmp_path / "runs.db", [part, whole, listener], clock=clock, evict_after=0) as app:
         heard = await app.start(listener, id="listener")
         run = await app.start(whole, "listener")
-        assert await run.result("30s") == [3, 6, [3, 6, 9]]
+        assert await run.result("10s") == [3, 6, [3, 6], [9, 12, 15, 18]]
         assert await heard.result("30s") == 1
