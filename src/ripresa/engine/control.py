@@ -169,7 +169,11 @@ class Control:
             await self._desk.on_disk()
             return
         self._reopening.add(run.id)
-        last = (await engine.store.load([run.id]))[0].last_seq
+        try:
+            last = (await engine.store.load([run.id]))[0].last_seq
+        except BaseException:
+            self._reopening.discard(run.id)
+            raise
         now = engine.now()
         batch = engine.committer.batch
         batch.history.append(HistoryEvent(run.id, last + 1, h.RETRIED, now, None, None, None, None, None, None, None))
