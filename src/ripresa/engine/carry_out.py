@@ -338,6 +338,7 @@ class CarryOut:
         self._tasks.add(task)
 
         def done(_: Any) -> None:
+            work.close()  # if it never began
             engine.loading.busy -= 1
             if held is not None:
                 held.untold -= 1

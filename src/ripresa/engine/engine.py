@@ -112,10 +112,10 @@ class Engine:
         self.committer.withdraw = self.verbs.withdraw
         self.committer.told = self._turn_now
         loop = self.loop
-        self._tasks = [
-            loop.create_task(self._guarded(self._keep_lease()), name="ripresa lease"),
-            loop.create_task(self._guarded(self.loading.serve()), name="ripresa loading"),
-        ]
+        for name, work in (("ripresa lease", self._keep_lease()), ("ripresa loading", self.loading.serve())):
+            task = loop.create_task(self._guarded(work), name=name)
+            task.add_done_callback(lambda _, work=work: work.close())  # type: ignore[misc]  # if it never began
+            self._tasks.append(task)
         await self.loading.recover()
         attach = getattr(self.clock, "attach", None)
         if attach is not None:
