@@ -1,7 +1,69 @@
-"""The public test kit: virtual clock, simulation, replay, the store contract."""
+"""The public test kit: virtual clock, simulation, enumeration of faults, replay, fixtures, the store contract."""
 
 from __future__ import annotations
 
-from ripresa.testing.clock import VirtualClock
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["VirtualClock"]
+if TYPE_CHECKING:
+    from ripresa.testing.checker import check
+    from ripresa.testing.clock import VirtualClock
+    from ripresa.testing.enumeration import enumerate_faults
+    from ripresa.testing.evidence import Evidence, Violation
+    from ripresa.testing.faults import Fault, Faults, Kind, Plan
+    from ripresa.testing.fixtures import app_fixture, run_both_ways
+    from ripresa.testing.replay import Replayed, export_history, replay
+    from ripresa.testing.simulation import Report, Scenario, Simulation
+    from ripresa.testing.store_contract import StoreContract
+
+__all__ = [
+    # Time
+    "VirtualClock",
+    # One workflow
+    "app_fixture",
+    "run_both_ways",
+    "Replayed",
+    "export_history",
+    "replay",
+    # The engine under faults
+    "Fault",
+    "Faults",
+    "Kind",
+    "Plan",
+    "Report",
+    "Scenario",
+    "Simulation",
+    "enumerate_faults",
+    # What must hold
+    "Evidence",
+    "Violation",
+    "check",
+    # Stores
+    "StoreContract",
+]
+
+_HOMES = {
+    "checker": "check",
+    "clock": "VirtualClock",
+    "enumeration": "enumerate_faults",
+    "evidence": "Evidence Violation",
+    "faults": "Fault Faults Kind Plan",
+    "fixtures": "app_fixture run_both_ways",
+    "replay": "Replayed export_history replay",
+    "simulation": "Report Scenario Simulation",
+    "store_contract": "StoreContract",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ripresa.testing' has no attribute {name!r}")
+    value = getattr(import_module(f"ripresa.testing.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -12,7 +12,9 @@ from ripresa.testing.simulation import Simulation
 
 def main() -> int:
     """Run seeds; the exit code says whether all laws held."""
-    parser = argparse.ArgumentParser(prog="python -m ripresa.testing", description="Run simulations of the engine under faults.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ripresa.testing", description="Run simulations of the engine under faults."
+    )
     parser.add_argument("--scenario", default="mixed", choices=sorted(ALL))
     parser.add_argument("--seed", default="0", help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after the other")
@@ -27,8 +29,9 @@ def main() -> int:
         if report.violations or args.seeds == 1:
             print(report)  # noqa: T201 - it is what the command is for
         failed += bool(report.violations)
-    took = time.perf_counter() - began
-    print(f"{args.seeds} seeds, {failed} with violations, {fired} faults fired, {turns} turns, {args.seeds / took:.1f} seeds/s")  # noqa: T201
+    rate = args.seeds / (time.perf_counter() - began)
+    sums = f"{args.seeds} seeds, {failed} with violations, {fired} faults fired, {turns} turns, {rate:.1f} seeds/s"
+    print(sums)  # noqa: T201
     return 1 if failed else 0
 
 

@@ -19,6 +19,7 @@ repeats: each run's journal must lead its code to the end that the journal says.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.payload import dump, load
@@ -30,7 +31,7 @@ from ripresa.testing.checker_steps import step_laws
 from ripresa.testing.evidence import Evidence, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ripresa.ports.store import HistoryEvent, Run
 
@@ -38,10 +39,7 @@ if TYPE_CHECKING:
 def check(evidence: Evidence) -> list[Violation]:
     """All violations, most telling first; empty: every law holds."""
     found: list[Violation] = []
-    for law in (
-        _no_lost_run, _no_duplicate_run, _one_owner, _statuses_by_table, _journal, _rows_agree, _signals, _told, step_laws,
-        replay_laws, _nothing_leaks,
-    ):  # fmt: skip
+    for law in LAWS:
         found.extend(law(evidence))
     return found
 
@@ -58,7 +56,9 @@ def _no_lost_run(evidence: Evidence) -> Iterator[Violation]:
         if run.status not in TERMINAL and run.id not in evidence.left_open:
             last = evidence.history[run.id][-1:]
             said = f"; last event: {last[0].seq} {last[0].kind} {last[0].operation}" if last else ""
-            yield Violation(law, run.id, f"{run.definition} {run.key or ''} is {run.status} for ever (owner {run.owner}{said})")
+            yield Violation(
+                law, run.id, f"{run.definition} {run.key or ''} is {run.status} for ever (owner {run.owner}{said})"
+            )
 
 
 def _no_duplicate_run(evidence: Evidence) -> Iterator[Violation]:
@@ -86,7 +86,9 @@ def _one_owner(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(law, None, f"{write.process} wrote under epoch {write.epoch} after epoch {highest} had")
         highest = max(highest, write.epoch)
         if owners.setdefault(write.epoch, write.process) != write.process:
-            yield Violation(law, None, f"{owners[write.epoch]} and {write.process} both wrote under epoch {write.epoch}")
+            yield Violation(
+                law, None, f"{owners[write.epoch]} and {write.process} both wrote under epoch {write.epoch}"
+            )
 
 
 def _statuses_by_table(evidence: Evidence) -> Iterator[Violation]:
@@ -107,7 +109,7 @@ def _journal(evidence: Evidence) -> Iterator[Violation]:
     for run, events in evidence.history.items():
         if [event.seq for event in events] != list(range(1, len(events) + 1)):
             yield Violation("I6 journal gap-free", run, f"numbers are {[event.seq for event in events][:40]}")
-        for one, two in zip(events, events[1:], strict=False):
+        for one, two in pairwise(events):
             if two.at < one.at:
                 yield Violation("I6 journal in order", run, f"event {two.seq} is earlier than event {one.seq}")
             if one.kind == h.FINISHED and two.kind != h.RETRIED:
@@ -124,10 +126,14 @@ def _journal_grew(evidence: Evidence) -> Iterator[Violation]:
     for write in evidence.writes:
         for event in write.events:
             if event.seq <= last[event.run]:
-                yield Violation("I6 journal append-only", event.run, f"event {event.seq} was written after {last[event.run]}")
+                yield Violation(
+                    "I6 journal append-only", event.run, f"event {event.seq} was written after {last[event.run]}"
+                )
             last[event.run] = max(last[event.run], event.seq)
             if final.get((event.run, event.seq)) != event:
-                yield Violation("I6 journal append-only", event.run, f"event {event.seq} {event.kind} is no longer there as written")
+                yield Violation(
+                    "I6 journal append-only", event.run, f"event {event.seq} {event.kind} is no longer there as written"
+                )
 
 
 def _rows_agree(evidence: Evidence) -> Iterator[Violation]:
@@ -140,12 +146,16 @@ def _rows_agree(evidence: Evidence) -> Iterator[Violation]:
         if (finished is None) != (run.status not in TERMINAL) and not _ended_blocked(run, events):
             yield Violation(law, run.id, f"the row says {run.status}, the journal {'ended' if finished else 'goes on'}")
         if finished is not None and (finished.name != run.status or finished.data != run.output):
-            yield Violation(law, run.id, f"the row says {run.status} {run.output}, the journal {finished.name} {finished.data}")
+            yield Violation(
+                law, run.id, f"the row says {run.status} {run.output}, the journal {finished.name} {finished.data}"
+            )
         if run.parent in runs and runs[run.parent].correlation_id != run.correlation_id:
             yield Violation(law, run.id, "its correlation id is not its parent's")
         for attempt in evidence.attempts[run.id]:
             if run.status in TERMINAL and attempt.status == "running":
-                yield Violation(law, run.id, f"attempt {attempt.number} of {attempt.operation} has no end, and the run has")
+                yield Violation(
+                    law, run.id, f"attempt {attempt.number} of {attempt.operation} has no end, and the run has"
+                )
         yield from _children_agree(run, events, evidence)
 
 
@@ -184,7 +194,9 @@ def _signals(evidence: Evidence) -> Iterator[Violation]:
         if "ok" in told and arrived + waiting == 0:
             yield Violation(law, run.id, f"signal {token} was acknowledged, and is nowhere")
         if arrived + waiting > sum(one != "fail" for one in told):
-            yield Violation(law, run.id, f"signal {token} was sent {len(told)} times, and arrived {arrived + waiting} times")
+            yield Violation(
+                law, run.id, f"signal {token} was sent {len(told)} times, and arrived {arrived + waiting} times"
+            )
         if waiting and evidence.settled and run.status not in TERMINAL and run.id not in evidence.left_open:
             yield Violation(law, run.id, f"signal {token} waits in the inbox of a {run.status} run")
 
@@ -221,3 +233,18 @@ def _nothing_leaks(evidence: Evidence) -> Iterator[Violation]:
         for message in evidence.messages[run.id]:
             if message.kind == "child" and run.status not in TERMINAL and run.id not in evidence.left_open:
                 yield Violation(law, run.id, f"the outcome of a child waits: {load(message.data or 'null')}")
+
+
+LAWS: tuple[Callable[[Evidence], Iterator[Violation]], ...] = (
+    _no_lost_run,
+    _no_duplicate_run,
+    _one_owner,
+    _statuses_by_table,
+    _journal,
+    _rows_agree,
+    _signals,
+    _told,
+    step_laws,
+    replay_laws,
+    _nothing_leaks,
+)

@@ -7,6 +7,7 @@ more; such calls are forgiven their time, but not another key or payload.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import RunStatus
 from ripresa.kernel import history as h
+from ripresa.kernel.saga import UNDO
 from ripresa.testing.evidence import Call, Evidence, Policy, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ripresa.ports.store import Attempt, HistoryEvent, Run
 
@@ -38,17 +40,26 @@ class _Placed(NamedTuple):
 class _RunView:
     """One run, its journal with places, and its calls by key."""
 
-    def __init__(self, run: Run, evidence: Evidence, places: dict[tuple[str, int], tuple[int, int]], calls: list[Call]) -> None:
+    def __init__(
+        self, run: Run, evidence: Evidence, places: dict[tuple[str, int], tuple[int, int]], calls: list[Call]
+    ) -> None:
         self.run = run
         self.forked = bool(run.memo and "forked_from" in run.memo)
         self.placed: list[_Placed] = []
-        base = 0
+        generation = ""
+        undone: set[str | None] = set()
+        anew: dict[str | None, str] = {}
         for event in evidence.history[run.id]:
             if event.kind == h.CONTINUED:
-                base = event.seq - 1
-            generation = f".{base}" if base else ""
+                generation = f".{event.seq - 1}"
+                undone, anew = set(), {}
+            elif event.kind == h.STEP_COMPLETED and (event.operation or "").startswith(UNDO):
+                undone |= {event.operation, (event.operation or "").removeprefix(UNDO)}
+            elif event.kind == h.RETRIED:  # what was undone is done again, as another effect
+                anew.update(dict.fromkeys(undone, f"~{event.seq}"))
             order, at = places.get((run.id, event.seq), (0, event.at))
-            self.placed.append(_Placed(event, f"{run.id}{generation}:{event.operation}", order, at))
+            key = f"{run.id}{generation}:{event.operation}{anew.get(event.operation, '')}"
+            self.placed.append(_Placed(event, key, order, at))
         self.calls: dict[str, list[Call]] = defaultdict(list)
         for call in calls:
             self.calls[call.key].append(call)
@@ -132,14 +143,16 @@ def _no_call_after_outcome(view: _RunView, epochs: _Epochs) -> Iterator[Violatio
                 continue
             if placed.event.kind == h.STEP_FAILED and any(placed.order < order < call.order for order in retried):
                 continue
-            text = f"{call.operation} was called again (attempt {call.attempt}, {call.process}) after event {placed.event.seq}"
+            text = f"{call.operation} was called again by {call.process} after event {placed.event.seq}, its outcome"
             yield Violation(law, view.run.id, text)
     for placed in view.of(h.FINISHED):
         until = next((order for order in retried if order > placed.order), None)
         for calls in view.calls.values():
             for call in calls:
                 if _late(call, placed, epochs) and (until is None or call.order < until):
-                    yield Violation(law, view.run.id, f"{call.operation} was called after the run had {placed.event.name}")
+                    yield Violation(
+                        law, view.run.id, f"{call.operation} was called after the run had {placed.event.name}"
+                    )
 
 
 def _late(call: Call, placed: _Placed, epochs: _Epochs) -> bool:
@@ -150,8 +163,10 @@ def _late(call: Call, placed: _Placed, epochs: _Epochs) -> bool:
 def _same_payload(view: _RunView) -> Iterator[Violation]:
     for key, calls in view.calls.items():
         if len({call.payload for call in calls}) > 1:
-            yield Violation("I9 same input", view.run.id, f"{key} was called with {sorted({call.payload for call in calls})}")
-        if key.partition(":")[2] != calls[0].operation or not key.startswith(view.run.id):
+            yield Violation(
+                "I9 same input", view.run.id, f"{key} was called with {sorted({call.payload for call in calls})}"
+            )
+        if not re.fullmatch(rf"{view.run.id}(\.\d+)?:{re.escape(calls[0].operation)}(~\d+)?", key):
             yield Violation("I3 one effect", view.run.id, f"the key {key!r} is not that of {calls[0].operation!r}")
 
 
@@ -180,35 +195,51 @@ def _spaced(view: _RunView, calls: list[Call], attempts: list[Attempt]) -> Itera
         if row.due is None or row.operation != calls[0].operation:
             continue
         for call in calls:
-            if (row.finished_at or 0) <= call.at < row.due and call.attempt == row.number + 1 and call.epoch >= row.engine:
+            if (
+                (row.finished_at or 0) <= call.at < row.due
+                and call.attempt == row.number + 1
+                and call.epoch >= row.engine
+            ):
                 if any((row.finished_at or 0) <= at <= call.at for at in resets):
                     continue
                 early = (row.due - call.at) / 1e6
-                yield Violation("I7 attempts spaced", view.run.id, f"attempt {call.attempt} of {call.operation} is {early:g} s early")
+                yield Violation(
+                    "I7 attempts spaced",
+                    view.run.id,
+                    f"attempt {call.attempt} of {call.operation} is {early:g} s early",
+                )
 
 
 def _stopped(view: _RunView, epochs: _Epochs, undoes: set[str]) -> Iterator[Violation]:
-    """After a cancel no attempt is repeated, but of an undoing; while paused or set aside none is begun."""
-    for placed in view.of(h.CANCEL_REQUESTED):
-        for calls in view.calls.values():
-            if calls[0].step in undoes:
-                continue
-            for call in calls[1:]:
-                began_before = calls[0].order < placed.order
-                if began_before and _late(call, placed, epochs) and not _reopened(view, placed, call):
-                    yield Violation("I12 cancel stops", view.run.id, f"{call.operation} was tried again after the cancel")
-    ends = (h.RESUME_REQUESTED, h.CANCEL_REQUESTED, h.RETRIED, h.FINISHED, h.RELEASED)
+    """While a run is paused nothing is begun, while a step is set aside it is not; and see `_cancelled`."""
     for placed in view.of(h.PAUSE_REQUESTED):
-        until = next((other.order for other in view.of(*ends) if other.order > placed.order), None)
-        for calls in view.calls.values():
-            for call in calls:
-                if _late(call, placed, epochs) and (until is None or call.order < until):
-                    yield Violation("I12 pause stops", view.run.id, f"{call.operation} was called while paused")
+        for call in _late_calls(view, placed, epochs, view.calls):
+            yield Violation("I12 pause stops", view.run.id, f"{call.operation} was called while paused")
     for placed in view.of(h.QUARANTINED):
-        until = next((other.order for other in view.of(*ends) if other.order > placed.order), None)
-        for call in view.calls.get(placed.key, ()):
+        for call in _late_calls(view, placed, epochs, [placed.key]):
+            yield Violation("I20 set aside", view.run.id, f"{call.operation} was called while quarantined")
+    for placed in view.of(h.CANCEL_REQUESTED):
+        yield from _cancelled(view, placed, epochs, undoes)
+
+
+def _late_calls(view: _RunView, placed: _Placed, epochs: _Epochs, keys: Iterable[str]) -> Iterator[Call]:
+    """Calls under these keys that begin after the event and before anything ends what it began."""
+    ends = view.of(h.RESUME_REQUESTED, h.CANCEL_REQUESTED, h.RETRIED, h.FINISHED, h.RELEASED)
+    until = next((end.order for end in ends if end.order > placed.order), None)
+    for key in keys:
+        for call in view.calls.get(key, ()):
             if _late(call, placed, epochs) and (until is None or call.order < until):
-                yield Violation("I20 set aside", view.run.id, f"{call.operation} was called while quarantined")
+                yield call
+
+
+def _cancelled(view: _RunView, placed: _Placed, epochs: _Epochs, undoes: set[str]) -> Iterator[Violation]:
+    """After a cancel no attempt is repeated, but of an undoing."""
+    for calls in view.calls.values():
+        if calls[0].step in undoes or calls[0].order >= placed.order:
+            continue
+        for call in calls[1:]:
+            if _late(call, placed, epochs) and not _reopened(view, placed, call):
+                yield Violation("I12 cancel stops", view.run.id, f"{call.operation} was tried again after the cancel")
 
 
 def _reopened(view: _RunView, placed: _Placed, call: Call) -> bool:
@@ -231,8 +262,8 @@ def _undone(view: _RunView, evidence: Evidence) -> Iterator[Violation]:
     else:
         return
     # What was under way at a cancel may still be recorded as done: its undoing comes when it can.
-    cancel = next((placed.order for placed in view.of(h.CANCEL_REQUESTED)), None)
-    late = [_first_argument(view, p) for p in done if cancel is not None and p.order > cancel]
+    cancel = next((placed.event.seq for placed in view.of(h.CANCEL_REQUESTED)), None)
+    late = [_first_argument(view, p) for p in done if cancel is not None and p.event.seq > cancel]
     wanted = [undo for undo in wanted if undo[1] not in late]
     undoings = [(placed.event.name, _first_argument(view, placed)) for placed in undone]
     got = [undo for undo in undoings if undo[1] not in late]

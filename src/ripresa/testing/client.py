@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TRIES_MAX = 60
 
 
-class Unknown(Exception):  # noqa: N818 - reads as what the client knows
+class Unknown(Exception):
     """Nobody said what became of the request."""
 
 
@@ -43,6 +43,10 @@ class Client:
     def random(self) -> Random:
         """The simulation's dice, for choices of the scenario."""
         return self._world.random
+
+    def asked(self, verb: str, run: str) -> int:
+        """How often `verb` was asked of the run, answered or not."""
+        return sum(op.verb == verb and op.run == run for op in self._world.ops)
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -86,7 +90,7 @@ class Client:
         return value if status == "succeeded" else status
 
     async def signal(self, run: str, name: str, token: Any) -> bool:
-        """Send a signal whose value is unique; False: the run had ended.  After an `info` it looks before it repeats."""
+        """Send a signal of a unique value; False: the run had ended.  After an `info` it looks before it repeats."""
         for _ in range(_TRIES_MAX):
             try:
                 op, _value = await self._ask("signal", run, lambda app: app.signal(run, name, token), token, tries=1)
@@ -183,7 +187,13 @@ class Client:
             return
 
     async def _ask(
-        self, verb: str, run: str, make: Callable[[App], Coroutine[Any, Any, Any]], argument: Any = None, *, tries: int = _TRIES_MAX
+        self,
+        verb: str,
+        run: str,
+        make: Callable[[App], Coroutine[Any, Any, Any]],
+        argument: Any = None,
+        *,
+        tries: int = _TRIES_MAX,
     ) -> tuple[Op, Any]:
         """Ask until somebody answers; each try is an entry of the log."""
         for _ in range(tries):

@@ -123,4 +123,4 @@ def draw(faults: Faults, random: Random) -> Plan:
         (random.random() * faults.within_s, random.choice((Kind.CRASH_BEFORE, Kind.CRASH_BEFORE, Kind.HANG_BEFORE)))
         for _ in range(random.randint(0, faults.crashes))
     ]
-    return Plan(planned, at_times, faults.trouble if random.random() < 0.5 else 0.0, faults.latency_s)  # noqa: PLR2004 - half of all
+    return Plan(planned, at_times, faults.trouble if random.random() < 0.5 else 0.0, faults.latency_s)

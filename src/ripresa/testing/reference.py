@@ -152,7 +152,7 @@ async def approval(patience: float) -> list[str]:
 @workflow
 async def leaf(x: int) -> int:
     """A child."""
-    if x % 3 == 2:  # noqa: PLR2004 - one in three takes longer
+    if x % 3 == 2:
         await sleep(seconds=0.7)
     return await add(x, 10)
 

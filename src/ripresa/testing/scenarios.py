@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ripresa.ports.store import Message
 from ripresa.testing import reference as r
 from ripresa.testing.simulation import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
+    from ripresa.contracts.durations import Duration
     from ripresa.testing.client import Client
 
-Story = "Callable[[Client, str], Awaitable[None]]"
+
+class Story(Protocol):
+    """Speaks to the client about one run, whose id it is given."""
+
+    __name__: str
+
+    def __call__(self, client: Client, id: str) -> Coroutine[Any, Any, None]: ...
 
 
-async def _sequential(client: Client, id: str) -> None:  # noqa: A002 - the contract's word
+async def _sequential(client: Client, id: str) -> None:
     n = client.random.randint(1, 6)
     await client.start(r.sequential, n, id=id)
     await client.result(id, expected=sum(range(n)))
     await client.get(id)
 
 
-async def _retrying(client: Client, id: str) -> None:  # noqa: A002
+async def _retrying(client: Client, id: str) -> None:
     await client.start(r.retrying, client.random.randint(0, 3), id=id)
     await client.result(id, expected="a, not hopeless")
 
 
-async def _approval(client: Client, id: str) -> None:  # noqa: A002
+async def _approval(client: Client, id: str) -> None:
     await client.start(r.approval, client.random.choice((0.5, 3, 20)), id=id)
     for i in range(3):
         await client.sleep(client.random.random() * 2)
@@ -37,44 +44,53 @@ async def _approval(client: Client, id: str) -> None:  # noqa: A002
     await client.result(id)
 
 
-async def _approval_outside(client: Client, id: str) -> None:  # noqa: A002
+async def _burst(client: Client, id: str) -> None:
+    """Signals long before anybody waits, several at once."""
+    await client.start(r.approval, 36_000, id=id)
+    await asyncio.gather(*(client.signal(id, "approve", f"{id}-{i}") for i in range(3)))
+    got = await client.result(id)
+    if sorted(got) != [f"{id}-{i}" for i in range(3)] and client.asked("signal", id) == 3:
+        raise AssertionError(f"{id}: three signals were sent once each, and the run got {got}")
+
+
+async def _approval_outside(client: Client, id: str) -> None:
     uuid = await client.start(r.approval, 20, id=id)
     message = Message(f"{uuid}-m", uuid, "signal", "approve", f'"{id}-out"', 0)
     await client.outside(message)
-    if client.random.random() < 0.5:  # noqa: PLR2004 - half of all
+    if client.random.random() < 0.5:
         await client.outside(message)  # the same message twice is kept once
     for i in range(2):
         await client.signal(id, "approve", f"{id}-{i}")
     await client.result(id)
 
 
-async def _family(client: Client, id: str) -> None:  # noqa: A002
+async def _family(client: Client, id: str) -> None:
     await client.start(r.family, 3, id=id)
     await client.result(id, expected=[10, 11, 12, 110])
 
 
-async def _fan(client: Client, id: str) -> None:  # noqa: A002
+async def _fan(client: Client, id: str) -> None:
     await client.start(r.fan, 4, id=id)
     await client.result(id, expected=[10, 12, 14, 16])
 
 
-async def _purchase(client: Client, id: str) -> None:  # noqa: A002
+async def _purchase(client: Client, id: str) -> None:
     item = client.random.choice(("lead", "lead", "tin"))
     await client.start(r.purchase, item, client.random.randint(0, 2), id=id)
-    if client.random.random() < 0.3:  # noqa: PLR2004 - now and then
-        await client.sleep(client.random.random())
+    if client.random.random() < 0.5:
+        await client.sleep(client.random.random() * 0.2)
         await client.cancel(id)
     await client.result(id)
 
 
-async def _retried(client: Client, id: str) -> None:  # noqa: A002
+async def _retried(client: Client, id: str) -> None:
     await client.start(r.purchase, "lead", 0, id=id)
     await client.result(id)
     await client.retry(id)
     await client.result(id)
 
 
-async def _patient(client: Client, id: str) -> None:  # noqa: A002
+async def _patient(client: Client, id: str) -> None:
     await client.start(r.patient, 60, id=id)
     await client.sleep(client.random.random() * 5)
     await client.cancel(id)
@@ -82,7 +98,7 @@ async def _patient(client: Client, id: str) -> None:  # noqa: A002
     await client.result(id)
 
 
-async def _paused(client: Client, id: str) -> None:  # noqa: A002
+async def _paused(client: Client, id: str) -> None:
     await client.start(r.retrying, 2, id=id)
     await client.sleep(client.random.random() * 3)
     await client.pause(id)
@@ -91,7 +107,7 @@ async def _paused(client: Client, id: str) -> None:  # noqa: A002
     await client.result(id, expected="a, not hopeless")
 
 
-async def _pause_and_signal(client: Client, id: str) -> None:  # noqa: A002
+async def _pause_and_signal(client: Client, id: str) -> None:
     await client.start(r.approval, 30, id=id)
     await client.sleep(client.random.random())
     await client.pause(id)
@@ -101,12 +117,12 @@ async def _pause_and_signal(client: Client, id: str) -> None:  # noqa: A002
     await client.result(id)
 
 
-async def _counter(client: Client, id: str) -> None:  # noqa: A002
+async def _counter(client: Client, id: str) -> None:
     await client.start(r.counter, 3, 0, id=id)
     await client.result(id, expected=6)
 
 
-async def _account(client: Client, id: str) -> None:  # noqa: A002
+async def _account(client: Client, id: str) -> None:
     await client.start(r.account, id=id)
     for amount in (1, 2):
         await client.update(id, "deposit", amount)
@@ -115,7 +131,7 @@ async def _account(client: Client, id: str) -> None:  # noqa: A002
     await client.result(id)
 
 
-async def _odd(client: Client, id: str) -> None:  # noqa: A002
+async def _odd(client: Client, id: str) -> None:
     await client.start(r.odd, "parcel", id=id)
     await client.result(id)
     await client.sleep(client.random.random() * 2)
@@ -126,40 +142,68 @@ async def _odd(client: Client, id: str) -> None:  # noqa: A002
     await client.result(id)
 
 
-async def _twice(client: Client, id: str) -> None:  # noqa: A002
+async def _twice(client: Client, id: str) -> None:
     await asyncio.gather(*(client.start(r.sequential, 3, id=id) for _ in range(3)))
     await client.result(id, expected=3)
     await client.start(r.sequential, 3, id=id)
 
 
-async def _plainly(client: Client, id: str) -> None:  # noqa: A002
+async def _plainly(client: Client, id: str) -> None:
     await client.start(r.plainly, 4, id=id)
     await client.result(id, expected=12)
 
 
-async def _race(client: Client, id: str) -> None:  # noqa: A002
+async def _race(client: Client, id: str) -> None:
     await client.start(r.race, id=id)
     await client.result(id, expected="1 first")
 
 
-async def _restart(client: Client, id: str) -> None:  # noqa: A002
+async def _restart(client: Client, id: str) -> None:
     await client.start(r.sequential, 5, id=id)
     await client.sleep(client.random.random() * 0.1)
     await client.restart()
     await client.result(id, expected=10)
 
 
-STORIES = (
-    _sequential, _retrying, _approval, _approval_outside, _family, _fan, _purchase, _retried, _patient, _paused, _pause_and_signal,
-    _counter, _account, _odd, _twice, _plainly, _race, _restart,
-)  # fmt: skip
+STORIES: tuple[Story, ...] = (
+    _sequential,
+    _retrying,
+    _approval,
+    _burst,
+    _approval_outside,
+    _family,
+    _fan,
+    _purchase,
+    _retried,
+    _patient,
+    _paused,
+    _pause_and_signal,
+    _counter,
+    _account,
+    _odd,
+    _twice,
+    _plainly,
+    _race,
+    _restart,
+)
 
 
-def told(*stories: Callable[[Client, str], Awaitable[None]]) -> Callable[[Client], Awaitable[None]]:
+def _name(story: Story) -> str:
+    return story.__name__[1:]
+
+
+def _alone(story: Story, evict_after: Duration | None = None) -> Scenario:
+    drive = told(story)
+    if evict_after is None:
+        return Scenario(name=_name(story), workflows=r.WORKFLOWS, drive=drive)
+    return Scenario(name=_name(story), workflows=r.WORKFLOWS, drive=drive, evict_after=(evict_after,))
+
+
+def told(*stories: Story) -> Callable[[Client], Awaitable[None]]:
     """All these stories at once, each on a run of its own."""
 
     async def drive(client: Client) -> None:
-        await asyncio.gather(*(story(client, f"{story.__name__[1:]}-{i}") for i, story in enumerate(stories)))
+        await asyncio.gather(*(story(client, f"{_name(story)}-{i}") for i, story in enumerate(stories)))
 
     return drive
 
@@ -173,11 +217,17 @@ mixed = Scenario(name="mixed", workflows=r.WORKFLOWS, drive=_mixed)
 """Two to four stories at a time, drawn from all."""
 
 ENUMERATED = {
-    story.__name__[1:]: Scenario(name=story.__name__[1:], workflows=r.WORKFLOWS, drive=told(story), evict_after=evict)
-    for story, evict in (
-        (_sequential, ("30s",)), (_retrying, ("30s",)), (_approval, ("200ms",)), (_family, ("30s",)), (_fan, (0,)), (_purchase, ("30s",)),
-    )  # fmt: skip
+    _name(story): _alone(story, evict_after)
+    for story, evict_after in (
+        (_sequential, "30s"),
+        (_retrying, "30s"),
+        (_approval, "200ms"),
+        (_family, "30s"),
+        (_fan, 0),
+        (_purchase, "30s"),
+    )
 }
 """The six of the exhaustive search: steps, retries, timer and signal, children, fan-out with eviction, a saga."""
 
-ALL = {"mixed": mixed, **ENUMERATED, **{s.__name__[1:]: Scenario(name=s.__name__[1:], workflows=r.WORKFLOWS, drive=told(s)) for s in STORIES if s.__name__[1:] not in ENUMERATED}}
+ALL = {"mixed": mixed, **{_name(story): _alone(story) for story in STORIES}, **ENUMERATED}
+"""By name, for the command line."""

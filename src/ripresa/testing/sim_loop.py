@@ -8,12 +8,15 @@ A handle belongs to the process in whose context it was made, so killing a proce
 run a handle of it again: no `finally`, no cancellation, as with `kill -9`.
 """
 
+# ruff: noqa: SLF001 - a loop of another order is made of asyncio's own parts
+
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import contextvars
 import heapq
+import inspect
 import itertools
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -61,6 +64,8 @@ class _Future(asyncio.Future[Any]):
 
     __slots__ = ("_place",)
 
+    _place: int
+
     def __hash__(self) -> int:
         return self._place
 
@@ -89,13 +94,14 @@ class SimLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._random = random
         self._now = 0.0
-        self._ready: list[asyncio.Handle] = []  # type: ignore[assignment]  # any place of it is taken from
+        self._ready: list[asyncio.Handle] = []  # any place of it is taken from
         self._places = itertools.count()
         self._kept: list[asyncio.Task[Any]] = []
         self.turns = 0
-        self.turns_max = 2_000_000
+        self.turns_max = 200_000
         self.errors: list[dict[str, Any]] = []
-        self.set_task_factory(self._make_task)
+        factory: Any = self._make_task  # its type differs between Python versions
+        self.set_task_factory(factory)
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
     def time(self) -> float:
@@ -126,7 +132,7 @@ class SimLoop(asyncio.BaseEventLoop):
             self.turns += 1
             if self.turns > self.turns_max:
                 raise Stuck(f"still busy after {self.turns} turns, {self._now:.1f} virtual seconds")
-            if handle._cancelled:  # type: ignore[attr-defined]  # asyncio's own
+            if handle._cancelled:
                 continue
             process = handle._context.get(PROCESS)  # type: ignore[attr-defined]  # asyncio's own
             if process is not None:
@@ -188,21 +194,30 @@ class SimLoop(asyncio.BaseEventLoop):
         """The end: what never finished is dropped in silence."""
         self._ready.clear()
         self._scheduled.clear()  # type: ignore[attr-defined]  # asyncio's own
-        asyncio._set_running_loop(self)  # type: ignore[attr-defined]  # what unwinds may ask for it
+        asyncio._set_running_loop(self)  # what unwinds may ask for it
         try:
             for task in asyncio.all_tasks(self):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch for this
                 with contextlib.suppress(BaseException), warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    task.get_coro().close()  # type: ignore[union-attr]  # tasks of coroutines only
+                    _close(task.get_coro())
         finally:
-            asyncio._set_running_loop(None)  # type: ignore[attr-defined]
+            asyncio._set_running_loop(None)
         self._kept.clear()
         self._ready.clear()
         self.close()
 
     def _check_closed(self) -> None:
         """What is left over may still ask; nothing comes of it."""
+
+
+def _close(coro: Any) -> None:
+    """Close a coroutine, and those that it was to await if it never began."""
+    if inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+        for value in coro.cr_frame.f_locals.values():
+            if inspect.iscoroutine(value):
+                _close(value)
+    coro.close()
 
 
 class SimClock:

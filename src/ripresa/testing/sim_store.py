@@ -20,10 +20,27 @@ if TYPE_CHECKING:
     from ripresa.ports.store import Batch, HistoryEvent, Lease, Message, Micros, NewRun
     from ripresa.testing.world import World
 
-_READS = (
-    "last_batch", "next_due", "changed", "load", "get_run", "list_runs", "count_runs", "history", "attempts", "logs", "tags",
-    "children", "messages", "outgoing", "definitions", "engine", "check",
-)  # fmt: skip
+_READS = frozenset(
+    [
+        "last_batch",
+        "next_due",
+        "changed",
+        "load",
+        "get_run",
+        "list_runs",
+        "count_runs",
+        "history",
+        "attempts",
+        "logs",
+        "tags",
+        "children",
+        "messages",
+        "outgoing",
+        "definitions",
+        "engine",
+        "check",
+    ]
+)
 _QUIET = ("changed", "definitions", "engine", "check")
 """Not counted as effect points: asked at fixed intervals, or by people."""
 
@@ -46,9 +63,7 @@ class SimStore:
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
         """As the port has it."""
-        lease: Lease = await self._send(
-            "acquire", lambda: self.inner.acquire(now=now, lease_us=lease_us, who=who)
-        )
+        lease: Lease = await self._send("acquire", lambda: self.inner.acquire(now=now, lease_us=lease_us, who=who))
         self._world.leased(lease)
         return lease
 
@@ -151,7 +166,13 @@ class SimStore:
         after = self._statuses(list(before))
         statuses = tuple((run, status, new) for run, status in before.items() if (new := after[run]) is not None)
         write = Write(
-            world.next_order(), world.clock.now(), world.process_name(), lease.epoch if lease else 0, verb, tuple(events), statuses
+            world.next_order(),
+            world.clock.now(),
+            world.process_name(),
+            lease.epoch if lease else 0,
+            verb,
+            tuple(events),
+            statuses,
         )
         world.writes.append(write)
         world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)

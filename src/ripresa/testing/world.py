@@ -137,7 +137,7 @@ class World:
     async def travel(self) -> None:
         """The way to the store or back: no time at all, or a little."""
         drawn = self.random.random()
-        if self.plan.latency_s and drawn < 0.25:  # noqa: PLR2004 - one in four
+        if self.plan.latency_s and drawn < 0.25:
             await asyncio.sleep(drawn * 4 * self.plan.latency_s)
         else:
             await asyncio.sleep(0)
@@ -183,10 +183,14 @@ class World:
             process = Process(f"engine-{next(self._boots)}", self.loop.create_future())
             self.processes.append(process)
             app = App(
-                SimStore(self), self.workflows, clock=SimClock(self.loop), sources=self.sources, evict_after=self.evict_after,
+                SimStore(self),
+                self.workflows,
+                clock=SimClock(self.loop),
+                sources=self.sources,
+                evict_after=self.evict_after,
                 config=Config(lease_s=LEASE_S, capture_logs=False),
                 runtimes=dict.fromkeys(("inline", "thread", "process"), SimRuntime(self)),
-            )  # fmt: skip
+            )
             self.apps[process.name] = app
             opening = self.loop.spawn(process, app.open())
             await asyncio.wait([opening, process.gone], return_when=asyncio.FIRST_COMPLETED)

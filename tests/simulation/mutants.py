@@ -1,0 +1,391 @@
+"""Seeded bugs: each a patch on the real engine, kernel or store, of a kind that such engines have had.
+
+The checker must see every one of them in the evidence of a few seeds.  Several were real here once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from ripresa.contracts.status import RunStatus
+from ripresa.engine.attempts import Attempts
+from ripresa.engine.carry_out import _HANDS, CarryOut
+from ripresa.engine.committer import Committer
+from ripresa.engine.control import Control
+from ripresa.engine.engine import Engine
+from ripresa.engine.held import Flight
+from ripresa.engine.loading import Loading
+from ripresa.engine.outcomes import Outcomes
+from ripresa.engine.verbs import Verbs
+from ripresa.kernel import history as h
+from ripresa.kernel.mail import Mail
+from ripresa.kernel.retry import RetryAt
+from ripresa.kernel.saga import Saga
+from ripresa.ports.store import RunChange
+from ripresa.stores.memory import MemoryDatabase, MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: what is patched, and with what."""
+
+    name: str
+    target: Any
+    attribute: str
+    make: Callable[[Any], Any]
+    """Gets what stands there, gives what shall."""
+    also: tuple[tuple[Any, str, Any], ...] = ()
+    """Second lines of defence that the bug is without: what is put where."""
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            original = self.target.__dict__[self.attribute]
+            changed = self.make(original)
+            for target, attribute, value in ((self.target, self.attribute, changed), *self.also):
+                stack.enter_context(patch.object(target, attribute, value))
+            for command, hand in list(_HANDS.items()):
+                if hand is original:
+                    stack.enter_context(patch.dict(_HANDS, {command: changed}))
+            yield
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(
+    target: Any, attribute: str, *also: tuple[Any, str, Any]
+) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    def register(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        MUTANTS.append(Mutant(make.__name__, target, attribute, make, also))
+        return make
+
+    return register
+
+
+# --- ownership ---------------------------------------------------------------------------------
+
+
+@mutant(MemoryDatabase, "confirm")
+def fence_dropped(_):
+    return lambda self, lease: self.owner
+
+
+@mutant(MemoryStore, "acquire")
+def two_engines_under_one_epoch(original):
+    async def acquire(self, *, now, lease_us, who):
+        before = self.database.owner
+        lease = await original(self, now=now, lease_us=lease_us, who=who)
+        if before is None:
+            return lease
+        self.database.owner = self.database.owner._replace(epoch=before.epoch)
+        return lease._replace(engine=before.epoch, epoch=before.epoch, last_batch=before.last_batch)
+
+    return acquire
+
+
+# --- durable before shown ----------------------------------------------------------------------
+
+
+@mutant(Committer, "then")
+def answered_before_the_commit(_):
+    def then(self, act):
+        self.kick()
+        act(_NONE)
+
+    return then
+
+
+@mutant(Committer, "tell")
+def code_shown_events_before_the_commit(_):
+    def tell(self, held, event):
+        self.kick()
+        self.show(held, event)
+
+    return tell
+
+
+@mutant(Committer, "_is_committed")
+def ambiguous_commit_taken_for_failed(_):
+    async def is_committed(self, number):
+        return False
+
+    return is_committed
+
+
+@mutant(Committer, "_is_committed")
+def ambiguous_commit_taken_for_done(_):
+    async def is_committed(self, number):
+        return True
+
+    return is_committed
+
+
+# --- attempts ----------------------------------------------------------------------------------
+
+
+@mutant(Attempts, "_record")
+def failed_attempts_not_counted_on_disk(original):
+    def record(self, flight, status, **fields):
+        if status in ("failed", "running"):
+            return
+        original(self, flight, status, **fields)
+
+    return record
+
+
+@mutant(Attempts, "_failed")
+def retry_ignores_max_attempts(original):
+    def failed(self, flight, error):
+        def again(policy, failure, error, *, now, **_):
+            return RetryAt(now + 20_000_000)
+
+        with patch("ripresa.engine.attempts.after_failure", again):
+            original(self, flight, error)
+
+    return failed
+
+
+@mutant(Attempts, "_remember")
+def retry_delay_forgotten_by_a_crash(original):
+    def remember(self, flight):
+        known = flight.held.loss_counts.get(flight.ask.operation)
+        if known is not None:
+            flight.held.loss_counts[flight.ask.operation] = (*known[:4], None)
+        return original(self, flight)
+
+    return remember
+
+
+@mutant(Attempts, "cancel", (Attempts, "_due", lambda self, flight: self._admit(flight)))
+def cancel_ignores_a_sleeping_retry(original):
+    def cancel(self, held, operation):
+        flight = held.flights.get(operation)
+        if flight is None or flight.due is None:
+            original(self, held, operation)
+
+    return cancel
+
+
+@mutant(Flight, "context")
+def idempotency_key_includes_the_attempt(original):
+    def context(self):
+        made = original(self)
+        object.__setattr__(made, "idempotency_key", f"{made.idempotency_key}#{made.attempt}")
+        return made
+
+    return context
+
+
+@mutant(CarryOut, "schedule_step")
+def step_in_flight_started_again_after_eviction(_):
+    return lambda self, held, command: self._engine.attempts.begin(held, command)
+
+
+@mutant(Outcomes, "step_set_aside")
+def quarantine_is_a_retry(_):
+    def step_set_aside(self, flight, failure):
+        flight.ended = False
+        self._engine.attempts._again(flight, self._engine.now() + 10_000_000, failure)
+
+    return step_set_aside
+
+
+# --- outcomes and journal ----------------------------------------------------------------------
+
+
+@mutant(Outcomes, "step_done")
+def outcome_recorded_twice(original):
+    def step_done(self, flight, output, failure):
+        original(self, flight, output, failure)
+        original(self, flight, output, failure)
+
+    return step_done
+
+
+@mutant(MemoryStore, "_load")
+def recovered_run_restarted_from_scratch(original):
+    def load(self, id):
+        loaded = original(self, id)
+        return loaded._replace(history=loaded.history[:1])
+
+    return load
+
+
+@mutant(Engine, "_activate")
+def events_shown_in_another_order(original):
+    def activate(self, held):
+        held.inbox.reverse()
+        original(self, held)
+
+    return activate
+
+
+@mutant(Control, "cancel")
+def cancel_overwrites_the_end(original):
+    async def cancel(self, ref):
+        run = await self._desk.find(ref)
+        await original(self, ref)
+        if run.status == RunStatus.CANCELLED or run.id in self._engine.held:
+            return
+        now = self._engine.now()
+        self._engine.committer.batch.changes.append(
+            RunChange(run.id, RunStatus.CANCELLED.value, now, None, finished_at=now)
+        )
+        await self._desk.on_disk()
+
+    return cancel
+
+
+def _cancel_whatever_stands(self, held):
+    if held.status in (RunStatus.PAUSED, RunStatus.QUARANTINED):
+        self._go_on(held)
+    self._engine.append_and_tell(held, h.CANCEL_REQUESTED)
+
+
+@mutant(Verbs, "hold_run", (Control, "cancel_held", _cancel_whatever_stands))
+def ended_run_takes_one_more_event(original):
+    async def hold_run(self, run, verb):
+        return self._engine.held.get(run.id) or await original(self, run, verb)
+
+    return hold_run
+
+
+@mutant(CarryOut, "continue_as_new")
+def continue_as_new_keeps_the_old_journal(original):
+    def continue_as_new(self, held, command):
+        original(self, held, command)
+        changes = self._engine.committer.batch.changes
+        changes[-1] = changes[-1]._replace(base_seq=None)
+
+    return continue_as_new
+
+
+# --- timers, signals, messages -----------------------------------------------------------------
+
+
+@mutant(CarryOut, "set_timer")
+def timer_fires_early(original):
+    return lambda self, held, command: original(self, held, command._replace(due=command.due - 150_000))
+
+
+@mutant(Mail, "take_signal")
+def signal_dropped_if_nobody_waits(original):
+    def take_signal(self, event):
+        if event.name in self._handlers or any(not future.done() for future, _ in self._waits.get(event.name, ())):
+            original(self, event)
+
+    return take_signal
+
+
+@mutant(MemoryDatabase, "_write_others")
+def messages_not_deleted(original):
+    def write_others(self, batch):
+        kept = {run: dict(messages) for run, messages in self.inbox.items()}
+        original(self, batch)
+        if batch.taken:
+            self.inbox = defaultdict(dict, kept)
+
+    return write_others
+
+
+@mutant(Loading, "hand_in")
+def messages_handed_in_twice(original):
+    def hand_in(self, held, messages):
+        messages = list(messages)
+        original(self, held, messages)
+        held.taken.clear()
+        original(self, held, messages)
+
+    return hand_in
+
+
+@mutant(CarryOut, "tell_parent")
+def child_result_dropped_if_the_parent_is_away(original):
+    def tell_parent(self, held, status, output, error):
+        if held.parent in self._engine.held:
+            original(self, held, status, output, error)
+
+    return tell_parent
+
+
+@mutant(MemoryDatabase, "write")
+def ready_row_of_a_parked_run_lost(original):
+    def write(self, batch):
+        batch.ready = [ready for ready in batch.ready if ready.due <= batch.at]
+        original(self, batch)
+
+    return write
+
+
+# --- control -----------------------------------------------------------------------------------
+
+
+@mutant(Engine, "may_run")
+def pause_ignored(_):
+    return lambda self, held: held.status in ("queued", "running", "waiting", "paused")
+
+
+@mutant(MemoryStore, "get_run", (MemoryDatabase, "refused", lambda *_: _NONE))
+def duplicate_start_makes_a_second_run(original):
+    async def get_run(self, ref):
+        found = await original(self, ref)
+        return None if found is not None and found.key == ref and found.started_at is None else found
+
+    return get_run
+
+
+@mutant(CarryOut, "_look_up_children")
+def children_started_again_after_a_crash(_):
+    async def look_up(self, held, command):
+        held.children = {}
+        self.start_child(held, command)
+
+    return look_up
+
+
+@mutant(CarryOut, "take_in")
+def retried_run_given_to_nobody(_):
+    return lambda self, run_id: None
+
+
+# --- sagas -------------------------------------------------------------------------------------
+
+
+@mutant(Saga, "undo")
+def compensation_in_forward_order(original):
+    async def undo(self):
+        self._pile.reverse()
+        await original(self)
+
+    return undo
+
+
+@mutant(Saga, "watch")
+def compensation_twice(original):
+    def watch(self, operation, step, text):
+        def undo(output):
+            self._pile.append(step.undoing(text, output, operation.id))
+            self._pile.append(step.undoing(text, output, operation.id))
+
+        operation.undo = undo
+
+    return watch
+
+
+@mutant(Saga, "undo")
+def cancel_cuts_compensation_short(_):
+    async def undo(self):
+        while self._pile:
+            await self._pile.pop()()
+
+    return undo
