@@ -176,11 +176,10 @@ def _bounded(view: _RunView, attempts: list[Attempt], evidence: Evidence) -> Ite
     generations = 1 + len(view.of(h.CONTINUED))
     for calls in view.calls.values():
         operation = calls[0].operation
-        own = [call for call in calls if not call.duplicate]
+        own = [call for call in calls if not call.duplicate and not call.lost]
         most = evidence.policies.get(calls[0].step, _NO_POLICY).attempts_max
-        lost = sum(row.operation == operation and row.status == "lost" for row in attempts)
         lives = len({call.process for call in own})
-        if len(own) > most * rounds + lost + lives - 1:
+        if len(own) > most * rounds + lives - 1:
             text = f"{operation} was called {len(own)} times in {lives} lives, and its policy allows {most} attempts"
             yield Violation(law, view.run.id, text)
         failed = sum(row.operation == operation and row.status in ("failed", "timeout") for row in attempts)

@@ -35,6 +35,8 @@ class Call:
     ended_at: int | None = None
     output: str | None = None
     error: str | None = None
+    lost: bool = False
+    """The place where it ran died after it (a fault): its outcome could not be told, and it does not count."""
     duplicate: bool = False
     """Made twice by a fault, not by the engine."""
 

@@ -29,7 +29,7 @@ class SimRuntime:
         if fault in (Kind.ERROR_BEFORE, Kind.UNKNOWN_BEFORE):
             raise WorkerLost("the worker was lost before the call (simulated)")
         try:
-            output = await self._call(work)
+            output, call = await self._call(work)
             if fault is Kind.DUPLICATE:
                 await self._call(work, duplicate=True)
         except Exception:
@@ -37,6 +37,7 @@ class SimRuntime:
             raise
         await self._strike(fault)
         if fault is Kind.ERROR_AFTER:
+            call.lost = True
             raise WorkerLost("the worker was lost after the call (simulated)")
         return output
 
@@ -44,7 +45,7 @@ class SimRuntime:
         if fault in (Kind.CRASH_AFTER, Kind.HANG_AFTER):
             await self._world.strike(fault)
 
-    async def _call(self, work: Work, *, duplicate: bool = False) -> str:
+    async def _call(self, work: Work, *, duplicate: bool = False) -> tuple[str, Call]:
         world = self._world
         context = work.context() if callable(work.context) else work.context
         call = Call(
@@ -69,7 +70,7 @@ class SimRuntime:
             self._ended(call, None, repr(error))
             raise
         self._ended(call, output, None)
-        return output
+        return output, call
 
     def _ended(self, call: Call, output: str | None, error: str | None) -> None:
         call.ended, call.ended_at = self._world.next_order(), self._world.clock.now()
