@@ -187,14 +187,19 @@ class Control:
 
     async def release(self, ref: str, *, output: str | None = None, discard: bool = False) -> None:
         """End a quarantine: repeat the step, or give its output, or let it fail (`discard`)."""
+        held = await self._hold_quarantined(ref)
+        if output is not None and not discard:
+            await self._require_fitting(held, output)
+            held = await self._hold_quarantined(ref)  # it may have been let go of meanwhile
+        self._release(held, output, discard=discard)
+        await self._desk.on_disk()
+
+    async def _hold_quarantined(self, ref: str) -> Held:
         held = await self._desk.hold(ref, "release")
         if held.status is not RunStatus.QUARANTINED:
             msg = f"release: run {held.ref!r} is {held.status}, not quarantined"
             raise RunNotFinished(held.ref, msg)
-        if output is not None and not discard:
-            await self._require_fitting(held, output)
-        self._release(held, output, discard=discard)
-        await self._desk.on_disk()
+        return held
 
     async def _require_fitting(self, held: Held, output: str) -> None:
         """Raise PayloadError unless what a person gives for an output has the type of what it stands for."""
