@@ -270,7 +270,7 @@ class App:
         if found is None:
             name = getattr(workflow, "name", workflow)
             if name in self._workflows:
-                msg = f"this App has another workflow of the name {name!r}: start the one it was given, or rename this one"
+                msg = f"this App has another workflow called {name!r}: start the one it was given, or rename this"
                 raise UnknownDefinition(msg)
             have = ", ".join(self._workflows) or "none"
             msg = f"this App does not know workflow {name!r} (it has: {have}); add it to App(workflows=[…])"

@@ -325,15 +325,18 @@ class Attempts:
 
     # --- stopping ------------------------------------------------------------------------------
 
-    def cancel(self, held: Held, operation: str) -> None:
-        """Stop the work of an operation that nobody wants any more."""
-        flight = held.flights.pop(operation, None)
+    def cancel(self, held: Held, operation: str) -> bool:
+        """Stop the work of an operation that nobody wants any more; True: too late, its outcome is on its way."""
+        flight = held.flights.get(operation)
+        if flight is not None and flight.decided:
+            return True
         if flight is not None:
             self.forget(flight)
             if flight.recorded:
                 self._record(flight, "cancelled", finished_at=self._engine.now())
                 flight.recorded = False
                 self._engine.committer.kick()
+        return False
 
     def hand_back(self, flight: Flight) -> None:
         """The engine stops: the attempt is cut off, which is nobody's loss, and made again by the next owner."""

@@ -43,7 +43,15 @@ class CarryOut:
 
     def cancel_step(self, held: Held, command: c.CancelStep) -> None:
         held.quarantined.pop(command.operation, None)
-        self._engine.attempts.cancel(held, command.operation)
+        too_late = self._engine.attempts.cancel(held, command.operation)
+        if command.tell and not too_late and command.operation not in held.asked:
+            held.asked.add(command.operation)
+            failure = Failure(
+                type="ripresa.StepCancelled", message="cut off", failure_class=FailureClass.TERMINAL, code="cancelled"
+            )
+            self._engine.append_and_tell(
+                held, h.STEP_FAILED, operation=command.operation, attempt=0, error=dump(failure.to_json())
+            )
 
     def set_timer(self, held: Held, command: c.SetTimer) -> None:
         if command.operation not in held.timers:

@@ -250,6 +250,8 @@ class Engine:
         if event.operation is not None:
             if event.kind in _STEP_OUTCOMES:
                 held.flights.pop(event.operation, None)
+                if held.asked:
+                    held.asked.discard(event.operation)
             elif event.kind == h.TIMER_FIRED:
                 held.timers.pop(event.operation, None)
             else:

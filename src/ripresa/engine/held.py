@@ -31,6 +31,7 @@ class Flight:
         "ask",
         "attempt",
         "careful",
+        "decided",
         "due",
         "due_at",
         "ended",
@@ -69,6 +70,8 @@ class Flight:
         self.due: Due | None = None
         self.due_at: int | None = None
         """When the next attempt may start, after a failure."""
+        self.decided = False
+        """Its outcome is on its way to the journal."""
         self.ended = False
         """The outcome is on its way to the journal, or nobody wants it any more."""
 

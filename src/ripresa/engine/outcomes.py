@@ -49,6 +49,7 @@ class Outcomes:
             output,
             None if failure is None else dump(failure.to_json()),
         )
+        flight.decided = True
         self._engine.committer.batch.history.append(event)
         self._engine.committer.tell(held, event)
         if self._engine.watching.observers:

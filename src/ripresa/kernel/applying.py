@@ -61,6 +61,7 @@ def _on_step_completed(run: LiveRun, event: Any) -> None:
         undo = run.withdrawn.get(event.operation)
         if undo is not None:  # nobody waits for it any more, but it was done, and may have to be undone
             undo(event.data)
+            _no_doubt(run, event)
         return
     if not isinstance(operation, Operation) or operation.done():
         return
@@ -74,8 +75,17 @@ def _on_step_completed(run: LiveRun, event: Any) -> None:
     operation.set_result(value)
 
 
+def _no_doubt(run: LiveRun, event: Any) -> None:
+    """The journal has said what became of a step that was cut off."""
+    answer = run.doubtful.pop(event.operation, None)
+    if answer is not None and not answer.done():
+        answer.set_result(None)
+
+
 def _on_step_failed(run: LiveRun, event: Any) -> None:
     operation = _take(run, event)
+    if operation is None:
+        _no_doubt(run, event)
     failure = Failure.from_json(load(event.error))
     if event.name == "discard" or failure.code == "discarded":
         run.doomed = failure

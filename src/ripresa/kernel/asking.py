@@ -62,6 +62,7 @@ class Asking:
         "_tasks",
         "cancel_requested",
         "discarding",
+        "doubtful",
         "id",
         "input",
         "loop",
@@ -88,6 +89,8 @@ class Asking:
         self.operations: dict[str, Operation | Timer] = {}
         self.withdrawn: dict[str, Callable[[Any], None] | None] = {}
         """Operations that the code does not wait for any more, with what undoes them."""
+        self.doubtful: dict[str, asyncio.Future[None]] = {}
+        """Those of them of which the journal will say whether they were done."""
         self.saga = Saga()
         self._identities = Identities()
         self._commands: list[c.Command] = []
@@ -290,6 +293,9 @@ class Asking:
             return
         self.withdrawn[operation.id] = operation.undo
         if operation.kind == "step":
-            self._commands.append(c.CancelStep(operation.id))
+            if operation.undo is not None:
+                self.doubtful[operation.id] = answer = self.loop.create_future()
+                operation.saga.doubt(operation.id, answer)
+            self._commands.append(c.CancelStep(operation.id, tell=operation.undo is not None))
         elif operation.kind == "child" and operation.child:
             self._commands.append(c.CancelChild(operation.id, operation.child))

@@ -22,9 +22,13 @@ class ScheduleStep(NamedTuple):
 
 
 class CancelStep(NamedTuple):
-    """Stop the work of this operation; its outcome no longer matters."""
+    """Stop the work of this operation; its outcome no longer matters.
+
+    With `tell`, an event says what became of it: its outcome, if that is on its way, else a failure `cancelled`.
+    """
 
     operation: str
+    tell: bool = False
 
 
 class SetTimer(NamedTuple):

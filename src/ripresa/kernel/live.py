@@ -56,8 +56,8 @@ class LiveRun(Asking):
     """One run in memory; made anew from its history whenever it is woken."""
 
     __slots__ = (
-        "_mail",
         "_given_up",
+        "_mail",
         "_resumable",
         "_runners",
         "_soft",
@@ -138,6 +138,8 @@ class LiveRun(Asking):
     def _still_wanted(self, command: c.Command) -> bool:
         if isinstance(command, c.ScheduleStep | c.SetTimer | c.StartChild | c.SendSignal | c.Publish):
             return command.operation in self.operations
+        if isinstance(command, c.CancelStep):
+            return not command.tell or command.operation in self.doubtful
         if isinstance(command, c.FinishUpdate):
             return command.update not in self.mail.answered
         return True
@@ -301,6 +303,9 @@ class LiveRun(Asking):
         if isinstance(error, Quarantine) and self._given_up is None:
             self.finish(RunStatus.QUARANTINED, None, Failure.of(error, FailureClass.QUARANTINE, code="quarantined"))
             return
+        for operation in list(self.operations.values()):
+            if isinstance(operation, Operation) and operation.undo is not None:
+                operation.cancel()  # what is left of the code goes no further; what it began may have to be undone
         try:
             await self.saga.undo()
         except (Discarded, GeneratorExit, greenlet.GreenletExit):

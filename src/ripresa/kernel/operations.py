@@ -44,6 +44,7 @@ class _Seldom(asyncio.Future[Any]):
     line: str = ""
     child: str | None = None
     undo: Callable[[Any], None] | None = None
+    saga: Any = None
 
 
 class Operation(_Seldom):

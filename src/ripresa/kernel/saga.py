@@ -9,6 +9,10 @@ it was.
                            └─ undo: charge, then reserve
 
 The undoing of `charge` is the operation `undo:charge`, so that the journal tells what was undone.
+A compensable step that is cut off while it runs may have been done all the same: its outcome may be on
+its way to the journal.  The saga therefore waits for the journal's word (done, or cut off in time)
+before it works the pile off.
+
 An undoing that fails for good does not end the saga: the run is set aside (quarantine), since only
 a person can say what the world now looks like.
 """
@@ -33,10 +37,12 @@ _CURRENT: contextvars.ContextVar[Saga | None] = contextvars.ContextVar("ripresa_
 class Saga:
     """A pile of undoings."""
 
-    __slots__ = ("_pile", "_token", "undoing")
+    __slots__ = ("_doubtful", "_pile", "_token", "undoing")
 
     def __init__(self) -> None:
         self._pile: list[Callable[[], Awaitable[Any]]] = []
+        self._doubtful: dict[str, asyncio.Future[None]] = {}
+        """Steps that were cut off, by operation: the journal has yet to say whether they were done."""
         self._token: contextvars.Token[Saga | None] | None = None
         self.undoing = False
 
@@ -57,6 +63,12 @@ class Saga:
     def watch(self, operation: Any, step: Any, text: str) -> None:
         """Put the step's undoing on the pile when `operation` completes."""
         operation.undo = lambda output: self._pile.append(step.undoing(text, output, operation.id))
+        operation.saga = self
+
+    def doubt(self, operation: str, answer: asyncio.Future[None]) -> None:
+        """The step was cut off; `answer` resolves when the journal says what became of it."""
+        self._doubtful[operation] = answer
+        answer.add_done_callback(lambda _: self._doubtful.pop(operation, None))
 
     def add(self, undo: Callable[[], Awaitable[Any]]) -> None:
         """Put an undoing on the pile by hand."""
@@ -69,8 +81,11 @@ class Saga:
         cancelled: asyncio.CancelledError | None = None
         failed: StepFailed | None = None
         try:
-            while self._pile:
-                undoing = asyncio.ensure_future(self._pile.pop()())
+            while self._pile or self._doubtful:
+                if self._doubtful:
+                    undoing: asyncio.Future[Any] = next(iter(self._doubtful.values()))
+                else:
+                    undoing = asyncio.ensure_future(self._pile.pop()())
                 while not undoing.done():
                     try:
                         await asyncio.shield(undoing)
