@@ -1,7 +1,6 @@
 """A compensable step that was cut off: if the journal says that it was done after all, it is undone."""
 
 import asyncio
-import threading
 
 import pytest
 
