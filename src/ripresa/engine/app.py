@@ -20,6 +20,7 @@ from ripresa.contracts.errors import RipresaError, UnknownDefinition
 from ripresa.contracts.payload import dump
 from ripresa.engine.config import Config, evict_after_us
 from ripresa.engine.engine import Engine
+from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
@@ -178,6 +179,9 @@ class App:
             from ripresa.stores import open_store  # noqa: PLC0415 - floor 3, and only when opened
 
             return open_store(os.fspath(given), lock_timeout_s=self._config.lock_timeout_s)
+        if not hasattr(given, "commit"):
+            msg = f"App(store): {given!r} is neither an address (sqlite:///shop.db, memory://) nor a store"
+            raise TypeError(msg)
         return given
 
     def _make_runtimes(self) -> dict[str, Runtime]:
@@ -255,7 +259,10 @@ class App:
         correlation_id: str | None = None,
     ) -> Run[Any]:
         """Start a run from the input's JSON text."""
-        _require_id(id)
+        require_id(id)
+        require_id(correlation_id, what="correlation_id")
+        require_priority(priority)
+        require_tags(tags or {})
         row = await engine.verbs.start(
             workflow, text, key=id, priority=priority, tags=tags or {}, correlation_id=correlation_id
         )
@@ -294,6 +301,9 @@ class App:
     ) -> RunList:
         """Runs, newest first, that fit every filter given; `.cursor` of the list asks for the next page."""
         engine = self.opened()
+        if limit < 1:
+            msg = f"limit: {limit} is not 1 or more"
+            raise ValueError(msg)
         where = run_filter(status=status, workflow=workflow, tags=tags, id_prefix=id_prefix)
         if parent is not None:
             where = where._replace(parent=(await engine.verbs.find(ref_of(parent))).id)
@@ -305,6 +315,7 @@ class App:
 
         Raises RunNotFound, RunFinished, PayloadError (the run waits for another shape).
         """
+        require_text(name, what="signal name")
         await self.opened().verbs.signal(ref_of(run), name, dump(data, where=f"signal {name!r}"))
 
     async def update(self, run: Run[Any] | str, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -336,7 +347,7 @@ class App:
 
     async def fork(self, run: Run[R] | str, *, from_step: str, id: str | None = None) -> Run[Any]:
         """Start a new run with this one's history up to before `from_step`, an operation's identity as `charge#2`."""
-        _require_id(id)
+        require_id(id)
         return Run(self, await self.opened().control.fork(ref_of(run), from_step, key=id))
 
     async def release(self, run: Run[Any] | str, *, output: Any = ..., discard: bool = False) -> None:
@@ -348,12 +359,6 @@ class App:
         """The run's journal, oldest first."""
         engine = self.opened()
         return await engine.store.history((await engine.verbs.find(ref_of(run))).id)
-
-
-def _require_id(value: object) -> None:
-    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable()):
-        msg = f"id: {value!r} is not 1 to 255 printable characters"
-        raise ValueError(msg)
 
 
 def _who() -> str:

@@ -342,7 +342,7 @@ class CarryOut:
         engine.loading.busy += 1
         if held is not None:
             held.untold += 1
-        task = asyncio.get_running_loop().create_task(engine._guarded(work))  # noqa: SLF001 - its hands
+        task = engine.task(work)
         self._tasks.add(task)
 
         def done(_: Any) -> None:

@@ -151,7 +151,7 @@ class Control:
             await self._desk.on_disk()
             return
         if status is RunStatus.SUCCEEDED or status not in TERMINAL:
-            msg = f"retry: run {ref!r} is {run.status}, not failed, cancelled, quarantined or blocked"
+            msg = f"retry: run {run.key or run.id!r} is {run.status}, not failed, cancelled, quarantined or blocked"
             raise RunNotFinished(run.key or run.id, msg)
         await self.reopen(run)
 

@@ -39,7 +39,7 @@ from ripresa.kernel.transitions import require
 from ripresa.ports.store import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from ripresa.engine.config import Config
     from ripresa.engine.sources import Sources
@@ -111,11 +111,10 @@ class Engine:
         self.committer.show = self.tell
         self.committer.withdraw = self.verbs.withdraw
         self.committer.told = self._turn_now
-        loop = self.loop
-        for name, work in (("ripresa lease", self._keep_lease()), ("ripresa loading", self.loading.serve())):
-            task = loop.create_task(self._guarded(work), name=name)
-            task.add_done_callback(lambda _, work=work: work.close())  # type: ignore[misc]  # if it never began
-            self._tasks.append(task)
+        self._tasks = [
+            self.task(self._keep_lease(), name="ripresa lease"),
+            self.task(self.loading.serve(), name="ripresa loading"),
+        ]
         await self.loading.recover()
         attach = getattr(self.clock, "attach", None)
         if attach is not None:
@@ -161,6 +160,12 @@ class Engine:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def task(self, work: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[None]:
+        """Do this work in the background."""
+        task = self.loop.create_task(self._guarded(work), name=name)
+        task.add_done_callback(lambda _: work.close())  # cancelled before it began
+        return task
 
     async def _guarded(self, work: Any) -> None:
         """No background task dies in silence: its error ends the engine, and everybody who waits is told."""

@@ -109,4 +109,9 @@ def run_filter(
 
 def ref_of(run: Run[Any] | str) -> str:
     """What the store knows the run by: an id as given, a handle's UUID."""
-    return run if isinstance(run, str) else run.uuid
+    if isinstance(run, str):
+        return run
+    if not isinstance(run, Run):
+        msg = f"run: {run!r} is neither a run nor its id"
+        raise TypeError(msg)
+    return run.uuid

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.payload import load
 from ripresa.kernel import history as h
+from ripresa.kernel.recall import what_stands
 from ripresa.ports.store import HistoryEvent, NewRun, Run
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _FORKED = h.OUTCOMES | {
     h.UPDATE_RECEIVED,
     h.UPDATE_COMPLETED,
     h.PATCH_TAKEN,
+    h.RETRIED,
 }
 
 
@@ -35,10 +37,14 @@ def generation_seed(run: Run) -> str:
 
 def forked_history(events: Sequence[HistoryEvent], from_step: str, run_id: str) -> list[HistoryEvent] | None:
     """What a fork of a run has learnt when it begins anew with `from_step`; None: that has no outcome in `events`."""
-    cut = next((i for i, e in enumerate(events) if e.operation == from_step and e.kind in h.OUTCOMES), None)
-    if cut is None:
+    if not any(e.operation == from_step and e.kind in h.OUTCOMES for e in events):
         return None
-    kept = [e for e in events[:cut] if e.kind in _FORKED]
+    stands = what_stands(events)
+    cut = next((i for i, e in enumerate(stands) if e.operation == from_step and e.kind in h.OUTCOMES), len(stands))
+    kept = [e for e in stands[:cut] if e.kind in _FORKED]
+    retried = next((e for e in stands[cut:] if e.kind == h.RETRIED), None)
+    if retried is not None:  # what is kept is remembered, as it was by the run itself
+        kept.append(retried)
     return [e._replace(run=run_id, seq=seq) for seq, e in enumerate(kept, 1)]
 
 

@@ -26,7 +26,7 @@ class SystemSources:
         self._random = random.Random(os.urandom(16))  # noqa: S311 - ids are unique, not secret
 
     def new_id(self) -> str:
-        tick = time.time_ns() // 244  # 4096 ticks a millisecond, as `rand_a` has 12 bits
+        tick = time.time_ns() * 4096 // 1_000_000  # 4096 ticks a millisecond, as `rand_a` has 12 bits
         self._last = tick = max(tick, self._last + 1)
         return uuid7_text(tick, self._random.getrandbits(62))
 
@@ -35,7 +35,7 @@ class SystemSources:
 
 
 def uuid7_text(tick: int, bits: int) -> str:
-    """A version 7 UUID from a count of 244 ns ticks since 1970 and 62 random bits."""
-    milliseconds = tick * 244 // 1_000_000
+    """A version 7 UUID from a count of 1/4096 ms ticks since 1970 and 62 random bits."""
+    milliseconds = tick >> 12
     text = f"{milliseconds & (2**48 - 1):012x}{0x7000 | (tick & 0xFFF):04x}{0x8000_0000_0000_0000 | bits:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

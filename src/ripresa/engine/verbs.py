@@ -116,7 +116,7 @@ class Verbs:
 
     async def find(self, ref: str) -> Run:
         """The run as it stands.  Raises RunNotFound."""
-        run = await self._engine.store.get_run(ref)
+        run = await self._engine.store.get_run(ref) if ref.isprintable() else None  # no other text is an id
         if run is None:
             msg = f"no run {ref!r} in {self._engine.store.url}: `ripresa runs list` shows those there are"
             raise RunNotFound(ref, msg)

@@ -10,10 +10,13 @@ order in which the code asks for it; what had failed or was undone is forgotten,
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ripresa.kernel import history as h
 from ripresa.kernel.saga import UNDO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _KEPT = (h.SIGNAL_RECEIVED, h.UPDATE_RECEIVED, h.UPDATE_COMPLETED, h.PATCH_TAKEN)
 
@@ -22,6 +25,20 @@ def undone(events: list[Any]) -> set[str]:
     """Operations that were undone, and what undid them: neither stands any more."""
     undoings = [e.operation for e in events if e.kind == h.STEP_COMPLETED and e.operation.startswith(UNDO)]
     return {*undoings, *(operation.removeprefix(UNDO) for operation in undoings)}
+
+
+def what_stands(events: Sequence[Any]) -> list[Any]:
+    """The events without what retries have made void: failures, and what was undone with what undid it."""
+    cut = next((i for i in range(len(events) - 1, -1, -1) if events[i].kind == h.RETRIED), 0)
+    done: dict[str, Any] = {}
+    for event in events[:cut]:
+        if event.kind in h.OUTCOMES and event.error is None:
+            if event.operation.startswith(UNDO):
+                done.pop(event.operation.removeprefix(UNDO), None)
+            else:
+                done[event.operation] = event
+    before = [e for e in events[:cut] if done.get(e.operation) is e or e.kind not in (*h.OUTCOMES, h.RETRIED)]
+    return [*before, *events[cut:]]
 
 
 class Recall:
@@ -42,14 +59,8 @@ class Recall:
         cut = next((i for i in range(len(events) - 1, -1, -1) if events[i].kind == h.RETRIED), None)
         if cut is None:
             return events
-        first, *before = events[:cut]
-        for event in before:
-            if event.kind not in h.OUTCOMES or event.error is not None:
-                continue
-            if event.operation.startswith(UNDO):
-                self._outcomes.pop(event.operation.removeprefix(UNDO), None)
-            else:
-                self._outcomes[event.operation] = event
+        first, *before = what_stands(events[: cut + 1])
+        self._outcomes = {event.operation: event for event in before if event.kind in h.OUTCOMES}
         return [first, *(event for event in before if event.kind in _KEPT), *events[cut + 1 :]]
 
     def knows(self, operation: Any) -> bool:

@@ -49,6 +49,8 @@ class VirtualClock:
         if self._due is not None and (self._autojump or self._due <= self._target):
             self._now = max(self._now, self._due)
             self._ring()
+            if self._nudge is not None:  # what was due may have come to nothing: there may be more to jump to
+                self._nudge()
         elif self._now < self._target:
             self._now = self._target
             self._arrived()
