@@ -9,11 +9,12 @@ from functools import lru_cache
 Duration = str | int | float | timedelta
 """`"1h30m"`, `"PT1H30M"`, a number of seconds, or a `timedelta`."""
 
-_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(us|ms|[smhdw])")
-_WHOLE = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:us|ms|[smhdw]))+")
+_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(us|ms|[smhdw])", re.ASCII)
+_WHOLE = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:us|ms|[smhdw]))+", re.ASCII)
 _ISO = re.compile(
     r"P(?:(?P<w>\d{1,9}(?:\.\d{1,9})?)W)?(?:(?P<d>\d{1,9}(?:\.\d{1,9})?)D)?"
-    r"(?:T(?:(?P<h>\d{1,9}(?:\.\d{1,9})?)H)?(?:(?P<m>\d{1,9}(?:\.\d{1,9})?)M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?"
+    r"(?:T(?:(?P<h>\d{1,9}(?:\.\d{1,9})?)H)?(?:(?P<m>\d{1,9}(?:\.\d{1,9})?)M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?",
+    re.ASCII,
 )
 _UNIT_US = {
     "us": 1,
