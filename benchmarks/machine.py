@@ -51,9 +51,13 @@ def told(machine: dict[str, Any]) -> str:
     return (
         f"{machine['cpus']} × {machine['processor']}, {machine['system']}, Python {machine['python']}, "
         f"SQLite {machine['sqlite']}, ripresa {machine['ripresa']}, DBOS {machine['dbos']}, "
-        f"fsync p50 {machine['fsync_p50_ms']:.2f} ms (p99 {machine['fsync_p99_ms']:.2f}), load {machine['load']:.1f}, "
-        f"{machine['date']}"
+        f"fsync p50 {machine['fsync_p50_ms']:.2f} ms (p99 {machine['fsync_p99_ms']:.2f}), "
+        f"load {machine['load']:.1f}{_then(machine)}, {machine['date']}"
     )
+
+
+def _then(machine: dict[str, Any]) -> str:
+    return f" to {machine['load_after']:.1f}" if "load_after" in machine else ""
 
 
 def _processor() -> str:

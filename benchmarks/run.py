@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -207,7 +208,8 @@ def chart(results: Results, ratios: dict[str, float], about: Results) -> str:
             Panel("Steps a second, 100 clients (more is better)", "steps/s", more),
             Panel("Run of ten steps, one client, median (less is better)", "ms", sooner),
         ],
-        f"Workflow of ten steps that do nothing; synchronous=FULL everywhere. {machine.told(about)}.",
+        "Workflow of ten steps that do nothing; synchronous=FULL everywhere. Bars are medians of the rounds, ratios medians "
+        f"of the rounds’ own ratios. {machine.told(about)}.",
     )
 
 
@@ -234,6 +236,7 @@ def main() -> int:
         with empty_directory() as directory:
             told["asleep"] = story(asleep, directory)
     _note("")
+    about["load_after"] = os.getloadavg()[0]
 
     print(f"\n{table(results)}\n")
     ratios = compared(samples)
