@@ -171,22 +171,17 @@ def by_run(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def wrong_undoings(rows: list[tuple[Any, ...]]) -> list[str]:
-    """What was done before a cancellation, or at all, is undone once each, in reverse.
+    """What was done is undone once each, and in reverse.
 
-    What ends while the cancellation is on its way is undone too, but may come between the others.
+    What ends while a cancellation is on its way is undone too, but may come between the others.
     """
     cancelled = next((row[1] for row in rows if row[2] == "cancel_requested"), len(rows) + 1)
     before = [row[5] for row in done(rows, "take") if row[1] < cancelled]
     taken = [row[5] for row in done(rows, "take")]
     given = [row[5] for row in done(rows, "give_back")]
-    if [one for one in given if one in before] == before[::-1] and sorted(given) == sorted(set(given) & set(taken)):
+    if [one for one in given if one in before] == before[::-1] and sorted(given) == sorted(taken):
         return []
     return [f"took {before}, then {taken[len(before) :]}, and gave back {given}"]
-
-
-def left_after_cancel(rows: list[tuple[Any, ...]]) -> int:
-    """How many steps were done although the run was being cancelled, and not undone."""
-    return len(done(rows, "take")) - len(done(rows, "give_back"))
 
 
 def done(rows: list[tuple[Any, ...]], name: str) -> list[tuple[Any, ...]]:
@@ -204,11 +199,6 @@ def told(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
         "steps_done": len({line["key"] for line in lines if line["what"] == "end"}),
         "steps_repeated_after_a_kill": sum(len(keys) for keys in again.values()),
         "sent": sum(line["what"] == "sent" for line in lines),
-        "done_while_cancelled_and_not_undone": sum(
-            left_after_cancel(rows)
-            for rows in by_run(path).values()
-            if any(row[2] == "cancel_requested" for row in rows)
-        ),
         "quarantined_by_losses": sum(
             n for (n,) in ask(path, "SELECT count(*) FROM history WHERE kind = 'quarantined'")
         ),
