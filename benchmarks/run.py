@@ -5,7 +5,7 @@ that a busy minute of the machine falls on everybody; numbers are medians over t
 it does not say, is in docs/benchmarks.md.
 
     make bench                          seven rounds, some minutes
-    make bench ARGS=--quick             one small round, half a minute
+    make bench ARGS=--quick             one small round, about a minute
     make bench ARGS='--rounds 9 --publish'
 """
 
@@ -208,20 +208,20 @@ def chart(results: Results, ratios: dict[str, float], about: Results) -> str:
             Panel("Steps a second, 100 clients (more is better)", "steps/s", more),
             Panel("Run of ten steps, one client, median (less is better)", "ms", sooner),
         ],
-        "Workflow of ten steps that do nothing; synchronous=FULL everywhere. Bars are medians of the rounds, ratios medians "
-        f"of the rounds’ own ratios. {machine.told(about)}.",
+        "Workflow of ten steps that do nothing; synchronous=FULL everywhere. Bars are medians of the rounds, ratios "
+        f"medians of the rounds’ own ratios. {machine.told(about)}.",
     )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="ripresa beside DBOS and beside bare sqlite3")
-    parser.add_argument("--quick", action="store_true", help="one small round: half a minute")
+    parser.add_argument("--quick", action="store_true", help="one small round: about a minute")
     parser.add_argument("--rounds", type=int, default=0, help="interleaved rounds (7; 1 if quick)")
-    parser.add_argument("--asleep", type=int, default=-1, help="runs asleep (100000; 2000 if quick; 0: leave it out)")
+    parser.add_argument("--asleep", type=int, default=-1, help="runs asleep (100000; 1000 if quick; 0: leave it out)")
     parser.add_argument("--publish", action="store_true", help=f"copy the chart to {PUBLISHED.relative_to(ROOT)}")
     given = parser.parse_args()
     rounds = given.rounds or (1 if given.quick else 7)
-    asleep = given.asleep if given.asleep >= 0 else 2_000 if given.quick else 100_000
+    asleep = given.asleep if given.asleep >= 0 else 1_000 if given.quick else 100_000
 
     all_entries = entries(quick=given.quick)
     with empty_directory() as directory:
