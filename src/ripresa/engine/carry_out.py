@@ -243,6 +243,10 @@ class CarryOut:
     def continue_as_new(self, held: Held, command: c.ContinueAsNew) -> None:
         engine = self._engine
         self._end_work(held)
+        live = held.live
+        assert live is not None  # noqa: S101 - it has just asked
+        mail = [*live.left_over(), *held.inbox, *engine.committer.untold(held)]
+        held.inbox = []
         event = engine.append(held, h.CONTINUED, name=held.definition, data=held.input)
         held.base_seq = event.seq - 1
         held.input = command.input
@@ -259,13 +263,18 @@ class CarryOut:
                 version=held.workflow.version,
             )
         )
+        held.shown = held.base_seq
+        for sent in mail:
+            if sent.kind in h.MAIL:
+                engine.append_and_tell(held, sent.kind, operation=sent.operation, name=sent.name, data=sent.data)
         held.live = None
         held.untold += 1
 
         def again(_: frozenset[str]) -> None:
             held.untold -= 1
             if engine.held.get(held.id) is held:
-                held.at_hand = [event]
+                if held.shown == held.base_seq:  # unless it was loaded meanwhile
+                    held.at_hand = [event]
                 engine.ask_turn(held)
 
         engine.committer.then(again)

@@ -48,6 +48,8 @@ class Committer:
         self._number = lease.last_batch
         self._loop = asyncio.get_running_loop()
         self._after: list[Any] = []
+        self._telling: list[Any] = []
+        """Whom to tell of the batch that is being written."""
         self._writing = False
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
@@ -77,6 +79,10 @@ class Committer:
         self._after.append((held, event))
         if self.idle:
             self.kick()
+
+    def untold(self, held: Held) -> list[HistoryEvent]:
+        """Events of the run that it will be told of, in order."""
+        return [act[1] for act in (*self._telling, *self._after) if type(act) is tuple and act[0] is held]
 
     def kick(self) -> None:
         """Ask for a commit of what was added, at the loop's next turn."""
@@ -115,7 +121,7 @@ class Committer:
         self._number += 1
         batch.number = self._number
         batch.at = self._clock.wall()
-        self.batch, self._after = Batch(number=0, at=0), []
+        self.batch, self._after, self._telling = Batch(number=0, at=0), [], after
         self._writing = True
         work = self._commit(batch)
         try:
@@ -155,6 +161,7 @@ class Committer:
             return
         finally:
             self.telling = False
+            self._telling = []
         self.told()
         if self.idle:
             self._rested()

@@ -350,9 +350,9 @@ class Engine:
     def revive(self, held: Held, history: list[HistoryEvent]) -> None:
         """Make the code anew and bring it to where the history ends."""
         held.live = live = self.code_of(held)
-        held.shown = history[-1].seq
+        shown, held.shown = held.shown, history[-1].seq
         try:
-            commands = live.replay(history)
+            commands = live.replay(history, shown=shown)
         except Diverged:
             self._block_with_line(held, history)
             return

@@ -174,7 +174,7 @@ class Held:
         """Events and calls under way that the code will be told of."""
         self.taken: set[str] = set()
         """Messages that are in the journal or on their way to it."""
-        self.shown = 0
+        self.shown = seq
         """Number of the last event that the code was shown; a load may be ahead of the telling."""
         self.inbox: list[HistoryEvent] = []
         self.flights: dict[str, Flight] = {}

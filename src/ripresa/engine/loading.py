@@ -140,7 +140,8 @@ class Loading:
         self._engine.watching.ask_idle()
 
     def _at_hand(self, held: Held, loaded: Loaded) -> None:
-        if self._engine.held.get(held.id) is held and held.live is None:
+        current = loaded.run.base_seq == held.base_seq  # else it begins anew just now, and has at hand what it needs
+        if self._engine.held.get(held.id) is held and held.live is None and current:
             held.at_hand = loaded.history
             self._engine.ask_turn(held)
 

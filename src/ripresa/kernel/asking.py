@@ -59,6 +59,7 @@ class Asking:
         "_read_only",
         "_recall",
         "_replaying",
+        "_shown",
         "_tasks",
         "cancel_requested",
         "discarding",
@@ -101,6 +102,8 @@ class Asking:
         self._recall = Recall()
         self._read_only = False
         self._replaying = False
+        self._shown = 0
+        """While replaying: the number of the last event that an earlier life of the code was shown."""
 
     # --- what the loop asks ----------------------------------------------------------------
 
@@ -240,7 +243,8 @@ class Asking:
         answer = self._patch_answers.get(patch)
         if answer is None:
             recorded = patch in self._patches
-            answer = recorded or not (self._replaying and (self._inbox or self._recall))
+            passed = self._replaying and (self._recall or (self._inbox and self._inbox[0].seq <= self._shown))
+            answer = recorded or not passed
             self._patch_answers[patch] = answer
             if answer and not recorded:
                 self._patches.add(patch)

@@ -28,6 +28,9 @@ RETRIED: Final = "retried"
 CONTINUED: Final = "continued_as_new"
 FINISHED: Final = "finished"
 
+MAIL: Final = frozenset({SIGNAL_RECEIVED, UPDATE_RECEIVED, CANCEL_REQUESTED})
+"""Events that others send: a run that begins anew takes those along that it has not taken yet."""
+
 OUTCOMES: Final = frozenset({STEP_COMPLETED, STEP_FAILED, TIMER_FIRED, CHILD_FINISHED, SIGNAL_SENT, EVENT_PUBLISHED})
 """Events that answer an operation which the code asked for."""
 

@@ -57,6 +57,7 @@ class LiveRun(Asking):
 
     __slots__ = (
         "_given_up",
+        "_late",
         "_mail",
         "_resumable",
         "_runners",
@@ -95,6 +96,8 @@ class LiveRun(Asking):
         self._soft: list[Parked] = []
         self._resumable: deque[greenlet.greenlet] = deque()
         self._main: asyncio.Task[Any] | None = None
+        self._late: list[Any] = []
+        """Mail and cancellations that came when the code had ended."""
         self._given_up: RunStatus | None = None
         """How the run ends if its code sets it aside: a person has seen to it already."""
 
@@ -107,8 +110,11 @@ class LiveRun(Asking):
 
     # --- driving ---------------------------------------------------------------------------
 
-    def replay(self, history: Iterable[Any]) -> list[c.Command]:
-        """Bring a new instance to where `history` ends; return what is still to be done.  Raises Diverged."""
+    def replay(self, history: Iterable[Any], *, shown: int | None = None) -> list[c.Command]:
+        """Bring a new instance to where `history` ends; return what is still to be done.  Raises Diverged.
+
+        Events after number `shown` are news to the code: it was never shown them in an earlier life.
+        """
         events = list(history)
         if len(events) == 1:
             return self.activate(events)
@@ -116,6 +122,7 @@ class LiveRun(Asking):
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)
         self._replaying = len(events) > 1
         self._given_up = _given_up(events)
+        self._shown = events[-1].seq if shown is None else shown
         return self.activate(events)
 
     def activate(self, events: Iterable[Any]) -> list[c.Command]:
@@ -158,7 +165,11 @@ class LiveRun(Asking):
             elif not self._advance_once():
                 break
         while self._inbox:
-            apply_late(self, self._inbox.popleft())
+            event = self._inbox.popleft()
+            if event.kind in h.MAIL:
+                self._late.append(event)
+            else:
+                apply_late(self, event)
 
     def _advance_once(self) -> bool:
         """One thing: run what is ready, or apply the next event.  False: there is nothing to go on with."""
@@ -330,13 +341,20 @@ class LiveRun(Asking):
         self._commands.append(self.finished)
 
     def begin_anew(self, request: ContinueRequested) -> None:
-        """End this generation of the run; what comes first stands."""
+        """End this generation of the run; what comes first stands.  A run that is asked to stop does not begin anew."""
+        if self.cancel_requested:
+            self.finish(RunStatus.CANCELLED, None, None)
         if self.finished is not None:
             return
         if self._mail is not None:
             self._mail.close()
         self.finished = c.ContinueAsNew(request.input)
         self._commands.append(self.finished)
+
+    def left_over(self) -> list[Any]:
+        """What the code was told and has not taken, in the order in which it came: the next generation's."""
+        kept = [] if self._mail is None else self._mail.left_over()
+        return sorted([*kept, *self._late], key=lambda event: event.seq)
 
     def start_main(self) -> None:
         """Begin."""

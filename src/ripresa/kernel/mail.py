@@ -31,7 +31,7 @@ class Mail:
 
     def __init__(self, run: LiveRun) -> None:
         self._run = run
-        self._kept: dict[str, deque[str]] = {}
+        self._kept: dict[str, deque[Any]] = {}
         self._waits: dict[str, deque[tuple[asyncio.Future[Any], Callable[[str], Any]]]] = {}
         self._handlers: dict[str, tuple[Callable[..., Any], Callable[[str], tuple[Any, ...]]]] = {}
         self._updates: dict[str, Any] = {}
@@ -50,7 +50,7 @@ class Mail:
         future: asyncio.Future[Any] = self._run.loop.create_future()
         early = self._kept.get(name)
         if early:
-            resolve(future, decode, early.popleft())
+            resolve(future, decode, early.popleft().data)
         else:
             self._waits.setdefault(name, deque()).append((future, decode))
         return future
@@ -63,8 +63,8 @@ class Mail:
     def on_signal(self, name: str, handler: Callable[..., Any], decode: Callable[[str], tuple[Any, ...]]) -> None:
         """Call `handler` with each signal of this name, those that came early first."""
         self._handlers[name] = (handler, decode)
-        for data in self._kept.pop(name, ()):
-            self._handle(name, data)
+        for event in self._kept.pop(name, ()):
+            self._handle(name, event.data)
 
     def take_signal(self, event: Any) -> None:
         """A signal came."""
@@ -77,7 +77,7 @@ class Mail:
         if event.name in self._handlers:
             self._handle(event.name, event.data)
         else:
-            self._kept.setdefault(event.name, deque()).append(event.data)
+            self._kept.setdefault(event.name, deque()).append(event)
 
     def _handle(self, name: str, data: str) -> None:
         handler, decode = self._handlers[name]
@@ -155,6 +155,10 @@ class Mail:
         if handler is None:
             raise UnknownHandler("update", name, self._updates)
         self._run.from_outside(handler.validate, data)
+
+    def left_over(self) -> list[Any]:
+        """The signals and updates that nobody has taken."""
+        return [event for kept in (*self._kept.values(), *self._updates_kept.values()) for event in kept]
 
     # --- queries -------------------------------------------------------------------------------
 
