@@ -193,6 +193,16 @@ def test_an_id_of_another_workflow_or_input_is_a_conflict(shop):
     assert "of workflow 'fulfil'" in shop("run", "shop.py:text", "--id", "o1", code=2).stderr
 
 
+def test_a_run_that_began_anew_is_known_by_its_first_input(shop):
+    (shop.folder / "counting.py").write_text(
+        "from ripresa import continue_as_new, workflow\n"
+        "@workflow\nasync def count(left: int) -> int:\n    return continue_as_new(left - 1) if left else left\n"
+    )
+    for _ in range(2):
+        assert shop("run", "counting.py", "--id", "c", "-p", "left=3").stdout == "0\n"
+    assert "with another input" in shop("run", "counting.py", "--id", "c", "-p", "left=0", code=2).stderr
+
+
 def test_a_detached_run_waits_for_an_engine_and_says_which(shop):
     done = shop(
         "run", "shop.py:fulfil", "-p", "order=book", "--id", "o1", "--tag", "region=eu", "--priority", "3", "--detach"

@@ -26,6 +26,7 @@ from ripresa.contracts.errors import RunConflict, RunError, StoreInUse, StoreUna
 from ripresa.contracts.payload import same_json
 from ripresa.contracts.records import JobRun
 from ripresa.contracts.status import RunStatus
+from ripresa.engine.rows import first_input
 
 if TYPE_CHECKING:
     from ripresa.engine.app import App
@@ -95,18 +96,18 @@ async def _known(order: Order, url: str) -> rows.Run | None:
     await store.open()
     try:
         run = await store.get_run(order.id)
+        if run is not None:
+            await _require_same(store, run, order)
+        return run
     finally:
         await store.close()
-    if run is not None:
-        _require_same(run, order)
-    return run
 
 
-def _require_same(run: rows.Run, order: Order) -> None:
+async def _require_same(store: rows.Store, run: rows.Run, order: Order) -> None:
     ref, wanted = order.id or "", order.found.chosen.name
     if run.definition != wanted:
         raise RunConflict(ref, f"run {ref!r} exists of workflow {run.definition!r}, not {wanted!r}: choose another id")
-    if order.text is not None and not same_json(run.input, order.text):
+    if order.text is not None and not same_json(await first_input(store, run), order.text):
         what = "choose another id, or leave the input out to attach to it"
         raise RunConflict(ref, f"run {ref!r} exists with another input: {what}")
 

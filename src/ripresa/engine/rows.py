@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from ripresa.ports.store import Store
+
 _FORKED = h.OUTCOMES | {
     h.RUN_STARTED,
     h.CONTINUED,
@@ -22,6 +24,8 @@ _FORKED = h.OUTCOMES | {
     h.PATCH_TAKEN,
     h.RETRIED,
 }
+
+_READ_AT_ONCE = 500
 
 
 def seed_of(run: Run | NewRun) -> str | None:
@@ -33,6 +37,17 @@ def generation_seed(run: Run) -> str:
     """What a run's dice and the ids of its children are derived from: another one each time it begins anew."""
     seed = seed_of(run) or run.id
     return f"{seed}.{run.base_seq}" if run.base_seq else seed
+
+
+async def first_input(store: Store, run: Run) -> str | None:
+    """What the run was started with; one that has continued as new has another input since."""
+    seen = 1  # a fork may begin with its origin's event of that kind
+    while run.base_seq and (events := await store.history(run.id, after=seen, limit=_READ_AT_ONCE)):
+        for event in events:
+            if event.kind == h.CONTINUED:
+                return event.data
+        seen = events[-1].seq
+    return run.input
 
 
 def forked_history(events: Sequence[HistoryEvent], from_step: str, run_id: str) -> list[HistoryEvent] | None:

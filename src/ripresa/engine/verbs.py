@@ -26,7 +26,7 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump, load, same_json
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
-from ripresa.engine.rows import as_run, seed_of, settle
+from ripresa.engine.rows import as_run, first_input, seed_of, settle
 from ripresa.kernel import history as h
 from ripresa.ports.store import NewRun
 
@@ -99,20 +99,12 @@ class Verbs:
         what = None
         if found.definition != workflow.name:
             what = f"of workflow {found.definition!r}, not {workflow.name!r}"
-        elif not same_json(await self._first_input(found), text):
+        elif not same_json(await first_input(self._engine.store, found), text):
             what = "with another input"
         if what is not None:
             msg = f"run {found.key!r} exists {what}: choose another id"
             raise RunConflict(found.key or found.id, msg)
         return found
-
-    async def _first_input(self, run: Run) -> str | None:
-        """What the run was started with; one that has continued as new has another input since."""
-        if run.base_seq:
-            for event in await self._engine.store.history(run.id):
-                if event.kind == h.CONTINUED:
-                    return event.data
-        return run.input
 
     async def find(self, ref: str) -> Run:
         """The run as it stands.  Raises RunNotFound."""
