@@ -29,6 +29,9 @@ from ripresa import (
     step,
     workflow,
 )
+from ripresa.runtimes.inline import InlineRuntime
+from ripresa.runtimes.thread import ThreadRuntime
+from ripresa.stores import open_store
 
 
 def failing(world, times, retry, error=OSError, **options):
@@ -655,6 +658,108 @@ async def test_closing_with_work_in_flight_is_not_a_loss(world):
         await app.close()
         app = await world.open(works)
     assert await (await app.get("w")).result("10s") == "done"
+
+
+async def test_closing_between_attempts_neither_renews_the_policy_nor_cuts_the_delay(every_world):
+    world = every_world
+    world.clock = world.clock_that_stands()
+    tries = failing(world, 9, Retry(max_attempts=3, delay="1h", multiplier=1))
+    app = await world.open(tries)
+    run = await app.start(tries, id="r")
+    for hours in (0, 0.5, 0.5, 0.5):
+        await world.clock.advance(hours=hours)
+        await app.close()
+        app = await world.open(tries)
+    run = await app.get("r")
+    await world.clock.advance(hours=9)
+    with pytest.raises(RunFailed):
+        await run.result("10s")
+    assert waits(world) == [3600, 3600]
+    assert [tried.status for tried in await attempts_in(app, "r")] == ["failed"] * 3
+
+
+async def test_closing_during_an_attempt_does_not_forget_the_failures_before(every_world):
+    world = every_world
+
+    @step(retry=Retry(max_attempts=3, delay=0))
+    async def stubborn() -> None:
+        world.did("try")
+        if world.count("try") == 2:
+            await asyncio.Event().wait()
+        raise OSError("no")
+
+    @workflow
+    async def tries() -> None:
+        await stubborn()
+
+    app = await world.open(tries)
+    await app.start(tries, id="r")
+    await under_way(world, app, "r", 2)
+    await app.close()
+    app = await world.open(tries)
+    with pytest.raises(RunFailed):
+        await (await app.get("r")).result("10s")
+    assert [tried.status for tried in await attempts_in(app, "r")] == ["failed", "cancelled", "failed", "failed"]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+async def test_a_runtime_that_is_closed_under_a_step_gives_the_attempt_back(world, caplog, noted):
+    gate = threading.Event()
+
+    @step
+    def works() -> str:
+        world.did("try")
+        if world.count("try") == 1:
+            gate.wait(10)
+        return "done"
+
+    @workflow
+    async def once() -> str:
+        return works()
+
+    threads = ThreadRuntime(1)
+    app = await world.open(once, runtimes={"inline": InlineRuntime(), "thread": threads})
+    run = await app.start(once, id="w")
+    if noted:
+        await under_way(world, app, "w", 1)
+    else:
+        async with asyncio.timeout(10):
+            while not world.ledger:  # noqa: ASYNC110 - a ledger is no event
+                await asyncio.sleep(0.001)
+    await threads.close()
+    async with asyncio.timeout(10):
+        while "step works of run w waits for the next App on this store" not in caplog.text:  # noqa: ASYNC110 - a log is no event
+            await asyncio.sleep(0.001)
+    assert (await run.refresh()).status == "running"
+    await app.close()
+    gate.set()
+    assert [tried.status for tried in await attempts_of(world, "w")] == (["cancelled"] if noted else [])
+    app = await world.open(once)
+    assert await (await app.get("w")).result("10s") == "done"
+
+
+async def under_way(world, app, ref, tries):
+    """Wait until so many attempts have begun and the store knows of the last."""
+    async with asyncio.timeout(10):
+        while world.count("try") < tries:  # noqa: ASYNC110 - a ledger is no event
+            await asyncio.sleep(0.001)
+        await world.clock_to(app, 1)  # a young attempt is not worth a row
+        while [tried.number for tried in await attempts_in(app, ref)] != list(range(1, tries + 1)):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+
+
+async def attempts_in(app, ref):
+    return await app.store.attempts((await app.store.get_run(ref)).id)
+
+
+async def attempts_of(world, ref):
+    """What the store holds while no App is open."""
+    store = open_store(world.store()) if isinstance(world.store(), str) else world.store()
+    await store.open()
+    try:
+        return await store.attempts((await store.get_run(ref)).id)
+    finally:
+        await store.close()
 
 
 KILLER = """

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
@@ -29,13 +30,15 @@ from ripresa.engine.held import Flight, Held
 from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
 from ripresa.ports.store import Attempt
-from ripresa.runtimes import RemoteError, WorkerLost
+from ripresa.runtimes import RemoteError, RuntimeClosed, WorkerLost
 from ripresa.runtimes.inline import InlineRuntime
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.ports.runtime import Runtime
+
+logger = logging.getLogger("ripresa.engine")
 
 _YOUNG_US = 20_000
 """An attempt younger than this is not worth a row yet."""
@@ -242,6 +245,8 @@ class Attempts:
             return
         if isinstance(error, WorkerLost):
             self._lost(flight, error)
+        elif isinstance(error, RuntimeClosed):
+            self._given_back(flight, error)
         else:
             self._failed(flight, error)
 
@@ -250,6 +255,18 @@ class Attempts:
         if flight.recorded:
             self._record(flight, "succeeded", finished_at=self._engine.now())
         self._engine.outcomes.step_done(flight, output, None)
+
+    def _given_back(self, flight: Flight, error: RuntimeClosed) -> None:
+        """The runtime was closed under it: nobody's failure, and made again by the next owner.
+
+        It stays among the flights: so the run is not parked, and is ours until that owner adopts it.
+        """
+        if flight.recorded:
+            self._record(flight, "cancelled", finished_at=self._engine.now())
+            self._engine.committer.kick()
+        if not self._engine.stopping:
+            step, ref = flight.ask.operation, flight.held.ref
+            logger.warning("step %s of run %s waits for the next App on this store: %s", step, ref, error)
 
     def _lost(self, flight: Flight, error: WorkerLost) -> None:
         flight.losses += 1
@@ -334,7 +351,6 @@ class Attempts:
             self.forget(flight)
             if flight.recorded:
                 self._record(flight, "cancelled", finished_at=self._engine.now())
-                flight.recorded = False
                 self._engine.committer.kick()
         return False
 
@@ -371,7 +387,7 @@ class Attempts:
         failure: Failure | None = None,
         due: int | None = None,
     ) -> None:
-        flight.recorded = True
+        flight.recorded = status == "running"
         self._engine.committer.batch.attempts.append(
             Attempt(
                 flight.held.id,

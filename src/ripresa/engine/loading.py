@@ -108,7 +108,7 @@ class Loading:
 
     async def serve(self) -> None:
         """Load what is wanted and claim what is due, for ever."""
-        poll_s = getattr(self._engine.store, "poll_s", None)
+        poll_s = self._engine.store.poll_s
         loop = asyncio.get_running_loop()
         asked = loop.time()
         self._waker.set()
@@ -372,8 +372,12 @@ def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEv
     since = max((event.at for event in history if event.kind in (h.RETRIED, h.RELEASED)), default=0)
     for attempt in attempts:
         number, failures, losses, first, _ = held.loss_counts.get(attempt.operation, (0, 0, 0, None, None))
-        if attempt.started_at < since or attempt.status in ("cancelled", "succeeded"):
+        if attempt.started_at < since or attempt.status == "succeeded":
             held.loss_counts[attempt.operation] = (max(number, attempt.number), 0, 0, None, None)
+            continue
+        if attempt.status == "cancelled":  # cut off when its engine stopped: neither a failure nor a loss
+            began = first if first is not None else attempt.started_at
+            held.loss_counts[attempt.operation] = (max(number, attempt.number), failures, losses, began, None)
             continue
         lost = attempt.status in ("lost", "running")
         held.loss_counts[attempt.operation] = (
