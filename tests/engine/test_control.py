@@ -9,6 +9,7 @@ import pytest
 import ripresa
 from ripresa import (
     App,
+    EngineFenced,
     Retry,
     RipresaError,
     RunCancelled,
@@ -27,6 +28,7 @@ from ripresa import (
     wait_for_signal,
     workflow,
 )
+from ripresa.ports.store import Batch
 from ripresa.testing import VirtualClock
 
 
@@ -720,6 +722,25 @@ async def test_a_store_has_one_owner(world):
     await app.close()
     second = await world.open(add)
     assert len(await second.list()) == 1
+
+
+async def test_an_app_that_crashed_is_followed_at_once_and_writes_nothing_more(every_world):
+    """However long its lease: as if its process had been seen to be gone."""
+    world = every_world
+    app = await world.open(add, config={"lease_s": 3600})
+    await (await app.start(add, 1, id="before")).result("10s")
+    store, lease = app.store, app.engine.lease
+    starts = [asyncio.ensure_future(app.start(add, number, id=f"{number}")) for number in range(20)]
+    await asyncio.sleep(0)
+    await app.crash()
+    following = await world.open(add)
+    for start in starts:
+        start.cancel()
+    assert (await following.get("before")).status == "succeeded"
+    await store.open()
+    with pytest.raises(EngineFenced):
+        await store.commit(lease, Batch(number=999, at=0), lease_us=1)
+    await store.close()
 
 
 async def test_closing_with_work_in_flight_gives_it_back(every_world):

@@ -147,7 +147,8 @@ class App:
     async def crash(self) -> None:
         """Stop as a crash would: nothing more is written of any run.  For tests.
 
-        The lease ends, as that of a process which is seen to be gone: another App may open the store at once.
+        The lease ends, as that of a process which is seen to be gone: another App may open the store at once, and what
+        of this one is still on its way to the disk is refused.
         """
         engine, self.engine = self.engine, None
         if engine is None:
@@ -159,13 +160,15 @@ class App:
         if self._logs is not None:
             self._logs.detach()
             self._logs = None
-        for runtime in self._runtimes.values():
-            await runtime.close()
         assert self.store is not None  # noqa: S101 - set by open
-        if release and self._lease is not None:
-            with contextlib.suppress(RipresaError):  # the lease ends by itself
-                await self.store.release(self._lease)
-        await self.store.close()
+        try:
+            for runtime in self._runtimes.values():
+                await runtime.close()
+        finally:
+            if release and self._lease is not None:
+                with contextlib.suppress(RipresaError):  # the lease ends by itself
+                    await self.store.release(self._lease)
+            await self.store.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
