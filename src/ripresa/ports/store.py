@@ -250,49 +250,78 @@ class Lease(NamedTuple):
 
 
 class Store(Protocol):
-    """Keeps runs.  Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not)."""
+    """Keeps runs.
+
+    Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not), and every verb that is shown
+    a lease but `release` raises `EngineFenced` if that is broken, having changed nothing.  What a verb has returned
+    is durable, and is seen by every store on the same database.
+    """
 
     url: str
+    """Its address, for people; never a password."""
+
+    poll_s: float | None
+    """How often, in seconds, an engine is to ask `changed`; None: never, as nobody else writes."""
 
     async def open(self) -> None:
-        """Open or create; migrate if the schema is older.  Raises StoreCorrupt, StoreTooNew, StoreBusy."""
+        """Open or create; migrate if the schema is older; opening twice is fine.
+
+        Raises StoreCorrupt, StoreTooNew, StoreBusy.
+        """
 
     async def close(self) -> None:
-        """Let go of the files; closing twice, or before opening, is fine."""
+        """Let go of the files once the verb under way has ended; closing twice, or before opening, is fine.
+
+        A lease is not given up by it: it ends by itself, unless `release` came before.
+        """
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
-        """Become the owner with a higher epoch than any before.  Raises StoreInUse while another's lease lives.
+        """Become the owner with a higher epoch than any before, for `lease_us`.  Raises StoreInUse while a lease lives.
 
-        An owner on this machine whose process is gone does not count as alive.
+        That is so of a lease of this process too.  An owner on this machine whose process is gone does not count as
+        alive.  `who` is what people are told of the owner.  Runs stay with the owner before until they are adopted.
         """
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
-        """Prolong the lease.  Raises EngineFenced if a higher epoch exists."""
+        """Prolong the lease to `now + lease_us`, even if it had run out and nobody took over.
+
+        Raises EngineFenced if a higher epoch exists, or the lease was released.
+        """
 
     async def release(self, lease: Lease) -> None:
-        """Give up ownership at once; runs keep their owner mark for the next engine to adopt."""
+        """Give up ownership at once; runs keep their owner mark for the next engine to adopt.
+
+        A lease that is broken already is let be.
+        """
 
     async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
         """Write the batch in one transaction and prolong the lease; return the ids of refused new runs.
 
         A new run whose id or key exists is left out, with every other row of the batch for that run id, and its
-        id returned.  A message or outgoing event whose id exists is left out silently; a second event of one number
-        is an error.  One commit at a time.  Durable when this returns.  Raises EngineFenced (nothing written),
-        CommitUnknown (ask `last_batch`), StoreBusy, StoreFull (nothing written).
+        id returned.  A message or outgoing event whose id exists is left out silently, as is a definition whose name
+        and version exist; an attempt or tag that exists is replaced; a change to a run that does not exist does
+        nothing; a second event of one number is an error.  One commit at a time.  Durable when this returns.  Raises
+        EngineFenced (nothing written), CommitUnknown (ask `last_batch`), StoreBusy, StoreFull (nothing written).
         """
 
     async def last_batch(self, lease: Lease) -> int:
         """Number of the last batch that was committed under this lease, 0 if none.  Raises EngineFenced."""
 
     async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
-        """Make every open run that some engine held ours, oldest first; return their ids.
+        """Make every run ours that would otherwise be nobody's; return their ids, oldest first.
 
-        So too a queued run that nothing would wake, and one that has ended and was held with a `retry` not taken.
-        Their attempts that have no outcome are marked lost, at `now`.
+        - open runs that some engine held, ours included;
+        - queued runs without an owner that no `ready` row would wake;
+        - open runs without an owner to which a message was sent that is not taken, and which no `ready` row would
+          wake: they were claimed for it while they were being let go of;
+        - runs that some engine held, ended ones too, to which a `retry` was sent that is not taken.
+
+        Their attempts that have no outcome are marked lost, finished at `now`.  Their `ready` rows stay.  Evicted runs
+        that something will wake are left as they are.  Done again, it returns the same runs.
         """
 
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
-        """Take up to `limit` runs whose `ready` row is due, highest priority first, then oldest due.
+        """Take up to `limit` runs whose `ready` row is due at `now`, highest priority first, then oldest due.
 
         Sets their owner to ours and removes the ready rows; no run goes to two engines.  A run that is ours already is
         given again if it was sent something, and so is one that has ended: for a `retry`, or for a message that came
@@ -300,19 +329,25 @@ class Store(Protocol):
         """
 
     async def claim(self, lease: Lease, run: str) -> bool:
-        """Take this run whatever is due, and its ready row, if no other engine holds it and it has not ended."""
+        """Take this run whatever is due, and its ready row, if no other engine holds it and it has not ended.
+
+        True also if it was ours already; False if it does not exist.
+        """
 
     async def next_due(self) -> Micros | None:
-        """When the next `ready` row falls due; None: nothing waits for a time."""
+        """When the next `ready` row falls due, which may have passed; None: nothing waits for a time."""
 
     async def changed(self) -> bool:
-        """Whether another process may have written since the last call; cheap enough to ask 50 times a second."""
+        """Whether somebody else may have written since the last call; cheap enough to ask 50 times a second.
+
+        What was written through this store does not count.  True may be a false alarm; False may come a moment late.
+        """
 
     async def load(self, runs: list[str]) -> list[Loaded]:
-        """Those of the runs that exist, in the order asked for."""
+        """Those of the runs that exist, in the order asked for, as they were at one moment each."""
 
     async def get_run(self, ref: str) -> Run | None:
-        """By id, or by the key given at start."""
+        """By id, else by the key given at start; None: neither is known."""
 
     async def list_runs(self, where: RunFilter, *, limit: int, cursor: str | None = None) -> Page:
         """Newest first (by id, which holds the time); each filter is served by an index.
@@ -321,19 +356,22 @@ class Store(Protocol):
         """
 
     async def count_runs(self) -> dict[str, int]:
-        """Number of runs by status."""
+        """Number of runs by status; a status that no run has is left out."""
 
     async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
-        """The journal from `after` on, in order."""
+        """Up to `limit` events of the journal with a number greater than `after`, in order.
+
+        Empty if there is no such run.
+        """
 
     async def attempts(self, run: str) -> list[Attempt]:
-        """All recorded attempts, by start."""
+        """All recorded attempts, by start; after continue-as-new those before it too."""
 
     async def logs(self, run: str, *, operation: str | None = None, after: int = 0) -> list[tuple[int, LogLine]]:
-        """Numbered lines, in order of writing, numbers greater than `after`."""
+        """Lines with a number greater than `after`, in order of writing; of one operation, if it is given."""
 
     async def tags(self, run: str) -> dict[str, str]:
-        """Tags of the run."""
+        """Tags of the run, by name."""
 
     async def children(self, run: str) -> list[Run]:
         """Runs that this one started, oldest first."""
@@ -342,10 +380,10 @@ class Store(Protocol):
         """Not yet taken, in order of arrival."""
 
     async def outgoing(self, *, limit: int) -> list[Outgoing]:
-        """Events not yet published, oldest first."""
+        """Up to `limit` events not yet published, oldest first."""
 
     async def published(self, ids: list[str]) -> None:
-        """Forget these outgoing events."""
+        """Forget these outgoing events; one that is not known is passed over."""
 
     async def definitions(self) -> list[Definition]:
         """All versions of all definitions, by name, then age."""
@@ -357,13 +395,14 @@ class Store(Protocol):
         """
 
     async def send(self, message: Message) -> None:
-        """Keep a message from outside an engine, and make its run ready now; a message that is known is let be.
+        """Keep a message from outside an engine, and make its run ready at the message's time.
 
-        Raises RunNotFound; RunFinished if the run has ended and the kind is not `retry`.
+        A message that is known is let be, and wakes nobody.  Raises RunNotFound; RunFinished if the run has ended and
+        the kind is not `retry`.
         """
 
     async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
-        """Create a run from outside an engine, ready now; False if its id or key exists."""
+        """Create a run from outside an engine, ready at its time of creation; False if its id or key exists."""
 
     async def check(self) -> list[str]:
         """What is wrong with the store's integrity or settings, a line each; empty: all is well."""

@@ -49,7 +49,7 @@ class SimStore:
     """A process's line to the world's database."""
 
     url = "sim://"
-    poll_s = 0.5
+    poll_s: float | None = 0.5
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -133,6 +133,10 @@ class StoreContract:
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
+    def test_a_store_says_how_often_to_ask_whether_others_wrote(self) -> None:
+        poll_s = self.make_store().poll_s
+        assert poll_s is None or poll_s > 0
+
     async def test_opening_or_closing_twice_is_fine(self) -> None:
         store = self.make_store()
         await store.close()
@@ -281,6 +285,10 @@ class StoreContract:
         assert run is not None
         assert (run.status, run.output, run.error) == ("succeeded", "3", "2")
 
+    async def test_a_change_to_a_run_that_does_not_exist_does_nothing(self, engine: Engine) -> None:
+        await engine.commit(changes=[change(A, "failed")])
+        assert await engine.store.get_run(A) is None
+
     async def test_a_run_may_be_changed_by_the_batch_that_creates_it(self, engine: Engine) -> None:
         await engine.commit(runs=[new_run(A)], changes=[change(A, "succeeded", output="1")])
         run = await engine.store.get_run(A)
@@ -408,6 +416,21 @@ class StoreContract:
         await engine.store.renew(engine.lease, now=T + LEASE - 1, lease_us=LEASE)
         with pytest.raises(StoreInUse):
             await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
+
+    async def test_a_lease_that_ran_out_may_be_prolonged_while_nobody_took_over(
+        self, engine: Engine, other: Store
+    ) -> None:
+        await engine.store.renew(engine.lease, now=T + 9 * LEASE, lease_us=LEASE)
+        with pytest.raises(StoreInUse):
+            await other.acquire(now=T + 10 * LEASE - 1, lease_us=LEASE, who="second")
+
+    async def test_closing_a_store_does_not_give_up_the_lease(self, other: Store) -> None:
+        store = self.make_store()
+        await store.open()
+        await Engine.start(store)
+        await store.close()
+        with pytest.raises(StoreInUse):
+            await other.acquire(now=T + 1, lease_us=LEASE, who="second")
 
     async def test_an_owner_that_was_taken_over_writes_nothing(self, engine: Engine, other: Store) -> None:
         await engine.commit(runs=[new_run(A)], ready=[Ready(A, T)])

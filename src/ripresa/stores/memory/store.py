@@ -39,6 +39,7 @@ class MemoryStore:
     """One process's hold on a database; a new database unless one is given."""
 
     url = "memory://"
+    poll_s: float | None = None  # whoever writes is in this process
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
         self.database = MemoryDatabase() if database is None else database

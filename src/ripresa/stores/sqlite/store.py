@@ -54,7 +54,7 @@ class SqliteStore:
     verb waits for another process's transaction before it raises StoreBusy.
     """
 
-    poll_s = 0.02
+    poll_s: float | None = 0.02
     """How often an engine is to ask `changed`: nothing else tells it of another process's message."""
 
     def __init__(self, url: str | Path, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
