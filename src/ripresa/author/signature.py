@@ -12,6 +12,8 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from pydantic_core import ValidationError
+
 from ripresa.contracts.errors import PayloadError
 from ripresa.contracts.payload import dump, load
 
@@ -30,6 +32,7 @@ class Type:
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
+        self.unchecked = annotation is Any or annotation is inspect.Parameter.empty
         self.exact = annotation if annotation in _SCALARS_AND_NONE else None
         if annotation is None:
             self.exact = type(None)
@@ -40,16 +43,15 @@ class Type:
 
         return TypeAdapter(self.annotation)
 
-    @property
-    def unchecked(self) -> bool:
-        return self.annotation is Any or self.annotation is inspect.Parameter.empty
+    @cached_property
+    def _read_json(self) -> Callable[[str], Any]:
+        """Pydantic's own reader, without its Python wrapper."""
+        return self.adapter.validator.validate_json
 
     def check(self, value: Any, where: str) -> Any:
         """`value` as the annotation has it.  Raises PayloadError naming `where`."""
         if self.unchecked or type(value) is self.exact:
             return value
-        from pydantic import ValidationError  # noqa: PLC0415 - heavy
-
         try:
             return self.adapter.validate_python(value)
         except ValidationError as error:
@@ -59,10 +61,8 @@ class Type:
         """The value that `text` holds.  Raises PayloadError naming `where`."""
         if self.unchecked or (text == "null" and self.exact is type(None)):
             return load(text)
-        from pydantic import ValidationError  # noqa: PLC0415 - heavy
-
         try:
-            return self.adapter.validate_json(text)
+            return self._read_json(text)
         except ValidationError as error:
             raise PayloadError(explain(error, where)) from None
 
@@ -121,8 +121,8 @@ class Signature:
         return Type(self.hints.get("return", Any))
 
     @cached_property
-    def _listed_types(self) -> tuple[tuple[str, Type, Any], ...]:
-        return tuple((name, kind, kind.exact) for name, kind in self.types.items())
+    def _listed_types(self) -> tuple[tuple[str, str, Type, Any], ...]:
+        return tuple((f'"{name}":', f"{self.name}({name})", kind, kind.exact) for name, kind in self.types.items())
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         """JSON text of the call, and arguments of its own to call with.
@@ -134,13 +134,12 @@ class Signature:
         if self._plain and not kwargs and len(args) == len(self.names):
             parts = []
             fresh = True
-            for (name, kind, exact), value in zip(self._listed_types, args, strict=True):
-                where = f"{self.name}({name})"
+            for (label, where, kind, exact), value in zip(self._listed_types, args, strict=True):
                 if type(value) is exact:
-                    parts.append(f'"{name}":{dump(value, where=where)}')
+                    parts.append(label + dump(value, where=where))
                     continue
                 fresh = False
-                parts.append(f'"{name}":{dump(kind.check(value, where), where=where)}')
+                parts.append(label + dump(kind.check(value, where), where=where))
             text = "{" + ",".join(parts) + "}"
             if fresh:
                 return text, args, kwargs

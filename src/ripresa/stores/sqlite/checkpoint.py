@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ripresa.stores.sqlite.file import connect
+from ripresa.stores.sqlite.journal import COMMITS_BEFORE, make_room
 
 PAGES = 4_000
 """A journal of this length is moved: 16 MB."""
@@ -28,6 +29,7 @@ PAGES = 4_000
 JOURNAL_BYTES_MAX = 64 * 1024 * 1024
 """What is kept of the journal's file when it starts over; it grows past it only while a reader holds it."""
 
+_ROOM_BYTES = 20 * 1024 * 1024  # as long as the journal becomes, in quiet times, before it is moved
 _ROWS_MIN = 1_000
 _ROWS_MAX = 1_000_000
 _ROWS_PER_COMMIT = 3  # what a commit writes besides, counted in rows
@@ -42,6 +44,7 @@ class Checkpoints:
         self._path = path
         self._rows = 0
         self._rows_due = _ROWS_MIN
+        self._commits = 0
         self._pages_left = 0
         self._thread = ThreadPoolExecutor(1, "ripresa-checkpoint")
         self._running: Future[None] | None = None
@@ -50,6 +53,9 @@ class Checkpoints:
     def wrote(self, rows: int) -> None:
         """Take note of a commit, and set the thread going if the journal must be long."""
         self._rows += rows + _ROWS_PER_COMMIT
+        self._commits += 1
+        if self._commits == COMMITS_BEFORE:
+            self._thread.submit(make_room, self._path, _ROOM_BYTES)
         if self._rows >= self._rows_due and (self._running is None or self._running.done()):
             rows, self._rows = self._rows, 0
             self._running = self._thread.submit(self._move_most, rows)
