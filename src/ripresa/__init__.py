@@ -59,6 +59,11 @@ if TYPE_CHECKING:
         StoreInUse,
         StoreTooNew,
         StoreUnavailable,
+        TemplateError,
+        TemplateForbidden,
+        TemplateSyntax,
+        TemplateUndefined,
+        TemplateValue,
         Terminal,
         UnknownDefinition,
         UnknownHandler,
@@ -87,7 +92,8 @@ _HOMES = {
         "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow NotInWorkflow PayloadError Quarantine "
         "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
         "RunNotFinished RunNotFound RunQuarantined StepFailed StoreBusy StoreCorrupt StoreError StoreFull "
-        "StoreInUse StoreTooNew StoreUnavailable Terminal UnknownDefinition UnknownHandler UpdateRejected"
+        "StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax TemplateUndefined "
+        "TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
@@ -163,6 +169,11 @@ __all__ = [
     "StoreInUse",
     "StoreTooNew",
     "StoreUnavailable",
+    "TemplateError",
+    "TemplateForbidden",
+    "TemplateSyntax",
+    "TemplateUndefined",
+    "TemplateValue",
     "UnknownDefinition",
     "UnknownHandler",
     "UpdateRejected",

@@ -94,6 +94,64 @@ class PayloadError(RipresaError):
     failure_class = FailureClass.TERMINAL
 
 
+# --- raised by templates -------------------------------------------------------------------
+
+
+class TemplateError(RipresaError):
+    """A template cannot be read or rendered; the subclass says why.
+
+    `where` names the field that the template stands in, `line` and `column` (from 1) the place within its text;
+    `problem` says what is wrong, `remedy` what to write instead, `what` names the construct, name or filter.
+    """
+
+    code = "template_error"
+    failure_class = FailureClass.TERMINAL
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str = "",
+        what: str = "",
+        where: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        place = f"line {line}, column {column}" if line is not None else ""
+        heads = [part for part in (where or "template", place, problem) if part]
+        super().__init__(": ".join(heads) + (f"; {remedy}" if remedy else ""))
+        self.problem = problem
+        self.remedy = remedy
+        self.what = what
+        self.where = where
+        self.line = line
+        self.column = column
+
+
+class TemplateSyntax(TemplateError):
+    """The text is no Jinja2: mend it at the place that is named."""
+
+    code = "template_syntax"
+
+
+class TemplateForbidden(TemplateError):
+    """The template uses what templates here do not have (a call, a loop, arithmetic …): compute it in a step."""
+
+    code = "template_forbidden"
+
+
+class TemplateUndefined(TemplateError):
+    """A name or key has no value in this run: correct it, or give one with `| default(…)`."""
+
+    code = "template_undefined"
+
+
+class TemplateValue(TemplateError):
+    """A value does not fit what the template does with it (`null` in a text, `int` of `"abc"`): convert it before."""
+
+    code = "template_value"
+
+
 # --- seen by callers ---------------------------------------------------------------------
 
 
