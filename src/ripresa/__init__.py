@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         RunNotFinished,
         RunNotFound,
         RunQuarantined,
+        SpecInvalid,
         StepFailed,
         StoreBusy,
         StoreCorrupt,
@@ -91,7 +92,7 @@ _HOMES = {
     "ripresa.contracts.errors": (
         "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow NotInWorkflow PayloadError Quarantine "
         "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
-        "RunNotFinished RunNotFound RunQuarantined StepFailed StoreBusy StoreCorrupt StoreError StoreFull "
+        "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StoreBusy StoreCorrupt StoreError StoreFull "
         "StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax TemplateUndefined "
         "TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
     ),
@@ -161,6 +162,7 @@ __all__ = [
     "RunNotFinished",
     "RunNotFound",
     "RunQuarantined",
+    "SpecInvalid",
     "StepFailed",
     "StoreBusy",
     "StoreCorrupt",

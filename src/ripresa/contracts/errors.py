@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.status import FailureClass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ripresa.contracts.failure import Failure
+    from ripresa.contracts.problems import Problem
 
 
 class RipresaError(Exception):
@@ -211,6 +214,22 @@ class UnknownHandler(RipresaError):
 
 class UnknownDefinition(RipresaError):
     """The App was not given this workflow: add it to `App(workflows=[…])`."""
+
+
+class SpecInvalid(RipresaError):
+    """A definition file is not as the contract has it: mend each of its `problems`.
+
+    `problems` holds all that is wrong, each with file, line, column, path, and a remedy.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        told = [line for problem in self.problems for line in problem.lines()]
+        count = len(self.problems)
+        return "\n".join([f"{count} problem{'s'[: count != 1]}", *told])
 
 
 # --- stores and engines ------------------------------------------------------------------

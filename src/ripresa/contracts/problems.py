@@ -1,0 +1,103 @@
+"""Problems: what is wrong with a definition, where, and what to do about it.
+
+A definition is never refused one problem at a time: `SpecInvalid` holds all of them.  Whatever looks like a credential
+is shown as `•••`, in values as in source lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+PROBLEMS_MAX = 200
+"""Beyond these, one more would help nobody."""
+VALUE_CHARS_MAX = 60
+SOURCE_CHARS_MAX = 160
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong.
+
+    `code` is a stable word for programs.  `path` leads to the value, as `workflow.jobs[2].job.retry.max_attempts`;
+    `line` and `column` count from 1.  `value` is what was found there, shortened, never a credential.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+    did_you_mean: str | None = None
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    path: str = ""
+    value: str | None = None
+    source: str | None = None
+    """The line it stands on."""
+
+    @property
+    def where(self) -> str:
+        """`file:line:column`, as far as they are known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+
+    @property
+    def advice(self) -> str:
+        """What to do: the near name first."""
+        near = f'did you mean "{self.did_you_mean}"?' if self.did_you_mean else ""
+        return "; ".join(part for part in (near, self.remedy) if part)
+
+    def __str__(self) -> str:
+        said = f"{self.path}: {self.message}" if self.path else self.message
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{said}; {self.advice}" if self.advice else f"{place}{said}"
+
+    def lines(self) -> list[str]:
+        """For people: the problem, its source line with a caret, the remedy."""
+        said = f"{self.path}: {self.message}" if self.path else self.message
+        told = [f"{self.where}: {said}" if self.where else said]
+        if self.source is not None and self.line is not None and self.column is not None:
+            told += _pointed(self.source, self.line, self.column)
+        if self.advice:
+            told.append(f"    = {self.advice}")
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object without empty fields."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+
+
+def _pointed(source: str, line: int, column: int) -> list[str]:
+    margin = " " * len(str(line))
+    start = max(0, min(column - 1 - SOURCE_CHARS_MAX // 2, len(source) - SOURCE_CHARS_MAX))
+    shown = source[start : start + SOURCE_CHARS_MAX].replace("\t", " ")
+    before = shown[: column - 1 - start]
+    return [f"    {line} | {shown}", f"    {margin} | {' ' * len(before)}^"]
+
+
+def as_path(steps: Sequence[str | int]) -> str:
+    """Keys and indexes as people write them: `workflow.jobs[2].job.env["a b"]`."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            text += f".{step}" if text else step
+        else:
+            text += f'["{step[:VALUE_CHARS_MAX]}"]'
+    return text
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    names = list(known)
+    folded = {one.casefold().replace("-", "_"): one for one in names}
+    same = folded.get(name.casefold().replace("-", "_"))
+    if same is not None:
+        return same
+    found = get_close_matches(name, names, 1, 0.7)
+    return found[0] if found else None
