@@ -25,6 +25,7 @@ from ripresa import (
     wait_until,
     workflow,
 )
+from ripresa.contracts.records import failure, steps_of
 
 
 @step
@@ -124,6 +125,35 @@ async def test_arguments_that_do_not_fit_fail_the_run(world):
 
     with pytest.raises(RunFailed, match=r"count\(number\): input should be a valid integer"):
         await world.run(count, 1)
+
+
+async def test_attempts_are_kept_though_their_names_come_again(every_world):
+    world = every_world
+
+    @step(retry=Retry(max_attempts=2, delay="1m"))
+    async def charge(number: int) -> int:
+        world.did(number)
+        if world.count(number) == 1:
+            raise OSError(f"no {number}")
+        return number
+
+    @workflow
+    async def charges(number: int = 0) -> int:
+        await charge(number)
+        if number < 2:
+            continue_as_new(number + 1)
+        return number
+
+    app = await world.open(charges)
+    run = await app.start(charges)
+    await run.result("10s")
+    row = (await app.store.load([run.uuid]))[0].run
+    tried = await app.store.attempts(run.uuid)
+    told = [(one.operation, one.number, one.status, failure(one.error).message) for one in tried]
+    assert told == [("charge", 1, "failed", f"no {number}") for number in range(3)]
+    assert [one.generation for one in tried] == sorted({one.generation for one in tried})
+    (shown,) = steps_of(row, await app.store.history(run.uuid, after=row.base_seq), tried)
+    assert (shown.status, shown.attempts) == ("succeeded", 2)
 
 
 async def test_signals_in_between_are_neither_lost_nor_doubled(every_world):

@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 
 from ripresa.contracts.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from ripresa.ports.store import Message
 from ripresa.stores.sqlite import SqliteStore, schema
 from ripresa.testing.store_contract import A, Engine, event, new_run
 
@@ -91,6 +92,39 @@ async def test_a_migration_that_is_cut_off_at_any_statement_is_taken_up_again(pa
             assert connection.execute("PRAGMA user_version").fetchone() == (len(schema.migrations()),)
             assert connection.execute("SELECT count(*) FROM run").fetchone() == (0,)
     assert cuts > 20
+
+
+async def test_a_file_of_the_first_schema_is_brought_up_to_date(path, monkeypatch):
+    large = '"' + "x" * 300_000 + '"'
+    steps = schema.migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "migrations", lambda: steps[:1])
+        schema.prepare(path)
+    columns = "id, definition, version, status, priority, correlation_id, base_seq, created_at, input"
+    run = f"INSERT INTO run ({columns}) VALUES"
+    foreign(
+        path,
+        f"{run} ('a', 'd', 'v', 'running', 0, 'c', 2, 1, '{{}}'), ('b', 'd', 'v', 'running', 0, 'c', 0, 1, '{{}}')",
+        "INSERT INTO history (run, seq, kind, at) VALUES ('a', 1, 'run_started', 10), ('a', 2, 'x', 15)",
+        "INSERT INTO history (run, seq, kind, at) VALUES ('a', 3, 'continued', 20), ('b', 1, 'run_started', 10)",
+        "INSERT INTO attempt VALUES ('a', 'x', 1, 'x', 1, 12, 'failed', 13, NULL, NULL)",
+        "INSERT INTO attempt VALUES ('a', 'x', 2, 'x', 1, 25, 'running', NULL, NULL, NULL)",
+        "INSERT INTO attempt VALUES ('b', 'x', 1, 'x', 1, 12, 'running', NULL, NULL, NULL)",
+        f"INSERT INTO blob VALUES ('0123', '{large}')",
+        "INSERT INTO inbox (id, run, kind, at, taken, data) VALUES ('m1', 'a', 'signal', 1, 1, NULL)",
+        "INSERT INTO inbox (id, run, kind, at, data) VALUES ('m2', 'a', 'signal', 2, '@blob:0123')",
+        "INSERT INTO inbox (id, run, kind, at, data) VALUES ('m3', 'b', 'signal', 3, '1')",
+    )
+    store = SqliteStore(path, heartbeat_thread=False)
+    await store.open()
+    assert [(tried.number, tried.generation) for tried in await store.attempts("a")] == [(1, 0), (2, 2)]
+    assert [(tried.number, tried.generation) for tried in await store.attempts("b")] == [(1, 0)]
+    (loaded,) = await store.load(["a"])
+    assert [tried.number for tried in loaded.attempts] == [2]
+    await store.send(Message("m1", "a", "signal", None, None, 9))  # known
+    assert await store.messages("a") == [Message("m2", "a", "signal", None, large, 2)]
+    assert await store.messages("b") == [Message("m3", "b", "signal", None, "1", 3)]
+    await store.close()
 
 
 async def test_the_header_tells_whose_file_it_is(path):
@@ -233,7 +267,7 @@ async def test_rows_that_belong_to_nothing_are_reported(path):
         "INSERT INTO ready VALUES ('b', 1, 1)",
         "INSERT INTO tag VALUES ('c', 'n', 'v')",
         "INSERT INTO inbox (id, run, kind, at) VALUES ('m', 'd', 'signal', 1)",
-        "INSERT INTO attempt VALUES ('e', 'x', 1, 'x', 1, 1, 'running', NULL, NULL, NULL)",
+        "INSERT INTO attempt VALUES ('e', 0, 'x', 1, 'x', 1, 1, 'running', NULL, NULL, NULL)",
     )
     store = SqliteStore(path)
     await store.open()

@@ -76,6 +76,8 @@ class AttemptRecord(_Record):
     error: FailureRecord | None = None
     due: datetime | None = None
     """When the next try is due, if there is one."""
+    generation: int = 0
+    """The run's `base_seq` when it began: after continue-as-new an operation's name may come again."""
 
     @classmethod
     def of(cls, row: Any) -> Self:
@@ -90,6 +92,7 @@ class AttemptRecord(_Record):
             finished_at=maybe_moment(row.finished_at),
             error=failure(row.error),
             due=maybe_moment(row.due),
+            generation=row.generation,
         )
 
 
@@ -304,8 +307,7 @@ _DONE_AGAIN = frozenset({StepStatus.FAILED, StepStatus.QUARANTINED, StepStatus.C
 
 def steps_of(run: Any, history: list[Any], attempts: list[Any]) -> list[StepRecord]:
     """The steps of a run, in order of their start, from its journal since its last beginning and its attempts."""
-    begun = min((event.at for event in history), default=0)
-    told = [(row.started_at, 0, row) for row in attempts if row.started_at >= begun]
+    told = [(row.started_at, 0, row) for row in attempts if row.generation == run.base_seq]
     told += [(event.at, event.seq, event) for event in history]
     found: dict[str, dict[str, Any]] = {}
     for _, seq, row in sorted(told, key=lambda item: item[:2]):

@@ -400,6 +400,7 @@ class Attempts:
                 finished_at,
                 dump(failure.to_json()) if failure else None,
                 due,
+                flight.held.base_seq,
             )
         )
 

@@ -96,6 +96,8 @@ class Attempt(NamedTuple):
     error: str | None = None
     due: Micros | None = None
     """When the next try is due, if there is one."""
+    generation: int = 0
+    """The run's `base_seq` when it began: after continue-as-new an operation's name may come again."""
 
 
 class Ready(NamedTuple):
@@ -111,10 +113,13 @@ class Ready(NamedTuple):
 
 
 class Message(NamedTuple):
-    """Something sent to a run, kept until the run's journal holds it."""
+    """Something sent to a run, kept until the run's journal holds it; after that only its id is."""
 
     id: str
-    """Unique: a message that was sent twice is kept once, even if the first was taken before the second came."""
+    """Unique: a message that was sent twice is kept once, even if the first was taken before the second came.
+
+    So an id outlives its message: it is known as long as its run is there.
+    """
     run: str
     kind: str
     """signal | update | cancel | pause | resume | retry | release | child"""
@@ -179,7 +184,7 @@ class Batch:
     unready: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
-    """Ids of messages that the journal now holds."""
+    """Ids of messages that the journal now holds, and that are not kept any longer; unknown ones are passed over."""
     outgoing: list[Outgoing] = field(default_factory=list)
     logs: list[LogLine] = field(default_factory=list)
     tags: list[tuple[str, str, str]] = field(default_factory=list)
@@ -218,7 +223,7 @@ class Loaded(NamedTuple):
     history: list[HistoryEvent]
     """After `base_seq`, in order."""
     attempts: list[Attempt]
-    """Of operations that the journal does not hold as done, in order."""
+    """Of the present generation, of operations that the journal does not hold as done, by start."""
     messages: list[Message]
     """Not yet taken, in order of arrival."""
     last_seq: int

@@ -3,6 +3,8 @@
 Owns which texts are large, and the mark.  A store owns writing the blobs in the transaction that
 writes the marks, and reading them back.  Invariant: readers never see a mark.  No payload can look
 like one: JSON does not start with `@`.
+
+Only rows that stay have their payloads kept apart: runs and their journal.  A message's goes with its row.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, TypeVar
 
-from ripresa.ports.store import HistoryEvent, Message, NewRun, Run, RunChange
+from ripresa.ports.store import HistoryEvent, NewRun, Run, RunChange
 
 PAYLOAD_BYTES_MAX = 256 * 1024
 """A longer payload is kept apart."""
@@ -18,7 +20,7 @@ PAYLOAD_BYTES_MAX = 256 * 1024
 _SURELY_SMALL = PAYLOAD_BYTES_MAX // 4  # characters: UTF-8 needs at most four bytes for one
 _MARK = "@blob:"
 
-Row = TypeVar("Row", NewRun, RunChange, HistoryEvent, Message)  # what is written
+Row = TypeVar("Row", NewRun, RunChange, HistoryEvent)  # what is written
 
 _PLACES: dict[type, tuple[tuple[str, int], ...]] = {
     kind: tuple((name, fields.index(name)) for name in names)
@@ -26,7 +28,6 @@ _PLACES: dict[type, tuple[tuple[str, int], ...]] = {
         (NewRun, NewRun._fields, ("input",)),
         (RunChange, RunChange._fields, ("input", "output", "error")),
         (HistoryEvent, HistoryEvent._fields, ("data", "error")),
-        (Message, Message._fields, ("data",)),
         (Run, Run._fields, ("input", "output", "error")),
     )
 }

@@ -173,25 +173,30 @@ def _same_payload(view: _RunView) -> Iterator[Violation]:
 def _bounded(view: _RunView, attempts: list[Attempt], evidence: Evidence) -> Iterator[Violation]:
     law = "I7 attempts bounded"
     rounds = 1 + len(view.of(h.RETRIED, h.RELEASED))
-    generations = 1 + len(view.of(h.CONTINUED))
-    for calls in view.calls.values():
+    for key, calls in view.calls.items():
         operation = calls[0].operation
+        tried = [row for row in attempts if row.operation == operation and row.generation == _generation(view, key)]
         own = [call for call in calls if not call.duplicate and not call.lost]
         most = evidence.policies.get(calls[0].step, _NO_POLICY).attempts_max
         lives = len({call.process for call in own})
         if len(own) > most * rounds + lives - 1:
             text = f"{operation} was called {len(own)} times in {lives} lives, and its policy allows {most} attempts"
             yield Violation(law, view.run.id, text)
-        failed = sum(row.operation == operation and row.status in ("failed", "timeout") for row in attempts)
-        if failed > most * rounds * generations:
+        failed = sum(row.status in ("failed", "timeout") for row in tried)
+        if failed > most * rounds:
             yield Violation(law, view.run.id, f"{operation} has {failed} failed attempts, and its policy allows {most}")
-        yield from _spaced(view, own, attempts)
+        yield from _spaced(view, own, tried)
+
+
+def _generation(view: _RunView, key: str) -> int:
+    """Where the run began anew last when the step of this idempotency key was asked for; 0: it had not yet."""
+    return int(key.removeprefix(view.run.id).partition(":")[0].removeprefix(".") or 0)
 
 
 def _spaced(view: _RunView, calls: list[Call], attempts: list[Attempt]) -> Iterator[Violation]:
-    resets = [placed.event.at for placed in view.of(h.RETRIED, h.RELEASED, h.CONTINUED)]
+    resets = [placed.event.at for placed in view.of(h.RETRIED, h.RELEASED)]
     for row in attempts:
-        if row.due is None or row.operation != calls[0].operation:
+        if row.due is None:
             continue
         for call in calls:
             if (

@@ -370,6 +370,11 @@ class StoreContract:
         assert await engine.store.messages(A) == [message("m2", A)]
         assert await engine.store.next_due() is None  # nothing new: nobody is woken
 
+    async def test_a_message_that_nobody_sent_may_be_taken(self, engine: Engine) -> None:
+        await engine.commit(runs=[new_run(A)], taken=["m1"])
+        await engine.commit(messages=[message("m1", A)])
+        assert await engine.store.messages(A) == [message("m1", A)]
+
     async def test_a_message_may_be_taken_by_the_batch_that_brings_it(self, engine: Engine) -> None:
         await engine.commit(runs=[new_run(A)], messages=[message("m1", A)], taken=["m1"])
         assert not await engine.store.messages(A)
@@ -659,25 +664,25 @@ class StoreContract:
         self, engine: Engine
     ) -> None:
         """Even if no time passed between them, as under a virtual clock."""
-        at = T + 10
-        for run, after, left in ((A, 0, [("x", 3), ("y", 1)]), (B, 1, [("y", 1), ("x", 3)])):
-            await engine.commit(
-                runs=[new_run(run)],
-                attempts=[
-                    attempt(run, "x", 1, status="failed", started_at=at),
-                    attempt(run, "x", 2, status="succeeded", started_at=at),
-                    attempt(run, "x", 3, started_at=at + after),  # the new one, had it the name to itself
-                    attempt(run, "y", 1, started_at=at),
-                    attempt(run, "z", 1, started_at=at - 1),
-                ],
-                history=[
-                    event(run, 1, operation="x", attempt=2, at=at),
-                    event(run, 2, operation=None, attempt=None, at=at),
-                ],
-                changes=[change(run, "running", base_seq=2)],
-            )
-            (loaded,) = await engine.store.load([run])
-            assert [(tried.operation, tried.number) for tried in loaded.attempts] == left
+        before = [attempt(A, name, 1, status="failed", started_at=T) for name in ("x", "y")]
+        after = attempt(A, "x", 1, started_at=T, generation=2)
+        await engine.commit(
+            runs=[new_run(A)], attempts=before, history=[event(A, seq, operation=None) for seq in (1, 2)]
+        )
+        await engine.commit(changes=[change(A, "running", base_seq=2)])
+        (loaded,) = await engine.store.load([A])
+        assert loaded.attempts == []
+        await engine.commit(attempts=[after])
+        (loaded,) = await engine.store.load([A])
+        assert loaded.attempts == [after]
+        assert await engine.store.attempts(A) == [*before, after]
+
+    async def test_an_operation_that_was_done_before_the_base_may_be_open_after_it(self, engine: Engine) -> None:
+        tried = attempt(A, "x", 1, generation=1)
+        await engine.commit(runs=[new_run(A)], history=[event(A, 1, operation="x")])
+        await engine.commit(changes=[change(A, "running", base_seq=1)], attempts=[tried])
+        (loaded,) = await engine.store.load([A])
+        assert loaded.attempts == [tried]
 
     async def test_long_and_many_runs_are_loaded_whole(self, engine: Engine) -> None:
         many = [run_id(number) for number in range(1, 31)]

@@ -45,7 +45,8 @@ def show(run: RunArgument, *, output: FormatGiven = None, store: StoreOption = N
     aside = [event for event in export.history if event.kind == "quarantined"]
     last = aside[-1] if export.run.status == "quarantined" and aside else None
     operation = None if last is None else last.operation
-    tries: list[AttemptRecord] = [one for one in export.attempts if one.operation == operation]
+    since, attempts = export.base_seq, export.attempts
+    tries: list[AttemptRecord] = [one for one in attempts if (one.generation, one.operation) == (since, operation)]
     told = {
         "run": export.run.model_dump(mode="json"),
         "operation": operation,

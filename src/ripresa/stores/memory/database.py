@@ -51,11 +51,13 @@ class MemoryDatabase:
         """Sorted: the order of time."""
         self.keys: dict[str, str] = {}
         self.journal: defaultdict[str, list[HistoryEvent]] = defaultdict(list)
-        self.attempts: defaultdict[str, dict[tuple[str, int], Attempt]] = defaultdict(dict)
+        self.attempts: defaultdict[str, dict[tuple[int, str, int], Attempt]] = defaultdict(dict)
         self.ready = ReadyRuns()
         self.inbox: defaultdict[str, dict[str, Message]] = defaultdict(dict)
         self.receivers: dict[str, str] = {}
-        """The run of each message that was ever sent, taken or not."""
+        """The run of each message that is not taken."""
+        self.seen: defaultdict[str, set[str]] = defaultdict(set)
+        """Ids of the messages that were taken, by run: one that is sent again is still known."""
         self.outbox: dict[str, Outgoing] = {}
         self.logs: defaultdict[str, list[tuple[int, LogLine]]] = defaultdict(list)
         self.lines = count(1)
@@ -111,7 +113,7 @@ class MemoryDatabase:
         for event in batch.history:
             self.add_event(event)
         for attempt in batch.attempts:
-            self.attempts[attempt.run][attempt.operation, attempt.number] = attempt
+            self.attempts[attempt.run][attempt.generation, attempt.operation, attempt.number] = attempt
         for run in batch.unready:
             self.ready.remove(run)
         for ready in batch.ready:
@@ -123,7 +125,7 @@ class MemoryDatabase:
         for message in batch.messages:
             self.add_message(message)
         for message_id in batch.taken:
-            self.inbox[self.receivers.get(message_id, "")].pop(message_id, None)
+            self.take_message(message_id)
         for outgoing in batch.outgoing:
             self.outbox.setdefault(outgoing.id, outgoing)
         for line in batch.logs:
@@ -151,11 +153,18 @@ class MemoryDatabase:
 
     def add_message(self, message: Message) -> bool:
         """Keep it; False: it was sent before."""
-        if message.id in self.receivers:
+        if message.id in self.receivers or message.id in self.seen.get(message.run, ()):
             return False
         self.receivers[message.id] = message.run
         self.inbox[message.run][message.id] = message
         return True
+
+    def take_message(self, message_id: str) -> None:
+        """Let go of it but for its id; one that is not there is passed over."""
+        run = self.receivers.pop(message_id, None)
+        if run is not None:
+            del self.inbox[run][message_id]
+            self.seen[run].add(message_id)
 
     def orphans(self) -> Iterator[str]:
         """Runs that need a new owner, oldest first."""

@@ -248,8 +248,8 @@ class MemoryStore:
         run = self.database.runs[id]
         journal = self.database.journal.get(id, [])
         history = _after(journal, run.base_seq)
-        before = journal[: len(journal) - len(history)]
-        attempts = undecided(self.database.attempts.get(id, {}).values(), history, before)
+        tried = self.database.attempts.get(id, {}).values()
+        attempts = undecided((attempt for attempt in tried if attempt.generation == run.base_seq), history)
         messages = list(self.database.inbox.get(id, {}).values())
         return Loaded(run, history, attempts, messages, history[-1].seq if history else run.base_seq)
 

@@ -41,7 +41,9 @@ def write(connection: sqlite3.Connection, lease: Lease, batch: Batch, lease_us: 
     if batch.history:
         put(connection, "add_history", check_in(batch.history, blobs))
     if batch.messages:
-        put(connection, "add_messages", check_in(batch.messages, blobs))
+        put(connection, "add_messages", batch.messages)
+    if batch.taken:
+        take_messages(connection, batch.taken)
     _put_others(connection, batch)
     put_blobs(connection, blobs)
     return frozenset()
@@ -52,7 +54,6 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
     for query, rows in (
         ("remove_ready", batch.unready and singles(batch.unready)),
         ("put_ready", batch.ready),
-        ("take_messages", batch.taken and singles(batch.taken)),
         ("put_attempts", batch.attempts),
         ("add_outgoing", batch.outgoing),
         ("add_logs", batch.logs),
@@ -74,6 +75,12 @@ def put_blobs(connection: sqlite3.Connection, blobs: dict[str, str]) -> None:
     """Keep the payloads that `check_in` took out."""
     if blobs:
         put(connection, "add_blobs", list(blobs.items()))
+
+
+def take_messages(connection: sqlite3.Connection, taken: list[str]) -> None:
+    """Remove messages that the journal holds now; their ids stay, so that one which is sent again is known."""
+    put(connection, "note_seen", singles(taken))
+    put(connection, "remove_messages", singles(taken))
 
 
 def change_runs(connection: sqlite3.Connection, changes: list[RunChange]) -> None:

@@ -39,9 +39,9 @@ INSERT INTO history (run, seq, kind, at, operation, name, fingerprint, attempt, 
 VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)};
 
 -- name: put_attempts
-INSERT INTO attempt (run, operation, number, name, engine, started_at, status, finished_at, error, due)
-VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)}
-ON CONFLICT (run, operation, number) DO UPDATE SET
+INSERT INTO attempt (run, operation, number, name, engine, started_at, status, finished_at, error, due, generation)
+VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)}
+ON CONFLICT (run, generation, operation, number) DO UPDATE SET
   name = excluded.name, engine = excluded.engine, started_at = excluded.started_at, status = excluded.status,
   finished_at = excluded.finished_at, error = excluded.error, due = excluded.due;
 
@@ -54,11 +54,18 @@ INSERT INTO ready (run, due, priority) VALUES {(?, ?, ?)}
 ON CONFLICT (run) DO UPDATE SET due = min(due, excluded.due), priority = excluded.priority;
 
 -- name: add_messages
-INSERT INTO inbox (id, run, kind, name, data, at) VALUES {(?, ?, ?, ?, ?, ?)}
+INSERT INTO inbox (id, run, kind, name, data, at)
+WITH new (id, run, kind, name, data, at) AS (VALUES {(?, ?, ?, ?, ?, ?)})
+SELECT id, run, kind, name, data, at FROM new
+WHERE NOT EXISTS (SELECT 1 FROM seen WHERE seen.run = new.run AND seen.id = new.id)
 ON CONFLICT (id) DO NOTHING;
 
--- name: take_messages
-UPDATE inbox SET taken = 1, data = NULL WHERE id IN ({?});
+-- name: note_seen
+INSERT INTO seen (run, id) SELECT run, id FROM inbox WHERE id IN ({?})
+ON CONFLICT DO NOTHING;
+
+-- name: remove_messages
+DELETE FROM inbox WHERE id IN ({?});
 
 -- name: add_outgoing
 INSERT INTO outbox (id, run, type, data, at) VALUES {(?, ?, ?, ?, ?)}

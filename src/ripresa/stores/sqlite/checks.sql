@@ -13,7 +13,7 @@ SELECT count(*), min(run) FROM ready WHERE NOT EXISTS (SELECT 1 FROM run WHERE r
 
 -- name: orphan_messages
 SELECT count(*), min(run) FROM inbox
-WHERE taken = 0 AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = inbox.run);
+WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.id = inbox.run);
 
 -- name: orphan_tags
 SELECT count(*), min(run) FROM (SELECT DISTINCT run FROM tag) AS found
@@ -23,7 +23,6 @@ WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.id = found.run);
 WITH held (run, mark) AS (
   SELECT run, data FROM history WHERE data GLOB '@blob:*'
   UNION ALL SELECT run, error FROM history WHERE error GLOB '@blob:*'
-  UNION ALL SELECT run, data FROM inbox WHERE data GLOB '@blob:*'
   UNION ALL SELECT id, input FROM run WHERE input GLOB '@blob:*'
   UNION ALL SELECT id, output FROM run WHERE output GLOB '@blob:*'
   UNION ALL SELECT id, error FROM run WHERE error GLOB '@blob:*'

@@ -103,7 +103,7 @@ def _load(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> list
         Loaded(
             run,
             history[run.id],
-            _undecided(connection, run, attempts[run.id], history[run.id]),
+            undecided(attempts[run.id], history[run.id]),
             messages[run.id],
             history[run.id][-1].seq if history[run.id] else run.base_seq,
         )
@@ -119,25 +119,6 @@ def _parts(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> lis
         with one_moment(connection):
             return [fetch(connection, query, columns, params) for query, columns in _PARTS]
     return [json.loads(text) for text in texts]
-
-
-def _undecided(
-    connection: sqlite3.Connection, run: Run, attempts: list[Attempt], history: list[HistoryEvent]
-) -> list[Attempt]:
-    return undecided(attempts, history, _up_to_base(connection, run)) if attempts else attempts
-
-
-def _up_to_base(connection: sqlite3.Connection, run: Run) -> list[HistoryEvent]:
-    """The events of the moment in which replay's base was written, in order."""
-    if run.base_seq == 0:
-        return []
-    events: list[HistoryEvent] = []
-    for row in connection.execute(SQL["history_before"], (run.id, run.base_seq)):
-        event = HistoryEvent._make(row)
-        if events and event.at < events[0].at:
-            break
-        events.append(event)
-    return events[::-1]
 
 
 def _by_run(rows: Iterable[Any]) -> defaultdict[str, list[Any]]:

@@ -23,10 +23,8 @@ def send(connection: sqlite3.Connection, message: Message) -> None:
     status, priority = found
     if status in TERMINAL and message.kind != "retry":
         raise RunFinished(message.run, f"run {message.run!r} has {status} and takes no more messages")
-    blobs: dict[str, str] = {}
-    if put(connection, "add_messages", check_in([message], blobs)):
+    if put(connection, "add_messages", [message]):
         put(connection, "put_ready", [Ready(message.run, message.at, priority)])
-        put_blobs(connection, blobs)
 
 
 def submit(connection: sqlite3.Connection, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:

@@ -34,12 +34,12 @@ UNION
 SELECT id FROM run INDEXED BY run_by_status
 WHERE status = 'queued' AND owner IS NULL AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
 UNION
-SELECT run.id FROM inbox JOIN run ON run.id = inbox.run
-WHERE inbox.taken = 0 AND inbox.kind = 'retry' AND run.owner IS NOT NULL
+SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
+WHERE inbox.kind = 'retry' AND run.owner IS NOT NULL
 UNION
 -- Claimed for a message while its own engine was letting it go, which came after the claim; then the engine died.
-SELECT run.id FROM inbox JOIN run ON run.id = inbox.run
-WHERE inbox.taken = 0 AND run.owner IS NULL AND run.status NOT IN ('succeeded', 'failed', 'cancelled')
+SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
+WHERE run.owner IS NULL AND run.status NOT IN ('succeeded', 'failed', 'cancelled')
   AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
 ORDER BY 1;
 

@@ -11,7 +11,7 @@ history.run, history.seq, history.kind, history.at, history.operation, history.n
 
 -- name: attempt_columns
 attempt.run, attempt.operation, attempt.number, attempt.name, attempt.engine, attempt.started_at, attempt.status,
-  attempt.finished_at, attempt.error, attempt.due
+  attempt.finished_at, attempt.error, attempt.due, attempt.generation
 
 -- name: message_columns
 inbox.id, inbox.run, inbox.kind, inbox.name, inbox.data, inbox.at
@@ -34,25 +34,23 @@ CROSS JOIN history ON history.run = run.id AND history.seq > run.base_seq AND hi
 ORDER BY wanted.key, history.seq;
 
 -- name: loaded_attempts
-SELECT {attempt_columns} FROM json_each(:runs) AS wanted CROSS JOIN attempt ON attempt.run = wanted.value;
+SELECT {attempt_columns} FROM json_each(:runs) AS wanted
+CROSS JOIN run ON run.id = wanted.value
+CROSS JOIN attempt ON attempt.run = run.id AND attempt.generation = run.base_seq;
 
 -- name: loaded_messages
 SELECT {message_columns} FROM json_each(:runs) AS wanted
-CROSS JOIN inbox ON inbox.run = wanted.value AND inbox.taken = 0
+CROSS JOIN inbox ON inbox.run = wanted.value
 ORDER BY inbox.number;
 
 -- name: history
 SELECT {history_columns} FROM history WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit;
 
--- name: history_before
--- Backwards, and read only as far as it is needed.
-SELECT {history_columns} FROM history WHERE run = ? AND seq <= ? ORDER BY seq DESC;
-
 -- name: attempts
-SELECT {attempt_columns} FROM attempt WHERE run = :run ORDER BY started_at, operation, number;
+SELECT {attempt_columns} FROM attempt WHERE run = :run ORDER BY started_at, generation, operation, number;
 
 -- name: messages
-SELECT {message_columns} FROM inbox WHERE run = :run AND taken = 0 ORDER BY number;
+SELECT {message_columns} FROM inbox WHERE run = :run ORDER BY number;
 
 -- name: logs
 SELECT number, run, operation, attempt, at, stream, level, text FROM log

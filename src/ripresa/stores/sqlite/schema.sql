@@ -2,7 +2,8 @@
 --
 --   run ──< history      what has happened, append-only
 --       ──< attempt      tries of a step that the journal does not tell
---       ──< inbox        what was sent to it and when the journal took it
+--       ──< inbox        what was sent to it and the journal has not taken yet
+--       ──< seen         ids of what the journal took
 --       ──< outbox       what it wants published
 --       ──< log, tag
 --       ──1 ready        it needs an engine, now or at a time
@@ -63,8 +64,10 @@ CREATE TABLE history (
   PRIMARY KEY (run, seq)
 ) STRICT;
 
+-- The key's columns come first and in its order: SQLite's own check of a table WITHOUT ROWID takes others for broken.
 CREATE TABLE attempt (
   run TEXT NOT NULL,
+  generation INTEGER NOT NULL,          -- the run's base_seq when it began
   operation TEXT NOT NULL,
   number INTEGER NOT NULL,
   name TEXT NOT NULL,
@@ -74,7 +77,7 @@ CREATE TABLE attempt (
   finished_at INTEGER,
   error TEXT,
   due INTEGER,
-  PRIMARY KEY (run, operation, number)
+  PRIMARY KEY (run, generation, operation, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE ready (
@@ -86,7 +89,8 @@ CREATE TABLE ready (
 -- Claims go through it priority by priority, see `claim_due`.
 CREATE INDEX ready_by_due ON ready (priority, due);
 
--- A taken message keeps its row, without its data: one that is sent again is still known.
+-- A message that is taken leaves it, in the batch that puts it into the journal.  Its data stand in the row however
+-- large they are: in `blob` they would outlive it.
 CREATE TABLE inbox (
   number INTEGER PRIMARY KEY,           -- order of arrival
   id TEXT NOT NULL UNIQUE,
@@ -94,11 +98,17 @@ CREATE TABLE inbox (
   kind TEXT NOT NULL,
   name TEXT,
   at INTEGER NOT NULL,
-  taken INTEGER NOT NULL DEFAULT 0,
   data TEXT
 ) STRICT;
 
-CREATE INDEX inbox_open ON inbox (run) WHERE taken = 0;
+CREATE INDEX inbox_by_run ON inbox (run);
+
+-- A message that is sent again after it was taken is known by this, as long as its run is there.
+CREATE TABLE seen (
+  run TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (run, id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox (
   number INTEGER PRIMARY KEY,           -- order of writing
