@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ripresa.author.context import context
     from ripresa.author.fan_out import map_
     from ripresa.author.handlers import on_query, on_signal, on_update
+    from ripresa.author.job import Job, job
+    from ripresa.author.job_step import JobOutput
     from ripresa.author.sagas import saga
     from ripresa.contracts.errors import (
         ChildFailed,
@@ -88,6 +90,8 @@ _HOMES = {
     "ripresa.author.context": "context",
     "ripresa.author.fan_out": "map_",
     "ripresa.author.handlers": "on_query on_signal on_update",
+    "ripresa.author.job": "Job job",
+    "ripresa.author.job_step": "JobOutput",
     "ripresa.author.sagas": "saga",
     "ripresa.contracts.errors": (
         "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow NotInWorkflow PayloadError Quarantine "
@@ -112,6 +116,7 @@ __all__ = [
     "child",
     "context",
     "continue_as_new",
+    "job",
     "map_",
     "now",
     "on_query",
@@ -134,6 +139,8 @@ __all__ = [
     "App",
     "ChildHandle",
     "Config",
+    "Job",
+    "JobOutput",
     "Run",
     "StepHandle",
     "run",

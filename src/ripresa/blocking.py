@@ -7,15 +7,17 @@ While one of these waits, the run's handlers and other tasks go on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from ripresa.author import code as _code
 from ripresa.author import fan_out as _fan_out
 from ripresa.author.code import running
+from ripresa.author.job import Job, JobOptions, R_co, declared
+from ripresa.author.job_step import JobOutput
 from ripresa.contracts.payload import dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from ripresa.contracts.durations import Duration
 
@@ -23,7 +25,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 __all__ = [
+    "BlockingJob",
     "child",
+    "job",
     "map_",
     "publish",
     "send_signal",
@@ -85,6 +89,25 @@ def map_(
 ) -> list[Any]:
     """Run a step or workflow over `items`; outputs in the order of the items.  As `ripresa.map_`."""
     return _wait("map_", lambda: _fan_out.map_(target, items, max_parallel=max_parallel, min_success=min_success))
+
+
+class BlockingJob(Job[R_co]):
+    """A containerised job whose call gives its output."""
+
+    def __call__(self, **params: Any) -> R_co:  # type: ignore[override]  # the same, waited for here
+        """Have it done, with these parameters beside its own.  Raises StepFailed, TimeoutError, NotInWorkflow."""
+        return self.wait(**params)
+
+
+@overload
+def job(name: str, image: str, *, outputs: type[R], **options: Unpack[JobOptions]) -> BlockingJob[R]: ...
+@overload
+def job(
+    name: str, image: str, *, outputs: Mapping[str, str] | None = None, **options: Unpack[JobOptions]
+) -> BlockingJob[JobOutput]: ...
+def job(name: str, image: str, *, outputs: Any = None, **options: Any) -> BlockingJob[Any]:
+    """Declare a containerised job whose call gives its output.  As `ripresa.job`."""
+    return BlockingJob(*declared(name, image, outputs, options))
 
 
 def send_signal(run: Any, name: str, data: Any = None) -> None:

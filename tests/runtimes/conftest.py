@@ -18,7 +18,7 @@ def dump(value):
 class Log(list):
     """Lines of output as `(stream, level, text)`."""
 
-    def __call__(self, stream, level, text):
+    def __call__(self, stream, level, text, at=None, /):
         self.append((stream, level, text))
 
     def texts(self, stream):

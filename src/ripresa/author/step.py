@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 Runtime = Literal["inline", "thread", "process"]
 
-_UNDO_RETRY = Retry(max_attempts=5, delay="1s", on_exhausted="quarantine")
+UNDO_RETRY = Retry(max_attempts=5, delay="1s", on_exhausted="quarantine")
 
 
 class StepCall(Coroutine[Any, Any, R]):
@@ -134,7 +134,7 @@ class Step(Generic[P, R]):
             "compensate": self.compensate,
             "key": self.key,
         }
-        _require_known("using()", options, current)
+        require_known("using()", options, current)
         changed = type(self)(self.function, names=None, **{**current, **options})
         changed.signature = self.signature
         return changed
@@ -189,7 +189,8 @@ class SyncStep(Step[P, R]):
 _STEP_OPTIONS = ("name", "retry", "timeout", "runtime", "compensate", "key")
 
 
-def _require_known(what: str, given: Any, known: Any) -> None:
+def require_known(what: str, given: Any, known: Any) -> None:
+    """Raise TypeError for an option that is not known, with the nearest that is."""
     for name in given:
         if name not in known:
             from difflib import get_close_matches  # noqa: PLC0415 - only for the message
@@ -223,7 +224,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
     run fails: it gets the step's arguments, and the output if it has a parameter `result`.
     Raises TypeError for an unknown option, ValueError for a value out of range.
     """
-    _require_known("@step", options, _STEP_OPTIONS)
+    require_known("@step", options, _STEP_OPTIONS)
     names = local_names(1)
     if function is not None:
         return _make_step(function, names, options)
@@ -254,7 +255,7 @@ def _make_step(function: Any, names: dict[str, Any] | None, options: dict[str, A
 def as_undo(function: Any) -> Step[..., Any]:
     """A step that undoes: tried a few times unless it says how often, and set aside for a person if it fails."""
     declared = as_step(function)
-    undo: Step[..., Any] = declared.using(retry=declared.retry or _UNDO_RETRY)
+    undo: Step[..., Any] = declared.using(retry=declared.retry or UNDO_RETRY)
     undo.must_succeed = True
     return undo
 

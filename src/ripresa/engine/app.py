@@ -189,6 +189,7 @@ class App:
 
     def _make_runtimes(self) -> dict[str, Runtime]:
         from ripresa.runtimes.inline import InlineRuntime  # noqa: PLC0415 - only when opened
+        from ripresa.runtimes.jobs import job_runtimes  # noqa: PLC0415 - only when opened
         from ripresa.runtimes.process import ProcessRuntime  # noqa: PLC0415 - only when opened
         from ripresa.runtimes.thread import ThreadRuntime  # noqa: PLC0415 - only when opened
 
@@ -196,6 +197,7 @@ class App:
             "inline": InlineRuntime(),
             "thread": ThreadRuntime(self._config.threads),
             "process": ProcessRuntime(self._config.processes, grace_s=self._config.process_grace_s),
+            **job_runtimes(grace_s=self._config.job_grace_s),
         }
 
     def opened(self) -> Engine:

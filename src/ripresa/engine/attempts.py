@@ -14,10 +14,8 @@ cannot do so for ever (`LOSSES_MAX`).
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections import deque
-from itertools import count
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import PayloadError
@@ -35,6 +33,7 @@ from ripresa.runtimes.inline import InlineRuntime
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
+    from ripresa.engine.slots import Slots
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.ports.runtime import Runtime
 
@@ -42,32 +41,6 @@ logger = logging.getLogger("ripresa.engine")
 
 _YOUNG_US = 20_000
 """An attempt younger than this is not worth a row yet."""
-
-
-class Slots:
-    """How many attempts a runtime takes at once; those that wait go by priority, then by age."""
-
-    def __init__(self, size: int) -> None:
-        self.free = size
-        self.waiting: list[tuple[int, int, Flight]] = []
-        self._order = count()
-
-    def take(self, flight: Flight) -> bool:
-        """Whether it may start now; if not it waits."""
-        if self.free > 0:
-            self.free -= 1
-            return True
-        heapq.heappush(self.waiting, (-flight.held.priority, next(self._order), flight))
-        return False
-
-    def give(self) -> Flight | None:
-        """A slot is free: the next one to start in it, if any waits."""
-        while self.waiting:
-            flight = heapq.heappop(self.waiting)[2]
-            if not flight.ended:
-                return flight
-        self.free += 1
-        return None
 
 
 class Attempts:
@@ -98,8 +71,10 @@ class Attempts:
         held.flights[ask.operation] = flight = Flight(self._engine, held, ask)
         if held.loss_counts and self._remember(flight):
             return
-        slots = self._slots[ask.step.runtime]
-        if slots.free > 0:
+        slots = self._slots.get(ask.step.runtime)
+        if slots is None or ask.step.runtime not in self._runtimes:
+            self._nowhere(flight)
+        elif slots.free > 0:
             slots.free -= 1
             self._start(flight)
         else:
@@ -236,6 +211,16 @@ class Attempts:
         following = slots.give()
         if following is not None:
             self._start(following)
+
+    def _nowhere(self, flight: Flight) -> None:
+        """There is no such runtime here."""
+        runtime, have = flight.ask.step.runtime, ", ".join(self._runtimes)
+        message = f"step {flight.ask.step.name!r}: this App has no runtime {runtime!r} (it has: {have})"
+        flight.ended = True
+        failure = Failure(
+            type="ripresa.JobFailed", message=message, failure_class=FailureClass.TERMINAL, code="cannot_start"
+        )
+        self._engine.outcomes.step_done(flight, None, failure)
 
     # --- outcomes ------------------------------------------------------------------------------
 

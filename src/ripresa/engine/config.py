@@ -13,8 +13,9 @@ from ripresa.contracts.durations import micros
 class Config:
     """How an engine works; every field has a sensible default.
 
-    `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`: attempts at the
-    same time, by runtime.  `resident_runs_max`: waiting runs kept in memory; more are evicted, oldest first.
+    `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`, `subprocesses`, `containers`:
+    attempts at the same time, by runtime; the last two are jobs.  `process_grace_s`, `job_grace_s`: from SIGTERM to
+    SIGKILL.  `resident_runs_max`: waiting runs kept in memory; more are evicted, oldest first.
     `lock_timeout_s`: how long a caller waits for a locked or full store before the call fails.
     """
 
@@ -22,10 +23,13 @@ class Config:
     threads: int = 32
     processes: int = max(1, os.cpu_count() or 1)
     inline: int = 10_000
+    subprocesses: int = max(1, os.cpu_count() or 1)
+    containers: int = 16
     resident_runs_max: int = 5_000
     lock_timeout_s: float = 10.0
     capture_logs: bool = True
     process_grace_s: float = 2.0
+    job_grace_s: float = 10.0
 
     @classmethod
     def of(cls, settings: Config | dict[str, Any] | None) -> Self | Config:
@@ -38,7 +42,7 @@ class Config:
                 msg = f"config: unknown setting {name!r} (there are: {', '.join(sorted(known))})"
                 raise TypeError(msg)
         made = cls(**(settings or {}))
-        for name in ("threads", "processes", "inline", "resident_runs_max"):
+        for name in ("threads", "processes", "inline", "subprocesses", "containers", "resident_runs_max"):
             if getattr(made, name) < 1:
                 msg = f"config: {name}={getattr(made, name)} must be 1 or more"
                 raise ValueError(msg)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import Diverged, EngineFenced, RipresaError, StoreError, UnknownDefinition
 from ripresa.contracts.status import TERMINAL, RunStatus
-from ripresa.engine.attempts import Attempts, Slots
+from ripresa.engine.attempts import Attempts
 from ripresa.engine.carry_out import CarryOut
 from ripresa.engine.committer import Committer
 from ripresa.engine.control import Control
@@ -30,6 +30,7 @@ from ripresa.engine.loading import Loading
 from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.outside import Outside
 from ripresa.engine.parking import Parking
+from ripresa.engine.slots import slots_of
 from ripresa.engine.timers import Timers
 from ripresa.engine.verbs import Verbs
 from ripresa.engine.watching import Watching
@@ -86,8 +87,7 @@ class Engine:
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
-        slots = {"inline": Slots(config.inline), "thread": Slots(config.threads), "process": Slots(config.processes)}
-        self.attempts = Attempts(self, runtimes, slots)
+        self.attempts = Attempts(self, runtimes, slots_of(config))
         self.carry_out = CarryOut(self)
         self.loading = Loading(self)
         self.parking = Parking(self)

@@ -79,9 +79,10 @@ class Flight:
         """The attempt, for the crew."""
         return self.engine.attempts.run(self)
 
-    def log(self, stream: str, level: str | None, text: str) -> None:
-        """Keep a line that the step wrote; callable from any thread."""
-        line = LogLine(self.held.id, self.ask.operation, self.attempt, self.engine.now(), stream, level, text)
+    def log(self, stream: str, level: str | None, text: str, at: int | None = None, /) -> None:
+        """Keep a line that the step wrote, at that time or now; callable from any thread."""
+        at = self.engine.now() if at is None else at
+        line = LogLine(self.held.id, self.ask.operation, self.attempt, at, stream, level, text)
         self.engine.loop.call_soon_threadsafe(self.engine.watching.log, line)
 
     def context(self) -> StepContext:

@@ -47,7 +47,8 @@ def _take(run: LiveRun, event: Any) -> Operation | Timer | None:
     return operation
 
 
-def _on_started(run: LiveRun, _: Any) -> None:
+def _on_started(run: LiveRun, event: Any) -> None:
+    run.started_us = event.at
     run.start_main()
 
 

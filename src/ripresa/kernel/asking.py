@@ -71,6 +71,7 @@ class Asking:
         "operations",
         "saga",
         "seed",
+        "started_us",
         "tracing",
         "withdrawn",
     )
@@ -85,6 +86,7 @@ class Asking:
         self.tracing = tracing
         self.loop = RunLoop(self)  # type: ignore[abstract]  # the other methods refuse; they are set below the class
         self.now_us = 0
+        self.started_us = 0
         self.discarding = False
         self.cancel_requested = False
         self.operations: dict[str, Operation | Timer] = {}
@@ -121,6 +123,8 @@ class Asking:
 
     def task_scope(self, coro: Any) -> str | None:
         if hasattr(coro, "__ripresa_call__") or self._main is None:
+            return None
+        if getattr(coro, "__qualname__", "") == "_wrap_awaitable":  # asyncio's own coat around what is awaited
             return None
         if _made_by_as_completed():
             raise ForbiddenInWorkflow(_NO_AS_COMPLETED)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from ripresa.contracts.step_context import StepContext
 
 
+class Keep(Protocol):
+    """Keeps a line of output, from any thread; `at` is when it was written, in microseconds, if that is not now."""
+
+    def __call__(self, stream: str, level: str | None, text: str, at: int | None = None, /) -> None: ...
+
+
 @dataclass(slots=True)
 class Work:
     """One attempt.
@@ -23,7 +29,7 @@ class Work:
     functions are `path/to/file.py:qualname`).  `args` are ready to pass; `input` is the same as JSON
     text `[[positional…], {keyword…}]`.  `dump` turns what the function returned into checked JSON text,
     raising `PayloadError`.  `context` is what `ripresa.context()` gives inside the step, or makes it when asked.
-    `log(stream, level, text)` keeps a line of output; it may be called from any thread.
+    `log` keeps a line of output.
     """
 
     function: Callable[..., Any]
@@ -33,7 +39,7 @@ class Work:
     input: str
     dump: Callable[[Any], str]
     context: StepContext | Callable[[], StepContext]
-    log: Callable[[str, str | None, str], None]
+    log: Keep
     options: dict[str, Any] = field(default_factory=dict)
 
 

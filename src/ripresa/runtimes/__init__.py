@@ -46,3 +46,7 @@ class RemoteError(RipresaError):
         super().__init__(str(failure))
         self.failure = failure
         self.failure_class = failure.failure_class
+
+
+class JobFailed(RemoteError):
+    """A job ended badly, or could not be started; `failure.code` says how (`exit_3`, `oom`, `cannot_start`)."""

@@ -8,15 +8,12 @@ when it is dead.  What they run they import by the work's target, so functions n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 from ripresa.ports.runtime import Work
 from ripresa.runtimes import RuntimeClosed, WorkerLost
+from ripresa.runtimes.ending import to_the_end
+from ripresa.runtimes.guard import Guard
 from ripresa.runtimes.process_handle import WorkerProcess
 
 GRACE_S = 2.0
@@ -37,7 +34,7 @@ class ProcessRuntime:
         self._slots = asyncio.Semaphore(self.processes_max)
         self._workers: set[WorkerProcess] = set()
         self._idle: list[WorkerProcess] = []
-        self._guard = _Guard()
+        self._guard = Guard()
         self._closed = False
 
     @property
@@ -54,7 +51,7 @@ class ProcessRuntime:
             try:
                 return await worker.attempt(work)
             except asyncio.CancelledError:
-                await _to_the_end(worker.stop(work.options.get("grace_s", self._grace_s)))
+                await to_the_end(worker.stop(work.options.get("grace_s", self._grace_s)))
                 raise
             except WorkerLost:
                 self._refuse_if_closed()
@@ -88,50 +85,3 @@ class ProcessRuntime:
         if worker in self._idle:
             self._idle.remove(worker)
         self._guard.forget(worker.pid)
-
-
-async def _to_the_end(stopping: Any) -> None:
-    """Await it whole; further cancellations change nothing, for the first is already on its way."""
-    task = asyncio.ensure_future(stopping)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    task.result()
-
-
-class _Guard:
-    """Our end of `process_guard`, which ends the workers if this process is killed; started when first needed."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = self._process or _start_guard()
-
-    def watch(self, group: int) -> None:
-        self._tell(b"+%d\n" % group)
-
-    def forget(self, group: int) -> None:
-        self._tell(b"-%d\n" % group)
-
-    async def close(self) -> None:
-        if (process := self._process) is None:
-            return
-        self._process = None
-        assert process.stdin is not None  # noqa: S101 - narrows a type
-        process.stdin.close()
-        await asyncio.to_thread(process.wait)
-
-    def _tell(self, order: bytes) -> None:
-        if self._process is None:
-            return
-        assert self._process.stdin is not None  # noqa: S101 - narrows a type
-        with contextlib.suppress(BrokenPipeError):  # somebody killed it: Linux still ends our workers with us
-            self._process.stdin.write(order)
-
-
-def _start_guard() -> subprocess.Popen[bytes]:
-    file = Path(__file__).with_name("process_guard.py")
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(file)], stdin=subprocess.PIPE, bufsize=0, start_new_session=True
-    )
