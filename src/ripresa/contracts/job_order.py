@@ -17,6 +17,8 @@ from ripresa.contracts.secret_ref import SecretRef
 DATE_NAMES: Final = ("EXECUTION_DATE", "DS", "TS", "DATA_INTERVAL_START", "DATA_INTERVAL_END")
 RUN_NAMES: Final = ("RUN_ID", "JOB", "ATTEMPT", "IDEMPOTENCY_KEY", "CORRELATION_ID", "JOB_OUTPUT")
 PARAM_PREFIX: Final = "PARAM_"
+CANNOT_START: Final = (125, 126, 127)
+"""Exit codes of what executes a command that cannot be executed."""
 OUTPUT_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
     "integer": (int,),
@@ -58,6 +60,8 @@ class ExitCodes:
             for code in codes:
                 if isinstance(code, bool) or not isinstance(code, int) or not 1 <= code <= 255:
                     raise ValueError(f"exit_codes.{meaning}: {code!r} is no exit code from 1 to 255")
+                if code in CANNOT_START and meaning != "terminal":
+                    raise ValueError(f"exit_codes.{meaning}: {code} means that the job could not start")
                 if seen.setdefault(code, meaning) != meaning:
                     raise ValueError(f"exit_codes: {code} is both {seen[code]} and {meaning}")
 

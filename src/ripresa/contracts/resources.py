@@ -1,46 +1,19 @@
 """Resources: how much processor and memory a job may use, and how that grows with its attempts.
 
-Quantities are written as Kubernetes writes them: `500m` or `2` processors, `512Mi`, `2Gi`, `1.5G` bytes.
+Quantities are texts, written as `contracts.quantities` reads them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
-_CPU = re.compile(r"(\d{1,6})(m?)|(\d{1,4}\.\d{1,3})", re.ASCII)
-_MEMORY = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([kKMGTP]i?|)", re.ASCII)
+from ripresa.contracts.quantities import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN, cpu_millis, memory_bytes
+
 _FACTOR = re.compile(r"\*\s*(\d{1,3}(?:\.\d{1,3})?)", re.ASCII)
-_UNITS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-MEMORY_BYTES_MIN = 6 * 1024 * 1024
-"""What Docker asks for at least."""
-
-
-def cpu_millis(text: str | float, *, where: str = "cpu") -> int:
-    """Thousandths of a processor in `text`.  Raises ValueError naming `where` and the form it should have."""
-    found = _CPU.fullmatch(str(text))
-    millis = 0
-    if found is not None and not isinstance(text, bool):
-        whole, unit, decimal = found.groups()
-        millis = int(Decimal(decimal) * 1000) if decimal else int(whole) * (1 if unit else 1000)
-    if not 1 <= millis <= 1_000_000:
-        raise ValueError(f"{where}: {text!r} is no number of processors (write 500m, 2 or 0.5)")
-    return millis
-
-
-def memory_bytes(text: str | int, *, where: str = "memory") -> int:
-    """Bytes in `text`.  Raises ValueError naming `where` and the form it should have."""
-    found = _MEMORY.fullmatch(str(text))
-    size = 0
-    if found is not None and not isinstance(text, bool):
-        number, unit = found.groups()
-        base = 1024 if unit.endswith("i") else 1000
-        size = int(Decimal(number) * base ** _UNITS[unit.removesuffix("i")])
-    if not MEMORY_BYTES_MIN <= size < 1 << 60:
-        raise ValueError(f"{where}: {text!r} is no amount of memory from 6Mi on (write 512Mi, 2Gi or 2G)")
-    return size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +30,9 @@ class Resources:
     memory_max: str | None = None
 
     def __post_init__(self) -> None:
-        if self.cpu is not None:
-            cpu_millis(self.cpu, where="resources.cpu")
-        if self.memory is not None:
-            memory_bytes(self.memory, where="resources.memory")
-        if self.memory_max is not None:
-            memory_bytes(self.memory_max, where="resources.on_retry.max")
+        _check(cpu_millis, self.cpu, "cpu")
+        _check(memory_bytes, self.memory, "memory")
+        _check(memory_bytes, self.memory_max, "on_retry.max")
         if self.memory_factor is not None:
             _factor(self.memory_factor)
             if self.memory is None:
@@ -99,12 +69,20 @@ class Resources:
         if self.memory is None:
             return None
         size = Decimal(memory_bytes(self.memory))
-        most = Decimal((1 << 60) - 1 if self.memory_max is None else memory_bytes(self.memory_max))
+        most = Decimal(MEMORY_BYTES_MAX if self.memory_max is None else memory_bytes(self.memory_max))
         for _ in range(attempt - 1):
             if self.memory_factor is None or size >= most:
                 break
             size *= _factor(self.memory_factor)
         return max(int(min(size, most)), MEMORY_BYTES_MIN)
+
+
+def _check(read: Callable[[str], int], text: str | None, where: str) -> None:
+    try:
+        if text is not None:
+            read(text)
+    except ValueError as error:
+        raise ValueError(f"resources.{where}: {error}") from None
 
 
 def _factor(text: str) -> Decimal:

@@ -18,13 +18,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from ripresa.contracts.failure import Failure
-from ripresa.contracts.job_order import OUTPUT_TYPES, JobOrder, JobResult
+from ripresa.contracts.job_order import CANNOT_START, OUTPUT_TYPES, JobOrder, JobResult
 from ripresa.contracts.payload import PAYLOAD_BYTES_MAX
 from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import JobFailed
 from ripresa.runtimes.masking import Secrets
 
-CANNOT_START = (125, 126, 127)
 OUTPUT_FILE_BYTES_MAX = PAYLOAD_BYTES_MAX
 _SAID_CHARS_MAX = 500
 

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from ripresa.runtimes.process_tree import ProcessId, descendants
 
 READ_BYTES = 1 << 16
 DRAIN_READS_MAX = 64  # a pipe holds 64 KiB, 1 MiB at the most: what was written before the end
+
+KILLS_MAX = 1000
 
 
 class JobProcess:
@@ -83,7 +86,7 @@ class JobProcess:
             await self._exited.wait()
         for process in family:
             process.send(signal.SIGKILL)
-        self._kill_bearers()
+        await asyncio.to_thread(self._kill_bearers)
 
     # --- listening -------------------------------------------------------------------------
 
@@ -126,9 +129,15 @@ class JobProcess:
             self._loop.call_soon_threadsafe(self._on_exit)
 
     def _kill_bearers(self) -> None:
-        for process in bearers(self._mark):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
+        """In a thread: kill until nobody bears the mark; a process takes a moment to die, and may have forked."""
+        for _ in range(KILLS_MAX):
+            left = list(bearers(self._mark))
+            if not left:
+                return
+            for process in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.005)
 
     def _on_exit(self) -> None:
         for name, pipe in self._pipes.items():
