@@ -19,7 +19,9 @@ from ripresa.contracts.payload import dump
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
+    from ripresa.author.fan_out import OfOneArgument
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.failure import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,6 +86,30 @@ def child(workflow: Any, *args: Any, id: str | None = None, **kwargs: Any) -> An
     return _code.start_child(workflow, *args, id=id, **kwargs).result()
 
 
+@overload
+def map_(
+    target: OfOneArgument[T, Coroutine[Any, Any, R]],
+    items: Iterable[T],
+    *,
+    max_parallel: int | None = None,
+    min_success: None = None,
+) -> list[R]: ...
+@overload
+def map_(
+    target: OfOneArgument[T, Coroutine[Any, Any, R]],
+    items: Iterable[T],
+    *,
+    max_parallel: int | None = None,
+    min_success: int,
+) -> list[R | Failure]: ...
+@overload
+def map_(
+    target: OfOneArgument[T, R], items: Iterable[T], *, max_parallel: int | None = None, min_success: None = None
+) -> list[R]: ...
+@overload
+def map_(
+    target: OfOneArgument[T, R], items: Iterable[T], *, max_parallel: int | None = None, min_success: int
+) -> list[R | Failure]: ...
 def map_(
     target: Any, items: Iterable[Any], *, max_parallel: int | None = None, min_success: int | None = None
 ) -> list[Any]:

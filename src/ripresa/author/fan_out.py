@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from ripresa.author.code import Step, WorkflowDefinition, running
 from ripresa.contracts.errors import ChildFailed, StepFailed
@@ -10,12 +10,52 @@ from ripresa.kernel.loop import SCOPE
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
+    from ripresa.contracts.failure import Failure
     from ripresa.kernel.live import LiveRun
     from ripresa.kernel.operations import Operation
 
+T = TypeVar("T")
+R = TypeVar("R")
+T_contra = TypeVar("T_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
+
+class OfOneArgument(Protocol[T_contra, R_co]):
+    """A step or workflow that can be called with one argument."""
+
+    @property
+    def __ripresa__(self) -> str: ...
+
+    def __call__(self, item: T_contra, /) -> R_co:
+        """Call it."""
+
+
+@overload
+async def map_(
+    target: OfOneArgument[T, Coroutine[Any, Any, R]],
+    items: Iterable[T],
+    *,
+    max_parallel: int | None = None,
+    min_success: None = None,
+) -> list[R]: ...
+@overload
+async def map_(
+    target: OfOneArgument[T, Coroutine[Any, Any, R]],
+    items: Iterable[T],
+    *,
+    max_parallel: int | None = None,
+    min_success: int,
+) -> list[R | Failure]: ...
+@overload
+async def map_(
+    target: OfOneArgument[T, R], items: Iterable[T], *, max_parallel: int | None = None, min_success: None = None
+) -> list[R]: ...
+@overload
+async def map_(
+    target: OfOneArgument[T, R], items: Iterable[T], *, max_parallel: int | None = None, min_success: int
+) -> list[R | Failure]: ...
 async def map_(
     target: Any, items: Iterable[Any], *, max_parallel: int | None = None, min_success: int | None = None
 ) -> list[Any]:

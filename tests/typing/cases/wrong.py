@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ripresa import App, blocking, step, workflow
+from ripresa import App, blocking, map_, step, workflow
 
 
 @step
@@ -35,8 +35,20 @@ def two(value: int) -> int:
     return double(value)  # WRONG: an async step gives no value
 
 
+@workflow
+async def three(values: list[int], words: list[str]) -> None:
+    await map_(double, words)  # WRONG: items
+    await map_(triple, words)  # WRONG: items
+    await map_(len, [words])  # WRONG: neither a step nor a workflow
+    texts: list[str] = await map_(one, values)  # WRONG: result
+    numbers: list[int] = await map_(one, values, min_success=1)  # WRONG: a failure may stand in the place of a number
+    fewer: list[str] = blocking.map_(triple, values)  # WRONG: result
+    blocking.map_(two, words)  # WRONG: items
+    print(texts, numbers, fewer)
+
+
 @step(retries=3)  # WRONG: option
-def three() -> None: ...
+def four() -> None: ...
 
 
 async def main(app: App) -> None:
