@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from ripresa.author.context import context
     from ripresa.author.fan_out import map_
+    from ripresa.author.graph.dag import DAG, Task, task
     from ripresa.author.handlers import on_query, on_signal, on_update
     from ripresa.author.job import Job, job
     from ripresa.author.job_step import JobOutput
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         CommitUnknown,
         EngineFenced,
         ForbiddenInWorkflow,
+        GraphError,
         NotInWorkflow,
         PayloadError,
         Quarantine,
@@ -89,12 +91,13 @@ _HOMES = {
     ),
     "ripresa.author.context": "context",
     "ripresa.author.fan_out": "map_",
+    "ripresa.author.graph.dag": "DAG Task task",
     "ripresa.author.handlers": "on_query on_signal on_update",
     "ripresa.author.job": "Job job",
     "ripresa.author.job_step": "JobOutput",
     "ripresa.author.sagas": "saga",
     "ripresa.contracts.errors": (
-        "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow NotInWorkflow PayloadError Quarantine "
+        "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow GraphError NotInWorkflow PayloadError Quarantine "
         "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
         "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StoreBusy StoreCorrupt StoreError StoreFull "
         "StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax TemplateUndefined "
@@ -112,6 +115,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     # Writing workflows
+    "DAG",
     "Retry",
     "child",
     "context",
@@ -131,6 +135,7 @@ __all__ = [
     "sleep_until",
     "start_child",
     "step",
+    "task",
     "uuid4",
     "wait_for_signal",
     "wait_until",
@@ -143,6 +148,7 @@ __all__ = [
     "JobOutput",
     "Run",
     "StepHandle",
+    "Task",
     "run",
     # Failures to raise, and to look at
     "Failure",
@@ -157,6 +163,7 @@ __all__ = [
     "CommitUnknown",
     "EngineFenced",
     "ForbiddenInWorkflow",
+    "GraphError",
     "NotInWorkflow",
     "PayloadError",
     "RipresaError",

@@ -97,6 +97,8 @@ class Step(Generic[P, R]):
         self.key: str | None = options.get("key")
         self.must_succeed = False
         """If it fails for good the run is set aside for a person."""
+        self.tells_quarantine = False
+        """If it is set aside, its program is told and decides what that means for the run."""
         self.signature = Signature(function, self.name, names)
         self._output_where = f"output of step {self.name}"
         self.encode = self.signature.encode

@@ -48,11 +48,12 @@ class Quarantine(RipresaError):
 class StepFailed(RipresaError):
     """A step failed for good: its policy is spent, or the failure was terminal.
 
-    `cause` is the recorded failure, `failure_class` its class, `attempts` how many were made.
+    `cause` is the recorded failure, `failure_class` its class, `attempts` how many were made (0: it failed before).
     """
 
     def __init__(self, step: str, cause: Failure, attempts: int) -> None:
-        super().__init__(f"step {step!r} failed after {attempts} attempt{'s'[: attempts != 1]}: {cause}")
+        after = f" after {attempts} attempt{'s'[: attempts != 1]}" if attempts else ""
+        super().__init__(f"step {step!r} failed{after}: {cause}")
         self.step = step
         self.cause = cause
         self.failure_class = cause.failure_class
@@ -230,6 +231,15 @@ class SpecInvalid(RipresaError):
         told = [line for problem in self.problems for line in problem.lines()]
         count = len(self.problems)
         return "\n".join([f"{count} problem{'s'[: count != 1]}", *told])
+
+
+class GraphError(RipresaError, ValueError):
+    """A graph cannot be run as it is written; `problems` holds all that is wrong, a line each."""
+
+    def __init__(self, graph: str, problems: list[str]) -> None:
+        super().__init__("\n".join(f"{graph}: {problem}" for problem in problems))
+        self.graph = graph
+        self.problems = tuple(problems)
 
 
 # --- stores and engines ------------------------------------------------------------------

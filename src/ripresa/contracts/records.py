@@ -109,6 +109,8 @@ class StepRecord(_Record):
     next_attempt_at: datetime | None = None
     output: Any = None
     error: FailureRecord | None = None
+    reason: str | None = None
+    """Why it was skipped or cancelled."""
 
 
 class JobRun(_Record):
@@ -300,8 +302,9 @@ _STATUS_OF_EVENT = {
     "step_failed": StepStatus.FAILED,
     "quarantined": StepStatus.QUARANTINED,
 }
+_UNDO = "undo:"
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_DONE_AGAIN = frozenset({StepStatus.FAILED, StepStatus.QUARANTINED, StepStatus.CANCELLED})
+_DONE_AGAIN = frozenset(StepStatus(one) for one in ("failed", "quarantined", "cancelled", "skipped", "compensated"))
 """What a person's `retry` or `release` sets back."""
 
 
@@ -337,19 +340,45 @@ def _see_event(found: dict[str, dict[str, Any]], event: Any) -> None:
             if step["status"] in _DONE_AGAIN:
                 step |= {"status": StepStatus.PENDING, "finished_at": None, "duration_seconds": None}
                 del step["started_at"]
+    if event.kind == "node_settled":
+        _see_node(found, event)
     if event.kind not in _STATUS_OF_EVENT or event.operation is None:
         return
     step = found.setdefault(event.operation, {"operation": event.operation, "step": event.name or event.operation})
     started = step.setdefault("started_at", moment(event.started_at or event.at))
+    error = failure(event.error)
+    aside = error is not None and error.failure_class == "quarantine"
     step |= {
-        "status": _STATUS_OF_EVENT[event.kind],
+        "status": StepStatus.QUARANTINED if aside else _STATUS_OF_EVENT[event.kind],
         "attempts": max(event.attempt or 0, step.get("attempts", 0)),
         "finished_at": moment(event.at),
         "duration_seconds": (moment(event.at) - started).total_seconds(),
         "next_attempt_at": None,
         "output": value(event.data),
+        "error": error,
+    }
+    if event.kind == "step_completed" and event.operation.startswith(_UNDO):
+        undone = found.get(event.operation.removeprefix(_UNDO))
+        if undone is not None:
+            undone["status"] = StepStatus.COMPENSATED
+
+
+def _see_node(found: dict[str, dict[str, Any]], event: Any) -> None:
+    """What a graph's program decided of a node."""
+    told = value(event.data)
+    started = moment(told.get("started_at") or event.at)
+    step = found.setdefault(event.operation, {"operation": event.operation, "step": event.operation, "attempts": 0})
+    step.setdefault("started_at", started)
+    step |= {
+        "status": StepStatus(told["status"]),
+        "finished_at": moment(event.at),
+        "duration_seconds": (moment(event.at) - step["started_at"]).total_seconds(),
+        "next_attempt_at": None,
+        "reason": told.get("reason"),
         "error": failure(event.error),
     }
+    if "output" in told:
+        step["output"] = told["output"]
 
 
 def _end(found: dict[str, dict[str, Any]], finished: int) -> None:

@@ -27,8 +27,9 @@ from ripresa.kernel import guard
 from ripresa.ports.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
+    from ripresa.author.graph.definition import GraphDefinition
     from ripresa.contracts.durations import Duration
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
@@ -42,7 +43,7 @@ Ts = TypeVarTuple("Ts")
 class App:
     """Definitions and a store; open (`async with`) it runs them.
 
-    `store`: a URL (`sqlite:///shop.db`, `memory://`) or a Store.  `workflows`: functions with @workflow.
+    `store`: a URL (`sqlite:///shop.db`, `memory://`) or a Store.  `workflows`: functions with @workflow, DAGs.
     `clock`: `ripresa.testing.VirtualClock()` in tests.  `evict_after`: how long a run that only waits stays in
     memory; 0 evicts at every await.  `config`: see `ripresa.engine.config.Config`.
     Opening raises StoreInUse, StoreCorrupt, StoreTooNew, StoreBusy.
@@ -231,6 +232,18 @@ class App:
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
     ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: GraphDefinition | str,
+        params: Mapping[str, Any] | None = None,
+        /,
+        *,
+        id: str | None = None,
+        priority: int = 0,
+        tags: dict[str, str] | None = None,
+        correlation_id: str | None = None,
+    ) -> Run[Any]: ...
     async def start(  # type: ignore[misc]  # the overloads are the signature
         self,
         workflow: Any,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import PayloadError
@@ -323,7 +324,10 @@ class Attempts:
 
     def _set_aside(self, flight: Flight, failure: Failure) -> None:
         flight.ended = True
-        self._engine.outcomes.step_set_aside(flight, failure)
+        if getattr(flight.ask.step, "tells_quarantine", False):
+            self._engine.outcomes.step_done(flight, None, replace(failure, failure_class=FailureClass.QUARANTINE))
+        else:
+            self._engine.outcomes.step_set_aside(flight, failure)
 
     # --- stopping ------------------------------------------------------------------------------
 

@@ -222,6 +222,19 @@ class CarryOut:
         self._engine.append(held, h.PATCH_TAKEN, name=command.patch)
         self._engine.committer.kick()
 
+    def settle_node(self, held: Held, command: c.SettleNode) -> None:
+        if command.node in held.noted:
+            return
+        held.noted.add(command.node)
+        self._engine.append(
+            held, h.NODE_SETTLED, operation=command.node, name=command.node, data=command.data, error=command.error
+        )
+        self._engine.committer.kick()
+        if self._engine.watching.observers:
+            failure = Failure.from_json(_loads(command.error)) if command.error else None
+            status = _loads(command.data).get("status")
+            self._engine.watching.notify("node_settled", held, node=command.node, status=status, failure=failure)
+
     def finish_update(self, held: Held, command: c.FinishUpdate) -> None:
         engine = self._engine
         engine.append(
@@ -251,6 +264,7 @@ class CarryOut:
         held.base_seq = event.seq - 1
         held.input = command.input
         held.children = {}
+        held.noted.clear()
         held.loss_counts = {}
         engine.committer.batch.changes.append(
             RunChange(
@@ -382,6 +396,7 @@ _HANDS: dict[type, Any] = {
     c.SendSignal: CarryOut.send_signal,
     c.Publish: CarryOut.publish,
     c.TakePatch: CarryOut.take_patch,
+    c.SettleNode: CarryOut.settle_node,
     c.FinishUpdate: CarryOut.finish_update,
     c.ContinueAsNew: CarryOut.continue_as_new,
     c.Finish: CarryOut.finish,

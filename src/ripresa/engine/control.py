@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ripresa.ports.store import Run
 
 
+_GRAPHS = frozenset({"graph", "yaml"})
+"""Kinds of definitions whose program tells nodes that are set aside from the run."""
+
+
 class Control:
     """The engine's levers."""
 
@@ -216,9 +220,16 @@ class Control:
 
     def _release(self, held: Held, output: str | None, *, discard: bool) -> None:
         engine = self._engine
+        of_nodes = not discard and not held.quarantined and held.workflow.kind in _GRAPHS
+        if of_nodes and output is not None and not held.nodes_aside:
+            msg = f"release: run {held.ref!r}: what is set aside is no step, so it has no output to give; repeat it"
+            raise RunError(held.ref, msg)
         aside, held.quarantined = held.quarantined, {}
         mode = "discard" if discard else "repeat" if output is None else "override"
         engine.append(held, h.RELEASED, name=mode, data=output)
+        if of_nodes:
+            self._repeat_nodes(held, output)
+            return
         if not aside and output is not None:
             self._end_quarantined(held, output)
             return
@@ -238,6 +249,17 @@ class Control:
                 engine.append_and_tell(
                     held, h.STEP_FAILED, operation=operation, attempt=0, error=dump(failure.to_json())
                 )
+
+    def _repeat_nodes(self, held: Held, output: str | None) -> None:
+        """The program of a graph set itself aside: the nodes that failed are repeated, or have this output."""
+        engine = self._engine
+        engine.append(held, h.RETRIED)
+        if output is not None:
+            for operation in sorted(held.nodes_aside):
+                engine.append(held, h.STEP_COMPLETED, operation=operation, attempt=0, data=output)
+        engine.set_status(held, RunStatus.RUNNING, write=True, reopened=True)
+        engine.parking.leave(held)
+        engine.committer.then(lambda _: engine.carry_out.take_in(held.id))
 
     def _end_quarantined(self, held: Held, output: str) -> None:
         """The workflow's own code asked for the quarantine: the output is the run's own."""

@@ -122,6 +122,8 @@ class Held:
         "live",
         "loading",
         "loss_counts",
+        "nodes_aside",
+        "noted",
         "parent",
         "parent_operation",
         "priority",
@@ -143,7 +145,7 @@ class Held:
         "workflow",
     )
 
-    def __init__(self, run: Run, workflow: Any, seq: int) -> None:
+    def __init__(self, run: Run, workflow: Any, seq: int) -> None:  # noqa: PLR0915 - a field a line
         self.id = run.id
         self.key = run.key
         self.definition = run.definition
@@ -168,6 +170,10 @@ class Held:
         """Children that a person wants tried again, by operation."""
         self.asked: set[str] = set()
         """Signals and events being sent, whose outcome is not told yet."""
+        self.nodes_aside: set[str] = set()
+        """Nodes of a graph that are set aside, of which its program was told."""
+        self.noted: set[str] = set()
+        """Nodes whose end is in the journal or on its way to it."""
         self.code_dropped = False
         self.trying = False
         """It is blocked, and the code on disk is tried again."""

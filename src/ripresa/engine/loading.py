@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import RunError, UnknownDefinition
 from ripresa.contracts.payload import load
-from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Held
 from ripresa.engine.rows import as_run, seed_of
 from ripresa.kernel import history as h
@@ -232,6 +232,7 @@ class Loading:
             self.note_definition(workflow)  # who submitted it could not
         _count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = _set_aside(loaded.history)
+        held.nodes_aside = _nodes_set_aside(loaded.history)
         held.redo = _failed_children(loaded.history)
         held.anew = _undone(loaded.history)
         if held.status is RunStatus.BLOCKED:
@@ -398,6 +399,17 @@ def _set_aside(history: list[HistoryEvent]) -> dict[str, Any]:
             aside.clear()
         elif event.operation in aside and event.kind in h.OUTCOMES:
             del aside[event.operation]
+    return aside
+
+
+def _nodes_set_aside(history: list[HistoryEvent]) -> set[str]:
+    """Nodes of a graph whose program was told that they are set aside, since the last retry."""
+    aside: set[str] = set()
+    for event in history:
+        if event.kind == h.RETRIED:
+            aside.clear()
+        elif event.kind == h.STEP_FAILED and load(event.error or "{}").get("failure_class") == FailureClass.QUARANTINE:
+            aside.add(event.operation or "")
     return aside
 
 

@@ -50,6 +50,8 @@ class Outcomes:
             None if failure is None else dump(failure.to_json()),
         )
         flight.decided = True
+        if failure is not None and failure.failure_class is FailureClass.QUARANTINE:
+            held.nodes_aside.add(ask.operation)
         self._engine.committer.batch.history.append(event)
         self._engine.committer.tell(held, event)
         if self._engine.watching.observers:

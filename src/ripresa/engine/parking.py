@@ -94,10 +94,15 @@ class Parking:
             held.status = RunStatus.WAITING
         status = held.status
         engine.committer.batch.changes.append(RunChange(held.id, status.value, engine.now(), None))
+        self.leave(held)
+        return True
+
+    def leave(self, held: Held) -> None:
+        """Let the run go with what the open batch says of it; whoever wants it waits until that is on disk."""
+        engine = self._engine
         self.leaving[held.id] = self.leaving.get(held.id, 0) + 1
         engine.committer.then(lambda _: self._left(held.id))
         engine.let_go(held)
-        return True
 
     def _left(self, run: str) -> None:
         self.leaving[run] -= 1

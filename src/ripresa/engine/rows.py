@@ -22,6 +22,7 @@ _FORKED = h.OUTCOMES | {
     h.UPDATE_RECEIVED,
     h.UPDATE_COMPLETED,
     h.PATCH_TAKEN,
+    h.NODE_SETTLED,
     h.RETRIED,
 }
 

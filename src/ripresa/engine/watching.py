@@ -21,7 +21,7 @@ class Notice(NamedTuple):
     """Something worth showing to who watches; not a record of anything."""
 
     kind: str
-    """attempt_started | attempt_failed | step_done | step_set_aside | run_status | log"""
+    """attempt_started | attempt_failed | step_done | step_set_aside | node_settled | run_status | log"""
     run: str
     key: str | None
     at: int
@@ -55,6 +55,7 @@ class Watching:
         due: int | None = None,
         failure: Failure | None = None,
         status: str | None = None,
+        node: str | None = None,
     ) -> None:
         """Tell the observers."""
         retry = ask.step.retry if ask else None
@@ -63,7 +64,7 @@ class Watching:
             held.id,
             held.key,
             self._engine.now(),
-            ask.operation if ask else None,
+            ask.operation if ask else node,
             ask.step.name if ask else None,
             attempt,
             (retry.max_attempts if retry else 1) if ask else None,

@@ -155,6 +155,7 @@ _APPLY: dict[str, Callable[[LiveRun, Any], None]] = {
     h.UPDATE_COMPLETED: _on_update_completed,
     h.CANCEL_REQUESTED: _on_cancel,
     h.PATCH_TAKEN: _on_nothing,
+    h.NODE_SETTLED: _on_nothing,
     h.PAUSE_REQUESTED: _on_nothing,
     h.RESUME_REQUESTED: _on_nothing,
     h.QUARANTINED: _on_nothing,

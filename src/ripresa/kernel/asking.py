@@ -54,6 +54,7 @@ class Asking:
         "_identities",
         "_inbox",
         "_main",
+        "_noted",
         "_patch_answers",
         "_patches",
         "_read_only",
@@ -69,6 +70,7 @@ class Asking:
         "loop",
         "now_us",
         "operations",
+        "retries",
         "saga",
         "seed",
         "started_us",
@@ -99,6 +101,10 @@ class Asking:
         self._commands: list[c.Command] = []
         self._conditions: list[tuple[Callable[[], object], asyncio.Future[bool]]] = []
         self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
+        self._noted: set[str] = set()
+        """Nodes of which the journal says already what became of them."""
+        self.retries = 0
+        """How often a person had the run tried again: what times out may then time out once more."""
         self._patches: set[str] = set()
         self._patch_answers: dict[str, bool] = {}
         self._recall = Recall()
@@ -194,10 +200,12 @@ class Asking:
         key: str | None,
         priority: int | None = None,
         tags: dict[str, str] | None = None,
+        label: str | None = None,
     ) -> Operation:
-        """Ask for a run of another workflow; the future has its output."""
+        """Ask for a run of another workflow; the future has its output.  `label` names it in place of the workflow."""
         self.require_asking(workflow.name)
-        operation = self._operation("child", self._identities.take(SCOPE.get(), workflow.name), workflow.name, text)
+        identity = self._identities.take(SCOPE.get(), label or workflow.name)
+        operation = self._operation("child", identity, workflow.name, text)
         operation.decode = workflow.decode
         operation.child = str(derived_uuid(self.id, now_us=self.now_us, salt=f"{self.seed}\0{operation.id}"))
         if self._register(operation):
@@ -254,6 +262,13 @@ class Asking:
                 self._patches.add(patch)
                 self._commands.append(c.TakePatch(patch))
         return answer
+
+    def settle_node(self, node: str, data: str, error: str | None) -> None:
+        """Note for those who look what became of a node of a graph; once."""
+        self.require_asking(node)
+        if node not in self._noted:
+            self._noted.add(node)
+            self._commands.append(c.SettleNode(node, data, error))
 
     def uuid4(self) -> UUID:
         """A random-looking UUID that replays the same."""

@@ -91,6 +91,15 @@ class TakePatch(NamedTuple):
     patch: str
 
 
+class SettleNode(NamedTuple):
+    """Note what became of a node of a graph that is no step of its own, or was skipped; nothing answers it."""
+
+    node: str
+    data: str
+    """JSON object: status, reason, started_at, output."""
+    error: str | None
+
+
 class FinishUpdate(NamedTuple):
     """An update's handler has returned (`error` is None) or raised."""
 
@@ -124,6 +133,7 @@ Command = (
     | SendSignal
     | Publish
     | TakePatch
+    | SettleNode
     | FinishUpdate
     | ContinueAsNew
     | Finish

@@ -19,6 +19,8 @@ CHILD_FINISHED: Final = "child_finished"
 SIGNAL_SENT: Final = "signal_sent"
 EVENT_PUBLISHED: Final = "event_published"
 PATCH_TAKEN: Final = "patch_taken"
+NODE_SETTLED: Final = "node_settled"
+"""What a graph's program decided of a node: it was skipped, chose, waited.  Derived, and kept for those who look."""
 CANCEL_REQUESTED: Final = "cancel_requested"
 PAUSE_REQUESTED: Final = "pause_requested"
 RESUME_REQUESTED: Final = "resume_requested"
@@ -40,6 +42,7 @@ KINDS: Final = OUTCOMES | {
     UPDATE_RECEIVED,
     UPDATE_COMPLETED,
     PATCH_TAKEN,
+    NODE_SETTLED,
     CANCEL_REQUESTED,
     PAUSE_REQUESTED,
     RESUME_REQUESTED,

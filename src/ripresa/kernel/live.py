@@ -108,6 +108,11 @@ class LiveRun(Asking):
             self._mail = Mail(self)
         return self._mail
 
+    @property
+    def given_up(self) -> bool:
+        """Whether a person has said that what the code set aside is not to be done again."""
+        return self._given_up is not None
+
     # --- driving ---------------------------------------------------------------------------
 
     def replay(self, history: Iterable[Any], *, shown: int | None = None) -> list[c.Command]:
@@ -118,7 +123,9 @@ class LiveRun(Asking):
         events = list(history)
         if len(events) == 1:
             return self.activate(events)
+        self.retries = sum(event.kind == h.RETRIED for event in events)
         events = self._recall.split(events)
+        self._noted.update(event.operation for event in events if event.kind == h.NODE_SETTLED)
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)
         self._replaying = len(events) > 1
         self._given_up = _given_up(events)
