@@ -45,4 +45,5 @@ def slots_of(config: Config) -> dict[str, Slots]:
         "process": Slots(config.processes),
         "subprocess": Slots(config.subprocesses),
         "container": Slots(config.containers),
+        "engine": Slots(config.inline),
     }
