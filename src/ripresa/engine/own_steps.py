@@ -28,6 +28,8 @@ _CARRIED_OUT: dict[str, Callable[..., Awaitable[Any]]] = {"quality_trend": _qual
 class OwnSteps:
     """A runtime: the step's name says what is read, its arguments of what."""
 
+    attempts_max = None
+
     def __init__(self, store: Store) -> None:
         self._store = store
 
