@@ -91,6 +91,7 @@ SECTIONS = (
         "Look after",
         (
             Command("check", "Check settings, store and code; or open runs against new code.", "check", "check"),
+            Command("validate", "Check workflow and job files without running them.", "validate", "validate"),
             Command("schema", "Print JSON Schemas of records and workflows.", "schema", "schema"),
             DB,
         ),

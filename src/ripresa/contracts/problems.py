@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from ripresa.contracts.credentials import masked
+
 PROBLEMS_MAX = 200
 """Beyond these, one more would help nobody."""
 VALUE_CHARS_MAX = 60
@@ -38,7 +40,20 @@ class Problem:
     path: str = ""
     value: str | None = None
     source: str | None = None
-    """The line it stands on."""
+    """The line it stands on; of a long one, the part around the column."""
+    source_from: int = 1
+    """The column that `source` begins with."""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "remedy", "path", "value", "source"):
+            text = getattr(self, name)
+            if text:
+                object.__setattr__(self, name, masked(text))
+        source = self.source or ""
+        if len(source) > SOURCE_CHARS_MAX and self.column is not None:
+            start = max(0, min(self.column - 1 - SOURCE_CHARS_MAX // 2, len(source) - SOURCE_CHARS_MAX))
+            object.__setattr__(self, "source", source[start : start + SOURCE_CHARS_MAX])
+            object.__setattr__(self, "source_from", start + 1)
 
     @property
     def where(self) -> str:
@@ -61,22 +76,19 @@ class Problem:
         said = f"{self.path}: {self.message}" if self.path else self.message
         told = [f"{self.where}: {said}" if self.where else said]
         if self.source is not None and self.line is not None and self.column is not None:
-            told += _pointed(self.source, self.line, self.column)
+            told += _pointed(self.source, self.line, self.column - self.source_from + 1)
         if self.advice:
             told.append(f"    = {self.advice}")
         return told
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object without empty fields."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        return {key: value for key, value in asdict(self).items() if value not in (None, "") and key != "source_from"}
 
 
 def _pointed(source: str, line: int, column: int) -> list[str]:
-    margin = " " * len(str(line))
-    start = max(0, min(column - 1 - SOURCE_CHARS_MAX // 2, len(source) - SOURCE_CHARS_MAX))
-    shown = source[start : start + SOURCE_CHARS_MAX].replace("\t", " ")
-    before = shown[: column - 1 - start]
-    return [f"    {line} | {shown}", f"    {margin} | {' ' * len(before)}^"]
+    shown = source.replace("\t", " ")
+    return [f"    {line} | {shown}", f"    {' ' * len(str(line))} | {' ' * min(column - 1, len(shown))}^"]
 
 
 def as_path(steps: Sequence[str | int]) -> str:

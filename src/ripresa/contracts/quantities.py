@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _CPU = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>m?)|(?P<decimal>[0-9]{1,4}\.[0-9]{1,3})", re.ASCII)
 _MEMORY = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,6})?)(?P<unit>[kKMGTP]i?|)", re.ASCII)
@@ -15,6 +16,7 @@ MEMORY_BYTES_MIN = 6 * 1024**2
 MEMORY_BYTES_MAX = 64 * 1024**4
 
 
+@lru_cache(maxsize=1024)
 def cpu_millis(text: str) -> int:
     """Thousandths of a core.  Raises ValueError with a message that says how to write it."""
     found = _CPU.fullmatch(text)
@@ -26,6 +28,7 @@ def cpu_millis(text: str) -> int:
     return int(millis)
 
 
+@lru_cache(maxsize=1024)
 def memory_bytes(text: str) -> int:
     """Bytes of memory.  Raises ValueError with a message that says how to write it."""
     found = _MEMORY.fullmatch(text)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class SimRuntime:
     """Stands for inline, thread and process; a `def` step is called in place."""
 
-    attempts_max = None
-
     def __init__(self, world: World) -> None:
         self._world = world
 

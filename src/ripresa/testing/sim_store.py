@@ -37,7 +37,6 @@ _READS = frozenset(
         "messages",
         "outgoing",
         "definitions",
-        "quality",
         "engine",
         "check",
     ]

@@ -122,12 +122,12 @@ class _Composer:
     def _key(self, event: Any) -> None:
         at = event.start_mark.index
         name = event.value
+        self._builder.key(name, at)
         if name == "<<" and event.implicit[0]:
             self._builder.problem("yaml_merge_forbidden", "merge keys (<<) are not allowed", "write the keys out", at)
         elif event.implicit[0] and not isinstance(self._value(event), str):
             said = f"the key {name!r} is not a text" if name else "a key is missing before the colon"
             self._builder.problem("key_not_text", said, f'write it in quotes: "{name}"', at)
-        self._builder.key(name, at)
 
     def _begin(self, event: Any) -> None:
         if event.anchor or event.tag:

@@ -12,6 +12,7 @@ from ripresa.contracts.spec.base import Spec
 from ripresa.contracts.spec.entries import KINDS, Entry
 from ripresa.contracts.spec.shape import fields_of, known_fields
 from ripresa.contracts.spec.sources import Sources
+from ripresa.contracts.spec.versions import CONTRACT, newer_minor
 from ripresa.contracts.spec.words import Wrong, told
 
 S = TypeVar("S", bound=Spec)
@@ -55,10 +56,15 @@ def _unknown(model: type[Spec], path: Path, sources: Sources) -> Problem:
     near = nearest(name, known)
     if near is None and _FOREIGN.get(name) in known:
         near = _FOREIGN[name]
-    remedy = _place_for(name, around, model, sources) or ("" if near else f"there are: {', '.join(known)}")
-    return sources.problem(
-        "unknown_field", "unknown field", remedy, path, key=True, did_you_mean=None if remedy else near
-    )
+    place = _place_for(name, around, model, sources)
+    if place:
+        return sources.problem("unknown_field", "unknown field here", place, path, key=True)
+    newer = newer_minor(sources)
+    if newer:
+        said = f"contract {CONTRACT}, which this ripresa reads, has no such field, and the file is of {newer}"
+        return sources.problem("contract_too_new", said, "upgrade ripresa", path, key=True, did_you_mean=near)
+    remedy = "" if near else f"there are: {', '.join(known)}"
+    return sources.problem("unknown_field", "unknown field", remedy, path, key=True, did_you_mean=near)
 
 
 def _place_for(name: str, around: Path, model: type[Spec], sources: Sources) -> str:

@@ -161,8 +161,8 @@ class DependsOn(Spec):
     """Another entry that must have come to an end, and to which."""
 
     job: Name = Field(description="The other entry's name.")
-    when: Literal["succeeded", "failed", "skipped", "done", "quarantined"] = Field(
-        default="succeeded", description="The end that it must have come to."
+    when: Literal["succeeded", "failed", "skipped", "done", "quarantined"] | None = Field(
+        default=None, description="The end that it must have come to; absent: `run_if` decides."
     )
 
 

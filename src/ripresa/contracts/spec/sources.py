@@ -19,6 +19,11 @@ class Sources:
     parts: dict[Path, tuple[Document, Path]] = field(default_factory=dict)
     """For the path of an included value: its document, and the path within that."""
 
+    unread: list[Path] = field(default_factory=list)
+    """Where a part was to be included that could not be."""
+    hidden: list[Any] = field(default_factory=list)
+    """Credentials that stand in the value: they are shown nowhere."""
+
     def at(self, path: Sequence[str | int]) -> Any:
         """The value at `path`; None if there is none."""
         value = self.value
@@ -46,10 +51,13 @@ class Sources:
         *,
         key: bool = False,
         did_you_mean: str | None = None,
+        hidden: bool = False,
     ) -> Problem:
-        """A problem of the value at `path`, or of its key, with its place."""
+        """A problem of the value at `path`, or of its key, with its place; `hidden`: the value is a credential."""
         document, inner = self._home(path)
         line, column = document.position(document.offset(inner, key=key))
+        if hidden:
+            self.hidden.append(self.at(path))
         return Problem(
             code=code,
             message=message,
@@ -59,9 +67,14 @@ class Sources:
             line=line,
             column=column,
             path=as_path(path),
-            value=_shown(self.at(path)),
+            value=None if hidden else _shown(self.at(path)),
             source=document.line(line),
         )
+
+    def position(self, path: Sequence[str | int]) -> tuple[int, int]:
+        """Line and column of the value at `path`."""
+        document, inner = self._home(path)
+        return document.position(document.offset(inner))
 
     def _home(self, path: Sequence[str | int]) -> tuple[Document, Path]:
         for end in range(len(path), 0, -1):

@@ -12,10 +12,9 @@ from ripresa.contracts.spec.notices import Notifications
 from ripresa.contracts.spec.policies import RetrySpec, Timeout, TimeoutSpec
 from ripresa.contracts.spec.schedule import Dependency, Schedule
 from ripresa.contracts.spec.values import ClockTime, Line, Name, RuntimeName, TargetName, Text, TimeLimit
+from ripresa.contracts.spec.versions import CONTRACT
 
 JOBS_MAX = 10_000
-CONTRACT = "1.0"
-"""The version of the contract that this ripresa reads and writes."""
 
 _DEFAULTED = frozenset(("job", "python", "pipeline"))
 """Kinds that `defaults` speaks of: those that do work of their own."""
@@ -81,7 +80,7 @@ class WorkflowSpec(Spec):
     version: Line | None = Field(default=None, description="A label; the hash of the content is always recorded too.")
     description: Text = Field(default="", description="What it is for.")
     input: InputSchema = Field(default={}, description="JSON Schema of its params: an object. Draws the form, too.")
-    output: JsonValue = Field(default=None, description="Its output; absent: that of each job by name. Templates.")
+    output: JsonValue = Field(default=None, description="Its output; absent: that of the last entries. Templates.")
     schedule: Schedule | None = Field(default=None, description="When it starts by itself.")
     dependencies: list[Dependency] = Field(default=[], max_length=1000, description="Workflows that it waits for.")
     idempotency_key: Text | None = Field(

@@ -25,7 +25,6 @@ from ripresa.ports.store import (
     NewRun,
     Outgoing,
     Page,
-    Quality,
     Run,
     RunFilter,
 )
@@ -204,12 +203,6 @@ class SqliteStore:
 
     async def definitions(self) -> list[Definition]:
         return await self._rows(Definition, "definitions", {})
-
-    async def quality(
-        self, definition: str, step: str | None = None, *, limit: int, not_of: str | None = None
-    ) -> list[Quality]:
-        params = {"definition": definition, "step": step, "not_of": not_of, "limit": limit}
-        return await self._rows(Quality, "quality" if step is None else "quality_of_step", params)
 
     async def check(self) -> list[str]:
         return await self._read(check)
