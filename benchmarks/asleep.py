@@ -66,6 +66,7 @@ async def start_all(url: str, runs: int) -> None:
         there = sum((await app.store.count_runs()).values())
         _say(opened_s=time.perf_counter() - opening, there=there)
         acknowledged = 0
+        every = max(1, min(500, runs // 2))
         start = time.perf_counter()
 
         async def client(first: int) -> None:
@@ -73,7 +74,7 @@ async def start_all(url: str, runs: int) -> None:
             for number in range(first, runs, CLIENTS):
                 await app.start(nap, number, id=f"nap-{number}")
                 acknowledged += 1
-                if acknowledged % 500 == 0:
+                if acknowledged % every == 0:
                     _say(acknowledged=acknowledged, seconds=time.perf_counter() - start)
 
         # Starting one again that is there already would be harmless, and slow the count of the others.

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     from ripresa.author.job import Job, job
     from ripresa.author.job_step import JobOutput
     from ripresa.author.sagas import saga
+    from ripresa.author.steps.context import PartitionKey, WorkflowContext
+    from ripresa.author.steps.dry_run import PlannedStep
+    from ripresa.author.steps.factory import Step
+    from ripresa.author.steps.fold import CheckpointState
+    from ripresa.author.steps.kinds import ChoiceStep, LambdaStep, MapStep, PipelineStep, WaitStep
+    from ripresa.author.steps.policy import ErrorPolicy, RetryPolicy
+    from ripresa.author.steps.result import ErrorCategory, StepResult
+    from ripresa.author.steps.workflow import Workflow
     from ripresa.contracts.errors import (
         ChildFailed,
         CommitUnknown,
@@ -57,6 +65,7 @@ if TYPE_CHECKING:
         RunQuarantined,
         SpecInvalid,
         StepFailed,
+        StepResultFailed,
         StoreBusy,
         StoreCorrupt,
         StoreError,
@@ -75,11 +84,15 @@ if TYPE_CHECKING:
         UpdateRejected,
     )
     from ripresa.contracts.failure import Failure
+    from ripresa.contracts.quality import OnBreach, QualityBreach, QualityMetrics, QualityThresholds
+    from ripresa.contracts.quality_trend import QualityDegradation, QualityTrend
     from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
     from ripresa.engine.app import App
     from ripresa.engine.config import Config
     from ripresa.engine.handles import Run
     from ripresa.engine.run_once import run
+    from ripresa.engine.workflow_result import StepExecution, WorkflowResult
+    from ripresa.engine.workflow_runner import WorkflowRunner
     from ripresa.kernel.retry import Retry
 
 __version__ = "0.1.0"
@@ -96,19 +109,31 @@ _HOMES = {
     "ripresa.author.job": "Job job",
     "ripresa.author.job_step": "JobOutput",
     "ripresa.author.sagas": "saga",
+    "ripresa.author.steps.context": "PartitionKey WorkflowContext",
+    "ripresa.author.steps.dry_run": "PlannedStep",
+    "ripresa.author.steps.factory": "Step",
+    "ripresa.author.steps.fold": "CheckpointState",
+    "ripresa.author.steps.kinds": "ChoiceStep LambdaStep MapStep PipelineStep WaitStep",
+    "ripresa.author.steps.policy": "ErrorPolicy RetryPolicy",
+    "ripresa.author.steps.result": "ErrorCategory StepResult",
+    "ripresa.author.steps.workflow": "Workflow",
     "ripresa.contracts.errors": (
         "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow GraphError NotInWorkflow PayloadError Quarantine "
         "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
-        "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StoreBusy StoreCorrupt StoreError StoreFull "
-        "StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax TemplateUndefined "
-        "TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
+        "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StepResultFailed StoreBusy StoreCorrupt "
+        "StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax "
+        "TemplateUndefined TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
+    "ripresa.contracts.quality": "OnBreach QualityBreach QualityMetrics QualityThresholds",
+    "ripresa.contracts.quality_trend": "QualityDegradation QualityTrend",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
     "ripresa.engine.app": "App",
     "ripresa.engine.config": "Config",
     "ripresa.engine.handles": "Run",
     "ripresa.engine.run_once": "run",
+    "ripresa.engine.workflow_result": "StepExecution WorkflowResult",
+    "ripresa.engine.workflow_runner": "WorkflowRunner",
     "ripresa.kernel.retry": "Retry",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -140,6 +165,32 @@ __all__ = [
     "wait_for_signal",
     "wait_until",
     "workflow",
+    # Context-first workflows
+    "CheckpointState",
+    "ChoiceStep",
+    "ErrorCategory",
+    "ErrorPolicy",
+    "LambdaStep",
+    "MapStep",
+    "PartitionKey",
+    "PipelineStep",
+    "PlannedStep",
+    "RetryPolicy",
+    "Step",
+    "StepExecution",
+    "StepResult",
+    "WaitStep",
+    "Workflow",
+    "WorkflowContext",
+    "WorkflowResult",
+    "WorkflowRunner",
+    # Quality of data
+    "OnBreach",
+    "QualityBreach",
+    "QualityDegradation",
+    "QualityMetrics",
+    "QualityThresholds",
+    "QualityTrend",
     # Running them
     "App",
     "ChildHandle",
@@ -178,6 +229,7 @@ __all__ = [
     "RunQuarantined",
     "SpecInvalid",
     "StepFailed",
+    "StepResultFailed",
     "StoreBusy",
     "StoreCorrupt",
     "StoreError",

@@ -1,8 +1,8 @@
 """Pages: the Python blocks of a page of documentation, run one after another as a reader would.
 
-A page's blocks share their names and a directory of their own; `await` may stand outside of functions; time is
-virtual.  An ```output block right after a Python block is what it prints, with `…` for what differs from run to run.
-A block that cannot run here says why, and the page's readers do not see it:
+A page's blocks are plain programs that share their names and a directory of their own, as if each were added to one
+file; time is virtual.  An ```output block right after a Python block is what it prints, with `…` for what differs from
+run to run.  A block that cannot run here says why, and the page's readers do not see it:
 
     ```{.python data-not-run="needs a database server"}
 
@@ -12,8 +12,6 @@ tests beside the examples.
 
 from __future__ import annotations
 
-import ast
-import asyncio
 import contextlib
 import io
 import linecache
@@ -21,7 +19,6 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from inspect import CO_COROUTINE
 from pathlib import Path
 from typing import Any
 
@@ -85,24 +82,21 @@ def run_page(page: Path) -> Iterator[tuple[Block, str, str | None]]:
     """Run its blocks; yield each that ran with what it printed, and what the page says that it prints."""
     names: dict[str, Any] = {"__name__": "documentation", "__file__": str(page)}
     found = blocks(page)
-    with asyncio.Runner() as runner:
-        for block, following in zip(found, [*found[1:], None], strict=True):
-            if not block.is_to_run:
-                continue
-            printed = _run(block, names, runner)
-            says = following.code if following is not None and following.language == "output" else None
-            yield block, printed, says
+    for block, following in zip(found, [*found[1:], None], strict=True):
+        if not block.is_to_run:
+            continue
+        printed = _run(block, names)
+        says = following.code if following is not None and following.language == "output" else None
+        yield block, printed, says
 
 
-def _run(block: Block, names: dict[str, Any], runner: asyncio.Runner) -> str:
+def _run(block: Block, names: dict[str, Any]) -> str:
     file = f"{block.page.stem}-{block.line}.py"
     linecache.cache[file] = (len(block.code), None, block.code.splitlines(keepends=True), file)
-    code = compile(block.code, file, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compile(block.code, file, "exec", dont_inherit=True)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        value = eval(code, names)
-        if code.co_flags & CO_COROUTINE:
-            runner.run(value)
+        exec(code, names)
     return printed.getvalue()
 
 

@@ -1,6 +1,8 @@
 """Every Python block of the documentation runs, and prints what its page says."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -34,6 +36,18 @@ def test_a_page_does_what_it_says(page, tmp_path, monkeypatch):
     for block, printed, says in run_page(page):
         if says is not None:
             assert fits(printed, says), f"{block.where} prints\n{printed}\nand the page says\n{says}"
+
+
+def test_the_readme_runs_as_it_is_shown_in_a_process_of_its_own(tmp_path):
+    """Without a test's clock or anything else that a reader does not have."""
+    page = ROOT / "README.md"
+    (code,) = [block.code for block in blocks(page) if block.language == "python"]
+    (says,) = [block.code for block in blocks(page) if block.language == "output"]
+    (tmp_path / "shop.py").write_text(code, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stderr, ran.stdout.strip()) == (0, "", says.strip())
 
 
 def test_a_block_that_is_not_run_says_why():

@@ -738,6 +738,28 @@ async def test_a_runtime_that_is_closed_under_a_step_gives_the_attempt_back(worl
     assert await (await app.get("w")).result("10s") == "done"
 
 
+async def test_an_attempt_for_which_no_worker_is_free_is_not_begun(world):
+    """However many the configuration allows: else it would count as lost when the process dies while it waits."""
+    gate = threading.Event()
+
+    @step
+    def works(number: int) -> int:
+        world.did("try")
+        gate.wait(10)
+        return number
+
+    @workflow
+    async def both() -> list[int]:
+        return await ripresa.map_(works, [1, 2])
+
+    app = await world.open(both, runtimes={"inline": InlineRuntime(), "thread": ThreadRuntime(1)})
+    run = await app.start(both, id="w")
+    await under_way(world, app, "w", 1)
+    assert [tried.operation for tried in await attempts_in(app, "w")] == ["item[0]/works"]
+    gate.set()
+    assert await run.result("10s") == [1, 2]
+
+
 async def under_way(world, app, ref, tries):
     """Wait until so many attempts have begun and the store knows of the last."""
     async with asyncio.timeout(10):

@@ -23,6 +23,7 @@ INSERT INTO tag SELECT id, 'rare', 'yes' FROM run WHERE rowid % 50000 = 0;
 INSERT INTO ready SELECT id, created_at, priority FROM run WHERE status = 'waiting';
 INSERT INTO inbox (id, run, kind, at) SELECT id, id, 'signal', 1 FROM run WHERE rowid % 100 = 0;
 INSERT INTO history (run, seq, kind, at) SELECT id, 1, 'started', 1 FROM run;
+INSERT INTO quality SELECT id, 1, definition, 's' || (created_at % 3), 's', created_at, 'succeeded', '{{}}' FROM run;
 """
 
 
@@ -125,12 +126,21 @@ def test_no_page_of_a_list_scans_or_sorts(connection, where):
         (loading.SQL, "children", {"run": "x"}),
         (loading.SQL, "outgoing", {"limit": 9}),
         (loading.SQL, "run_by_key", ("x",)),
+        (loading.SQL, "quality", {"definition": "d1", "not_of": None, "limit": 9}),
+        (loading.SQL, "quality_of_step", {"definition": "d1", "step": "s1", "not_of": "x", "limit": 9}),
     ],
 )
 def test_no_look_up_scans(connection, queries, name, params):
     connection.execute(queries[name], params)
     for step in plan(connection, *connection.asked[0]):
         assert not step.startswith("SCAN") or "VIRTUAL TABLE" in step or step in {"SCAN level", "SCAN outbox"}, step
+
+
+@pytest.mark.parametrize("name", ["quality", "quality_of_step"])
+def test_the_trail_of_a_steps_quality_is_read_from_its_index_as_far_as_it_is_asked_for(connection, name):
+    connection.execute(loading.SQL[name], {"definition": "d1", "step": "s1", "not_of": None, "limit": 50}).fetchall()
+    assert_no_scan(connection)
+    assert connection.steps < 5_000
 
 
 def test_claiming_looks_at_no_more_runs_than_it_takes(connection):

@@ -10,7 +10,7 @@ from ripresa.kernel.loop import SCOPE
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from ripresa.contracts.failure import Failure
     from ripresa.kernel.live import LiveRun
@@ -65,55 +65,35 @@ async def map_(
     `min_success` is given: then a `Failure` stands in place of each failed output, and StepFailed is
     raised only if fewer than `min_success` items succeeded.
     """
-    return await _FanOut(running("map_"), target, list(items), max_parallel, min_success).run()
+    run = running("map_")
+    chosen = list(items)
+    _check(target, chosen, max_parallel, min_success)
+    starter = _Starter(run, target, chosen)
+    return await FanOut(run, len(chosen), starter.start, max_parallel=max_parallel, min_success=min_success).run()
 
 
-class _FanOut:
-    def __init__(
-        self, run: LiveRun, target: Any, items: list[Any], max_parallel: int | None, min_success: int | None
-    ) -> None:
-        if not isinstance(target, Step | WorkflowDefinition):
-            msg = f"map_: {target!r} is neither a @step nor a @workflow"
-            raise TypeError(msg)
-        if max_parallel is not None and max_parallel < 1:
-            msg = f"map_: max_parallel={max_parallel} would never start; use 1 or more, or None for no limit"
-            raise ValueError(msg)
-        if min_success is not None and not 0 <= min_success <= len(items):
-            msg = f"map_: min_success={min_success} of {len(items)} items cannot be; use 0 to the number of items"
-            raise ValueError(msg)
+def _check(target: Any, items: list[Any], max_parallel: int | None, min_success: int | None) -> None:
+    if not isinstance(target, Step | WorkflowDefinition):
+        msg = f"map_: {target!r} is neither a @step nor a @workflow"
+        raise TypeError(msg)
+    if max_parallel is not None and max_parallel < 1:
+        msg = f"map_: max_parallel={max_parallel} would never start; use 1 or more, or None for no limit"
+        raise ValueError(msg)
+    if min_success is not None and not 0 <= min_success <= len(items):
+        msg = f"map_: min_success={min_success} of {len(items)} items cannot be; use 0 to the number of items"
+        raise ValueError(msg)
+
+
+class _Starter:
+    """Starts the target for one item, in a scope of the item's own."""
+
+    def __init__(self, run: LiveRun, target: Any, items: list[Any]) -> None:
         self._run = run
         self._target = target
         self._items = items
-        self._width = max_parallel or len(items)
-        self._min_success = min_success
         self._scope = run.scope_of("item")
-        self._results: list[Any] = [None] * len(items)
-        self._failures: list[BaseException] = []
-        self._next = 0
-        self._open: dict[int, Operation] = {}
-        self._done: asyncio.Future[None] = run.loop.create_future()
 
-    async def run(self) -> list[Any]:
-        if not self._items:
-            return []
-        try:
-            self._start_more()
-            await self._done
-        finally:
-            self._stop()
-        if self._min_success is not None and len(self._items) - len(self._failures) < self._min_success:
-            raise self._failures[0]
-        return self._results
-
-    def _start_more(self) -> None:
-        while self._next < len(self._items) and len(self._open) < self._width:
-            index = self._next
-            self._next += 1
-            operation = self._start(index)
-            self._open[index] = operation
-            operation.add_done_callback(lambda future, at=index: self._finished(at, future))  # type: ignore[misc]
-
-    def _start(self, index: int) -> Operation:
+    def start(self, index: int) -> Operation:
         item = self._items[index]
         scope = f"{self._scope}[{index}]/"
         if isinstance(self._target, Step):
@@ -124,6 +104,55 @@ class _FanOut:
         finally:
             SCOPE.reset(token)
 
+
+class FanOut:
+    """`count` operations, at most `max_parallel` at a time; `start(index)` begins one.
+
+    The first failure cancels the rest and is raised – unless `min_success` is given: see `map_`.  `failed` holds the
+    indexes that failed.
+    """
+
+    def __init__(
+        self,
+        run: LiveRun,
+        count: int,
+        start: Callable[[int], Operation],
+        *,
+        max_parallel: int | None = None,
+        min_success: int | None = None,
+    ) -> None:
+        self._start = start
+        self._count = count
+        self._width = max_parallel or count
+        self._min_success = min_success
+        self._results: list[Any] = [None] * count
+        self._failures: list[BaseException] = []
+        self.failed: set[int] = set()
+        self._next = 0
+        self._open: dict[int, Operation] = {}
+        self._done: asyncio.Future[None] = run.loop.create_future()
+
+    async def run(self) -> list[Any]:
+        """The outputs in order of the indexes; in place of one that failed, its `Failure`."""
+        if not self._count:
+            return []
+        try:
+            self._start_more()
+            await self._done
+        finally:
+            self._stop()
+        if self._min_success is not None and self._count - len(self._failures) < self._min_success:
+            raise self._failures[0]
+        return self._results
+
+    def _start_more(self) -> None:
+        while self._next < self._count and len(self._open) < self._width:
+            index = self._next
+            self._next += 1
+            operation = self._start(index)
+            self._open[index] = operation
+            operation.add_done_callback(lambda future, at=index: self._finished(at, future))  # type: ignore[misc]
+
     def _finished(self, index: int, operation: asyncio.Future[Any]) -> None:
         self._open.pop(index, None)
         if self._done.done():
@@ -133,6 +162,7 @@ class _FanOut:
             self._results[index] = None if operation.cancelled() else operation.result()
         else:
             self._failures.append(error)
+            self.failed.add(index)
             if self._min_success is None or not isinstance(error, StepFailed | ChildFailed):
                 self._done.set_exception(error)
                 return
@@ -142,7 +172,7 @@ class _FanOut:
         except Exception as unfit:  # noqa: BLE001 - an item that cannot be started fails the map
             self._done.set_exception(unfit)
             return
-        if not self._open and self._next >= len(self._items):
+        if not self._open and self._next >= self._count:
             self._done.set_result(None)
 
     def _stop(self) -> None:

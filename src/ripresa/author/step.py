@@ -21,6 +21,7 @@ from ripresa.kernel.saga import UNDO
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
+    from ripresa.contracts.failure import Failure
     from ripresa.kernel.live import LiveRun
 
 P = ParamSpec("P")
@@ -99,6 +100,8 @@ class Step(Generic[P, R]):
         """If it fails for good the run is set aside for a person."""
         self.tells_quarantine = False
         """If it is set aside, its program is told and decides what that means for the run."""
+        self.measured: Callable[[str | None, Failure | None], str | None] | None = None
+        """What its outcome (output, failure) tells of its data's quality, as JSON text; None: it tells of none."""
         self.signature = Signature(function, self.name, names)
         self._output_where = f"output of step {self.name}"
         self.encode = self.signature.encode

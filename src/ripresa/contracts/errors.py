@@ -42,6 +42,16 @@ class Quarantine(RipresaError):
         self.reason = reason
 
 
+class StepResultFailed(RipresaError):
+    """A context-first step returned `StepResult.fail`; `code` is its error category, `details` the result as JSON."""
+
+    def __init__(self, message: str, *, failure_class: FailureClass, code: str, details: Any) -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+        self.code = code
+        self.details = details
+
+
 # --- seen by workflow code ---------------------------------------------------------------
 
 

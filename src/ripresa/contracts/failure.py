@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from ripresa.contracts.errors import StepResultFailed
 from ripresa.contracts.status import FailureClass
 
 TRACEBACK_CHARS_MAX = 16_384
 MESSAGE_CHARS_MAX = 65_536
+_SAID = "ripresa.StepResultFailed"
+"""Type of a failure that a step's own result tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What went wrong.  `type` is the exception's qualified name, `code` a stable word for programs."""
+    """What went wrong.  `type` is the exception's qualified name, `code` a stable word for programs.
+
+    `details` is what the step had to say beside it, JSON.
+    """
 
     type: str
     message: str
@@ -24,8 +30,11 @@ class Failure:
     traceback: str | None = None
     step: str | None = None
     attempts: int | None = None
+    details: Any = field(default=None, compare=False)
 
     def __str__(self) -> str:
+        if self.type == _SAID:
+            return f"{self.message} ({self.code})"
         return f"{self.type}: {self.message}" if self.message else self.type
 
     @classmethod
@@ -34,6 +43,14 @@ class Failure:
         kind = type(error)
         module = kind.__module__.partition(".")[0] if kind.__module__.startswith("ripresa.") else kind.__module__
         name = kind.__qualname__ if module in {"builtins", "__main__"} else f"{module}.{kind.__qualname__}"
+        if isinstance(error, StepResultFailed):  # said by the step's result: there is no line where it went wrong
+            return cls(
+                type=name,
+                message=_message(error),
+                failure_class=failure_class,
+                code=error.code,
+                details=error.details,
+            )
         text = _encodable("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
         return cls(type=name, message=_message(error), failure_class=failure_class, code=code, traceback=text)
 

@@ -387,7 +387,7 @@ class Attempts:
                 flight.started_at,
                 status,
                 finished_at,
-                dump(failure.to_json()) if failure else None,
+                dump(replace(failure, details=None).to_json()) if failure else None,  # the journal keeps them
                 due,
                 flight.held.base_seq,
             )

@@ -25,7 +25,7 @@ class Config:
     inline: int = 10_000
     subprocesses: int = max(1, os.cpu_count() or 1)
     containers: int = 16
-    resident_runs_max: int = 5_000
+    resident_runs_max: int = 2_000
     lock_timeout_s: float = 10.0
     capture_logs: bool = True
     process_grace_s: float = 2.0

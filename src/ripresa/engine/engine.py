@@ -29,6 +29,7 @@ from ripresa.engine.held import Held
 from ripresa.engine.loading import Loading
 from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.outside import Outside
+from ripresa.engine.own_steps import OwnSteps
 from ripresa.engine.parking import Parking
 from ripresa.engine.slots import slots_of
 from ripresa.engine.timers import Timers
@@ -87,7 +88,7 @@ class Engine:
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
-        self.attempts = Attempts(self, runtimes, slots_of(config))
+        self.attempts = Attempts(self, {**runtimes, "engine": OwnSteps(store)}, slots_of(config, runtimes))
         self.carry_out = CarryOut(self)
         self.loading = Loading(self)
         self.parking = Parking(self)

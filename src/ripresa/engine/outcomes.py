@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
-from ripresa.contracts.status import FailureClass, RunStatus
+from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
 from ripresa.kernel import history as h
-from ripresa.ports.store import HistoryEvent
+from ripresa.ports.store import HistoryEvent, Quality
 
 if TYPE_CHECKING:
     from ripresa.contracts.errors import Diverged
@@ -49,6 +49,9 @@ class Outcomes:
             output,
             None if failure is None else dump(failure.to_json()),
         )
+        if (measured := getattr(ask.step, "measured", None)) is not None:
+            status = StepStatus.SUCCEEDED if failure is None else StepStatus.FAILED
+            self._measured(flight, held.seq, status, measured(output, failure))
         flight.decided = True
         if failure is not None and failure.failure_class is FailureClass.QUARANTINE:
             held.nodes_aside.add(ask.operation)
@@ -66,7 +69,7 @@ class Outcomes:
             return
         held.quarantined[ask.operation] = failure
         held.loss_counts[ask.operation] = (flight.attempt, 0, 0, None, None)
-        self._engine.append(
+        event = self._engine.append(
             held,
             h.QUARANTINED,
             operation=ask.operation,
@@ -76,6 +79,8 @@ class Outcomes:
             started_at=flight.started_at,
             error=dump({**failure.to_json(), "step": ask.step.name}),
         )
+        if (measured := getattr(ask.step, "measured", None)) is not None:
+            self._measured(flight, event.seq, StepStatus.QUARANTINED, measured(None, failure))
         if self._engine.watching.observers:
             self._engine.watching.notify("step_set_aside", held, ask, flight.attempt, failure=failure)
         if held.status is not RunStatus.CANCELLED:
@@ -83,6 +88,24 @@ class Outcomes:
                 held, RunStatus.QUARANTINED, write=True, error=dump({**failure.to_json(), "step": ask.step.name})
             )
             self._engine.committer.then(lambda _: self.halted(held))
+
+    def _measured(self, flight: Flight, seq: int, status: StepStatus, metrics: str | None) -> None:
+        """Keep what the step measured of its data, in the transaction that keeps its outcome."""
+        if metrics is None:
+            return
+        held = flight.held
+        self._engine.committer.batch.quality.append(
+            Quality(
+                held.id,
+                seq,
+                held.definition,
+                flight.ask.step.name,
+                flight.ask.operation,
+                self._engine.now(),
+                status.value,
+                metrics,
+            )
+        )
 
     def halted(self, held: Held) -> None:
         """The run has come to a stop that only a person ends: tell who waits, let it go when its attempts end."""

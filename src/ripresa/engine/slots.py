@@ -7,8 +7,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ripresa.engine.config import Config
     from ripresa.engine.held import Flight
+    from ripresa.ports.runtime import Runtime
 
 
 class Slots:
@@ -37,12 +40,18 @@ class Slots:
         return None
 
 
-def slots_of(config: Config) -> dict[str, Slots]:
-    """Those of every runtime there is."""
-    return {
-        "inline": Slots(config.inline),
-        "thread": Slots(config.threads),
-        "process": Slots(config.processes),
-        "subprocess": Slots(config.subprocesses),
-        "container": Slots(config.containers),
+def slots_of(config: Config, runtimes: Mapping[str, Runtime]) -> dict[str, Slots]:
+    """Those of every runtime there is: what the configuration allows, and no more than the runtime carries out at once.
+
+    So what holds a slot is at work, and an attempt that is recorded as running is not one that waits its turn.
+    """
+    allowed = {
+        "inline": config.inline,
+        "thread": config.threads,
+        "process": config.processes,
+        "subprocess": config.subprocesses,
+        "container": config.containers,
+        "engine": config.inline,
     }
+    most = {name: None if (runtime := runtimes.get(name)) is None else runtime.attempts_max for name in allowed}
+    return {name: Slots(min(size, most[name] or size)) for name, size in allowed.items()}

@@ -75,7 +75,11 @@ class Runners:
 
     def take(self) -> greenlet.greenlet:
         """A greenlet that waits for a run to drain."""
-        return self.idle.pop() if self.idle else greenlet.greenlet(_runner)
+        if self.idle:
+            return self.idle.pop()
+        runner = greenlet.greenlet(_runner)
+        runner.switch()  # without the run: what a greenlet is begun with it keeps until it ends
+        return runner
 
     def close(self) -> None:
         """Let the idle ones end here and now, not in the middle of something else when they are collected."""
@@ -83,10 +87,11 @@ class Runners:
             self.idle.pop().switch(None)
 
 
-def _runner(run: LiveRun | None) -> None:
+def _runner() -> None:
     here = greenlet.getcurrent()
+    assert here.parent is not None  # noqa: S101 - only the main greenlet has none, and it is no runner
+    run: LiveRun | None = here.parent.switch(IDLE)
     while run is not None:
         run.drain()
-        parent = here.parent
-        assert parent is not None  # noqa: S101 - only the main greenlet has none, and it is no runner
-        run = parent.switch(IDLE)
+        run = None  # while it is idle it keeps no run in memory
+        run = here.parent.switch(IDLE)

@@ -40,7 +40,7 @@ from ripresa.kernel import history as h
 from ripresa.kernel.applying import apply, apply_late
 from ripresa.kernel.asking import Asking
 from ripresa.kernel.greenlets import IDLE, PARKED, Parked, Runners
-from ripresa.kernel.loop import Discarded, RunLoop
+from ripresa.kernel.loop import GONE, Discarded, RunLoop
 from ripresa.kernel.mail import Mail
 from ripresa.kernel.operations import ContinueRequested, Event, Operation, continue_request, failure_of
 
@@ -395,6 +395,23 @@ class LiveRun(Asking):
             guard.leave()
             _set_running_loop(previous)
         self.operations.clear()
+        self._untie(tasks)
+
+    def _untie(self, tasks: list[Any]) -> None:
+        """Let go of what holds this run in a ring: freed one by one, runs cost a collector nothing."""
+        for task in tasks:
+            for future in (task, task._fut_waiter):
+                if future is not None and not future.done():
+                    asyncio.Future.cancel(future)  # drops its callbacks; an operation's own would tell the engine
+            try:
+                task.result()
+            except BaseException as error:  # noqa: BLE001 - it has been dealt with
+                error.__traceback__ = None  # its frames know the task
+        self._main = self._mail = None
+        self._conditions.clear()
+        self._soft.clear()
+        self._strict = None
+        self.loop.host = GONE
 
     # --- from outside ------------------------------------------------------------------------
 

@@ -114,6 +114,32 @@ class Host(Protocol):
         """A callback raised, or an error was never looked at."""
 
 
+class _Gone:
+    """In place of a run that has left memory: nothing can be asked of it."""
+
+    seed = ""
+    now_us = 0
+    discarding = True
+
+    def timer_set(self, timer: Timer) -> NoReturn:
+        raise Discarded
+
+    def timer_cancelled(self, timer: Timer) -> None:
+        """Nobody waits for it."""
+
+    def task_scope(self, coro: Any) -> NoReturn:
+        raise Discarded
+
+    def task_created(self, task: asyncio.Task[Any]) -> NoReturn:
+        raise Discarded
+
+    def task_error(self, context: dict[str, Any]) -> None:
+        """Nobody looks."""
+
+
+GONE = _Gone()
+
+
 class RunLoop(asyncio.AbstractEventLoop):
     """The part of `asyncio.AbstractEventLoop` that deterministic code may use."""
 

@@ -24,7 +24,8 @@ class Retry:
     """How often, and how long apart, a step is attempted.
 
     `max_attempts` is the total, the first included (1 to 1000).  `delay` before the second attempt,
-    multiplied by `multiplier` for each further one up to `max_delay`.  `jitter` "none" keeps delays exact, "full" draws
+    multiplied by `multiplier` for each further one up to `max_delay`; with `growth` "linear" it grows by `delay` itself
+    each time.  `jitter` "none" keeps delays exact, "full" draws
     each between zero and its value.  `max_elapsed` ends retrying that long after the first attempt began.
     `on` names the exception types worth a retry (all, if empty); `on_exhausted` says what the last
     failure becomes.  Raises ValueError if a field is out of its range.
@@ -34,6 +35,7 @@ class Retry:
     delay: Duration = "1s"
     multiplier: float = 2.0
     max_delay: Duration = "1h"
+    growth: Literal["exponential", "linear"] = "exponential"
     jitter: Literal["none", "full"] = "none"
     max_elapsed: Duration | None = None
     on: tuple[type[BaseException], ...] = ()
@@ -45,6 +47,9 @@ class Retry:
             raise ValueError(msg)
         if not 1.0 <= self.multiplier <= 100.0:
             msg = f"Retry.multiplier: {self.multiplier} is not in 1..100"
+            raise ValueError(msg)
+        if self.growth not in ("exponential", "linear"):
+            msg = f'Retry.growth: {self.growth!r} is not "exponential" or "linear"'
             raise ValueError(msg)
         if self.jitter not in ("none", "full"):
             msg = f'Retry.jitter: {self.jitter!r} is not "none" or "full"'
@@ -61,10 +66,13 @@ class Retry:
         """Microseconds to wait after the `failures`-th failure; `jitter` is in [0, 1)."""
         top = min(micros(self.max_delay), DELAY_US_MAX)
         wait = float(micros(self.delay))
-        for _ in range(failures - 1):
-            wait *= self.multiplier
-            if wait >= top:
-                break
+        if self.growth == "linear":
+            wait *= failures
+        else:
+            for _ in range(failures - 1):
+                wait *= self.multiplier
+                if wait >= top:
+                    break
         capped = min(int(wait), top)
         return int(capped * jitter) if self.jitter == "full" else capped
 

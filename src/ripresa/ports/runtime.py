@@ -46,6 +46,13 @@ class Work:
 class Runtime(Protocol):
     """Runs work somewhere."""
 
+    @property
+    def attempts_max(self) -> int | None:
+        """How much work it carries out at once; None: all that it is given.
+
+        An engine gives it no more: an attempt that would wait in here is not begun, nor recorded as running.
+        """
+
     async def run(self, work: Work) -> str:
         """Run to the end and return the output as JSON text; what the function raises passes through.
 

@@ -151,6 +151,22 @@ class LogLine(NamedTuple):
     text: str
 
 
+class Quality(NamedTuple):
+    """What a step measured of its data, once: a row for each outcome that tells of it."""
+
+    run: str
+    seq: int
+    """Number of the event that holds the outcome."""
+    definition: str
+    step: str
+    operation: str
+    at: Micros
+    status: str
+    """succeeded | failed | quarantined: what became of the step."""
+    metrics: str
+    """JSON of a `contracts.quality.QualityMetrics`."""
+
+
 class Definition(NamedTuple):
     """A version of a definition, as first used."""
 
@@ -190,6 +206,7 @@ class Batch:
     tags: list[tuple[str, str, str]] = field(default_factory=list)
     """(run, name, value)"""
     definitions: list[Definition] = field(default_factory=list)
+    quality: list[Quality] = field(default_factory=list)
 
 
 class Run(NamedTuple):
@@ -392,6 +409,14 @@ class Store(Protocol):
 
     async def definitions(self) -> list[Definition]:
         """All versions of all definitions, by name, then age."""
+
+    async def quality(
+        self, definition: str, step: str | None = None, *, limit: int, not_of: str | None = None
+    ) -> list[Quality]:
+        """What this step (any, if left out) of this definition measured, newest first; without that of run `not_of`.
+
+        Served by an index, however many rows there are.
+        """
 
     async def engine(self) -> dict[str, object] | None:
         """The owner's row: engine, epoch, who, lease_until, host, pid, alive (bool); None: never owned.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class InlineRuntime:
     """Awaits async functions in place: no hand-over, no isolation."""
 
+    attempts_max = None
+
     async def run(self, work: Work) -> str:
         """Await the function; a cancellation from outside passes on, one of the step's own making does not."""
         token = STEP_CONTEXT.set(work.context)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Later:
     """A runtime that is made when the first work comes."""
 
+    attempts_max = None
+
     def __init__(self, make: Callable[[], Runtime]) -> None:
         self._make = make
         self._made: Runtime | None = None

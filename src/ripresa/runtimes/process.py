@@ -38,6 +38,11 @@ class ProcessRuntime:
         self._closed = False
 
     @property
+    def attempts_max(self) -> int:
+        """As many as there may be workers."""
+        return self.processes_max
+
+    @property
     def processes(self) -> int:
         """How many worker processes there are."""
         return len(self._workers)

@@ -51,6 +51,8 @@ class SubprocessRuntime:
     `settings` is asked when the first job runs.  `grace_s`: from SIGTERM to SIGKILL, unless the order says otherwise.
     """
 
+    attempts_max = None
+
     def __init__(self, settings: Callable[[], JobSettings], *, grace_s: float = GRACE_S) -> None:
         self._settings = settings
         self._grace_s = grace_s

@@ -72,6 +72,11 @@ class ThreadRuntime:
         self._closed = False
 
     @property
+    def attempts_max(self) -> int:
+        """As many as there may be threads, those apart that nobody waits for."""
+        return self.threads_max
+
+    @property
     def abandoned(self) -> int:
         """How many threads still run a step that nobody waits for."""
         return self._abandoned

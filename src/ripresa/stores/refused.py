@@ -26,4 +26,5 @@ def without(batch: Batch, refused: AbstractSet[str]) -> Batch:
         logs=[row for row in batch.logs if row.run not in refused],
         tags=[row for row in batch.tags if row[0] not in refused],
         definitions=batch.definitions,
+        quality=[row for row in batch.quality if row.run not in refused],
     )

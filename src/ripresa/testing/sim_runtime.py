@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class SimRuntime:
     """Stands for inline, thread and process; a `def` step is called in place."""
 
+    attempts_max = None
+
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -37,6 +37,7 @@ _READS = frozenset(
         "messages",
         "outgoing",
         "definitions",
+        "quality",
         "engine",
         "check",
     ]

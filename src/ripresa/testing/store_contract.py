@@ -28,6 +28,7 @@ from ripresa.ports.store import (
     Message,
     NewRun,
     Outgoing,
+    Quality,
     Ready,
     RunChange,
     RunFilter,
@@ -76,6 +77,12 @@ def change(id: str, status: str, **fields: Any) -> RunChange:
 def message(id: str, run: str, **fields: Any) -> Message:
     """A signal."""
     return Message(id, run, "signal", "go", '{"by": "hand"}', T + 5)._replace(**fields)
+
+
+def measured(run: str, seq: int, **fields: Any) -> Quality:
+    """What a step of a run measured, later with each event."""
+    given = Quality(run, seq, "orders", "load", f"load#{seq}", T + seq, "succeeded", '{"record_count": 1}')
+    return given._replace(**fields)
 
 
 class Engine:
@@ -170,6 +177,7 @@ class StoreContract:
             logs=[line],
             tags=[(A, "region", "süd")],
             definitions=[definition],
+            quality=[measured(A, 1, metrics=odd)],
         )
         store = engine.store
         run = await store.get_run(A)
@@ -183,6 +191,7 @@ class StoreContract:
         assert [logged for _, logged in await store.logs(A)] == [line]
         assert await store.tags(A) == {"region": "süd"}
         assert await store.definitions() == [definition]
+        assert await store.quality("orders", limit=9) == [measured(A, 1, metrics=odd)]
 
     async def test_a_batch_is_written_wholly_or_not_at_all(self, engine: Engine) -> None:
         await engine.commit(runs=[new_run(A)], history=[event(A, 1)])
@@ -198,6 +207,7 @@ class StoreContract:
                 logs=[LogLine(A, None, None, T, "stdout", None, "line")],
                 tags=[(A, "name", "value")],
                 definitions=[Definition("d", "v", None, "code", "{}", None, None, T)],
+                quality=[measured(A, 2)],
             )
         store = engine.store
         assert [run.status for run in (await store.list_runs(RunFilter(), limit=9)).runs] == ["running"]
@@ -209,6 +219,7 @@ class StoreContract:
         assert not await store.logs(A)
         assert not await store.tags(A)
         assert not await store.definitions()
+        assert not await store.quality("orders", limit=9)
         assert await store.next_due() is None
         assert await store.last_batch(engine.lease) == 1
 
@@ -309,6 +320,21 @@ class StoreContract:
         found = [(kept.name, kept.version, kept.body) for kept in await engine.store.definitions()]
         assert found == [("bills", "v1", "first"), ("orders", "v0", "first"), ("orders", "v1", "first")]
 
+    async def test_quality_is_listed_newest_first_by_definition_and_step(self, engine: Engine) -> None:
+        rows = [measured(run, seq) for run in (A, B) for seq in (1, 2)]
+        other = measured(C, 1, step="clean", at=T + 9)
+        await engine.commit(quality=[*rows[2:], measured(D, 1, definition="bills"), other])
+        await engine.commit(quality=rows[:2])
+        store = engine.store
+        load = [measured(B, 2), measured(A, 2), measured(B, 1), measured(A, 1)]
+        assert await store.quality("orders", "load", limit=9) == load
+        assert await store.quality("orders", "load", limit=3) == load[:3]
+        assert await store.quality("orders", limit=9) == [other, *load]
+        assert await store.quality("orders", "load", limit=9, not_of=B) == [load[1], load[3]]
+        assert await store.quality("orders", limit=9, not_of=C) == load
+        assert await store.quality("orders", "unknown", limit=9) == []
+        assert await store.quality("unknown", limit=9) == []
+
     # -- runs that are refused ----------------------------------------------------------------------------------------
 
     async def test_a_run_whose_key_exists_is_refused_with_all_that_is_its_own(self, engine: Engine) -> None:
@@ -323,6 +349,7 @@ class StoreContract:
             outgoing=[Outgoing("o1", B, "x", "{}", T)],
             logs=[LogLine(B, None, None, T, "stdout", None, "line")],
             tags=[(B, "name", "value"), (C, "name", "value")],
+            quality=[measured(B, 1), measured(C, 1)],
         )
         store = engine.store
         assert refused == {B}
@@ -333,6 +360,7 @@ class StoreContract:
         assert not await store.outgoing(limit=9)
         assert not await store.logs(B)
         assert not await store.tags(B)
+        assert [row.run for row in await store.quality("orders", limit=9)] == [C]
         assert await engine.claim_due() == [C]
         assert await store.history(C) == [event(C, 1)]
         assert await store.last_batch(engine.lease) == 2

@@ -26,6 +26,7 @@ from ripresa.ports.store import (
     Micros,
     NewRun,
     Outgoing,
+    Quality,
     Run,
     RunFilter,
 )
@@ -63,6 +64,8 @@ class MemoryDatabase:
         self.lines = count(1)
         self.tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.definitions: dict[tuple[str, str], Definition] = {}
+        self.quality: defaultdict[str, list[Quality]] = defaultdict(list)
+        """By definition, oldest first."""
         self.owner: Owner | None = None
         self.now: Micros = 0
         """The latest time that a lease was judged by."""
@@ -134,6 +137,8 @@ class MemoryDatabase:
             self.tags[run][name] = value
         for definition in batch.definitions:
             self.definitions.setdefault((definition.name, definition.version), definition)
+        for row in batch.quality:
+            insort(self.quality[row.definition], row, key=attrgetter("at", "run", "seq"))
 
     def add_run(self, new: NewRun) -> None:
         self.runs[new.id] = created(new)

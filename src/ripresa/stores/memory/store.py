@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from itertools import islice
 from operator import attrgetter
 
 from ripresa.contracts.errors import RunFinished, RunNotFound, StoreInUse
@@ -25,6 +26,7 @@ from ripresa.ports.store import (
     NewRun,
     Outgoing,
     Page,
+    Quality,
     Ready,
     Run,
     RunFilter,
@@ -198,6 +200,12 @@ class MemoryStore:
 
     async def definitions(self) -> list[Definition]:
         return sorted(self.database.definitions.values(), key=attrgetter("name", "created_at", "version"))
+
+    async def quality(
+        self, definition: str, step: str | None = None, *, limit: int, not_of: str | None = None
+    ) -> list[Quality]:
+        newest = reversed(self.database.quality.get(definition, []))
+        return list(islice((row for row in newest if step in {None, row.step} and row.run != not_of), limit))
 
     async def check(self) -> list[str]:
         return []

@@ -59,6 +59,7 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
         ("add_logs", batch.logs),
         ("put_tags", batch.tags),
         ("add_definitions", batch.definitions),
+        ("add_quality", batch.quality),
     ):
         if rows:
             put(connection, query, rows)

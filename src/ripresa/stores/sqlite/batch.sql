@@ -83,6 +83,9 @@ INSERT INTO definition (name, version, label, kind, body, input_schema, output_s
 VALUES {(?, ?, ?, ?, ?, ?, ?, ?)}
 ON CONFLICT DO NOTHING;
 
+-- name: add_quality
+INSERT INTO quality (run, seq, definition, step, operation, at, status, metrics) VALUES {(?, ?, ?, ?, ?, ?, ?, ?)};
+
 -- name: published
 DELETE FROM outbox WHERE id IN ({?});
 

@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from ripresa.ports.store import Attempt, Definition, HistoryEvent, Loaded, LogLine, Message, Outgoing, Run
+from ripresa.ports.store import Attempt, Definition, HistoryEvent, Loaded, LogLine, Message, Outgoing, Quality, Run
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.payloads import blob_name, payload_places
 from ripresa.stores.undecided import undecided
 
 SQL = NamedSql("ripresa.stores.sqlite", "read.sql")
 
-Row = TypeVar("Row", Run, HistoryEvent, Attempt, Message, Outgoing, Definition, LogLine)
+Row = TypeVar("Row", Run, HistoryEvent, Attempt, Message, Outgoing, Definition, LogLine, Quality)
 
 EVERYTHING = 1 << 62
 _PARTS: tuple[tuple[str, Sequence[str]], ...] = (

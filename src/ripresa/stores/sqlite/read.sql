@@ -65,6 +65,16 @@ SELECT {run_columns} FROM run WHERE parent = :run ORDER BY id;
 -- name: outgoing
 SELECT id, run, type, data, at FROM outbox ORDER BY number LIMIT :limit;
 
+-- name: quality
+SELECT run, seq, definition, step, operation, at, status, metrics FROM quality
+WHERE definition = :definition AND (:not_of IS NULL OR run <> :not_of)
+ORDER BY at DESC, run DESC, seq DESC LIMIT :limit;
+
+-- name: quality_of_step
+SELECT run, seq, definition, step, operation, at, status, metrics FROM quality
+WHERE definition = :definition AND step = :step AND (:not_of IS NULL OR run <> :not_of)
+ORDER BY at DESC, run DESC, seq DESC LIMIT :limit;
+
 -- name: definitions
 SELECT name, version, label, kind, body, input_schema, output_schema, created_at FROM definition
 ORDER BY name, created_at, version;

@@ -5,7 +5,7 @@
 --       ──< inbox        what was sent to it and the journal has not taken yet
 --       ──< seen         ids of what the journal took
 --       ──< outbox       what it wants published
---       ──< log, tag
+--       ──< log, tag, quality
 --       ──1 ready        it needs an engine, now or at a time
 --   engine (one row)     who may write
 --   blob                 payloads too large for a row; the row holds `@blob:<sha256>`
@@ -145,6 +145,21 @@ CREATE TABLE tag (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tag_by_value ON tag (name, value, run);
+
+CREATE TABLE quality (
+  run TEXT NOT NULL,
+  seq INTEGER NOT NULL,                 -- the event that holds the outcome
+  definition TEXT NOT NULL,
+  step TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  status TEXT NOT NULL,                 -- what became of the step
+  metrics TEXT NOT NULL,                -- JSON
+  PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX quality_by_definition ON quality (definition, at, run, seq);
+CREATE INDEX quality_by_step ON quality (definition, step, at, run, seq);
 
 CREATE TABLE definition (
   name TEXT NOT NULL,

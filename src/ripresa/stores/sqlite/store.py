@@ -25,6 +25,7 @@ from ripresa.ports.store import (
     NewRun,
     Outgoing,
     Page,
+    Quality,
     Run,
     RunFilter,
 )
@@ -203,6 +204,12 @@ class SqliteStore:
 
     async def definitions(self) -> list[Definition]:
         return await self._rows(Definition, "definitions", {})
+
+    async def quality(
+        self, definition: str, step: str | None = None, *, limit: int, not_of: str | None = None
+    ) -> list[Quality]:
+        params = {"definition": definition, "step": step, "not_of": not_of, "limit": limit}
+        return await self._rows(Quality, "quality" if step is None else "quality_of_step", params)
 
     async def check(self) -> list[str]:
         return await self._read(check)

@@ -1,0 +1,42 @@
+"""Own steps: those that the engine itself carries out, because they read what only it may read.
+
+A program is determined by its journal alone.  What it must know of the store – the quality of earlier runs –
+it asks for as a step with the runtime `engine`, and what the engine answers is recorded like any output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ripresa.contracts.payload import load
+from ripresa.contracts.status import StepStatus
+
+if TYPE_CHECKING:
+    from ripresa.ports.runtime import Work
+    from ripresa.ports.store import Store
+
+
+async def _quality_trend(store: Store, workflow: str, step: str, run: str, limit: int) -> list[dict[str, Any]]:
+    rows = await store.quality(workflow, step, limit=limit, not_of=run)
+    return [load(row.metrics) for row in rows if row.status == StepStatus.SUCCEEDED]
+
+
+_CARRIED_OUT: dict[str, Callable[..., Awaitable[Any]]] = {"quality_trend": _quality_trend}
+
+
+class OwnSteps:
+    """A runtime: the step's name says what is read, its arguments of what."""
+
+    attempts_max = None
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def run(self, work: Work) -> str:
+        """Read, and return it as JSON text.  Raises StoreError."""
+        name = work.function.__name__
+        return work.dump(await _CARRIED_OUT[name](self._store, *work.args, **work.kwargs))
+
+    async def close(self) -> None:
+        """Nothing is open."""
