@@ -31,9 +31,18 @@ if TYPE_CHECKING:
     from ripresa.author.context import context
     from ripresa.author.fan_out import map_
     from ripresa.author.graph.dag import DAG, Task, task
+    from ripresa.author.groups import ExecutionPlan, PipelineGroup, PlannedPipeline, PlanResolver
     from ripresa.author.handlers import on_query, on_signal, on_update
     from ripresa.author.job import Job, job
     from ripresa.author.job_step import JobOutput
+    from ripresa.author.pipelines import (
+        Dispatcher,
+        Pipeline,
+        PipelineRegistry,
+        PipelineResult,
+        PipelineStatus,
+        register_pipeline,
+    )
     from ripresa.author.sagas import saga
     from ripresa.author.steps.context import PartitionKey, WorkflowContext
     from ripresa.author.steps.dry_run import PlannedStep
@@ -89,6 +98,7 @@ if TYPE_CHECKING:
     from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
     from ripresa.engine.app import App
     from ripresa.engine.config import Config
+    from ripresa.engine.group_runner import GroupResult, GroupRunner
     from ripresa.engine.handles import Run
     from ripresa.engine.run_once import run
     from ripresa.engine.workflow_result import StepExecution, WorkflowResult
@@ -105,9 +115,13 @@ _HOMES = {
     "ripresa.author.context": "context",
     "ripresa.author.fan_out": "map_",
     "ripresa.author.graph.dag": "DAG Task task",
+    "ripresa.author.groups": "ExecutionPlan PipelineGroup PlanResolver PlannedPipeline",
     "ripresa.author.handlers": "on_query on_signal on_update",
     "ripresa.author.job": "Job job",
     "ripresa.author.job_step": "JobOutput",
+    "ripresa.author.pipelines": (
+        "Dispatcher Pipeline PipelineRegistry PipelineResult PipelineStatus register_pipeline"
+    ),
     "ripresa.author.sagas": "saga",
     "ripresa.author.steps.context": "PartitionKey WorkflowContext",
     "ripresa.author.steps.dry_run": "PlannedStep",
@@ -130,6 +144,7 @@ _HOMES = {
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
     "ripresa.engine.app": "App",
     "ripresa.engine.config": "Config",
+    "ripresa.engine.group_runner": "GroupResult GroupRunner",
     "ripresa.engine.handles": "Run",
     "ripresa.engine.run_once": "run",
     "ripresa.engine.workflow_result": "StepExecution WorkflowResult",
@@ -184,6 +199,19 @@ __all__ = [
     "WorkflowContext",
     "WorkflowResult",
     "WorkflowRunner",
+    # Pipelines and groups of them
+    "Dispatcher",
+    "ExecutionPlan",
+    "GroupResult",
+    "GroupRunner",
+    "Pipeline",
+    "PipelineGroup",
+    "PipelineRegistry",
+    "PipelineResult",
+    "PipelineStatus",
+    "PlanResolver",
+    "PlannedPipeline",
+    "register_pipeline",
     # Quality of data
     "OnBreach",
     "QualityBreach",

@@ -203,3 +203,31 @@ def test_interrupting_a_watch_touches_nothing(shop):
     watching.send_signal(signal.SIGINT)
     assert watching.wait(60) == 130
     assert shop.json("runs", "show", "d1")["status"] == "running"
+
+
+MEASURED = """
+from ripresa import Step, StepResult, Workflow
+
+
+def load(context):
+    return StepResult.ok(quality={"record_count": context.get_param("rows"), "valid_rate": 0.5})
+
+
+daily = Workflow("daily", [Step.lambda_("load", load), Step.wait("cool", "1ms")])
+"""
+
+
+def test_a_context_first_workflow_runs_and_its_quality_is_listed(shop):
+    (shop.folder / "measured.py").write_text(MEASURED)
+    for rows in (1000, 2):
+        shop("run", "measured.py:daily", "-p", f"rows={rows}", "--id", f"m{rows}")
+    shown = shop.json("runs", "show", "m2")
+    assert shown["input"] == {"params": {"rows": 2}}
+    assert shown["steps"][0]["operation"] == "load"
+    found = shop.json("quality", "daily", "load")
+    assert [row["metrics"]["record_count"] for row in found] == [2, 1000]
+    assert found[0]["run"] == shown["uuid"]
+    assert len(shop.json("quality", "daily", "--limit", "1")) == 1
+    assert "1,000" in shop("quality", "daily").stdout
+    assert "nothing was measured" in shop("quality", "daily", "cool").stderr
+    assert 'did you mean "daily"?' in shop("quality", "dayly", code=2).stderr

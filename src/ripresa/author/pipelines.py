@@ -26,7 +26,6 @@ from ripresa.contracts.errors import PayloadError, Terminal
 from ripresa.contracts.quality import NUMBERS, QualityMetrics
 
 if TYPE_CHECKING:
-    from ripresa.author.steps.context import WorkflowContext
     from ripresa.author.steps.kinds import PipelineStep
 
 C = TypeVar("C", bound="type[Pipeline]")
@@ -155,9 +154,9 @@ def run_class(pipeline: type[Pipeline], params: Mapping[str, Any]) -> PipelineRe
     return returned
 
 
-def call_pipeline(step: PipelineStep, context: WorkflowContext, dispatcher: Dispatcher | None) -> StepResult:
-    """The result of a step that runs a pipeline.  Raises what the pipeline raises."""
-    params = {**context.params, **step.params}
+def call_pipeline(step: PipelineStep, params: Mapping[str, Any], dispatcher: Dispatcher | None) -> StepResult:
+    """The result of a step that runs a pipeline, its own params over these.  Raises what the pipeline raises."""
+    params = {**params, **step.params}
     if isinstance(step.pipeline, type):
         result = run_class(step.pipeline, params)
     else:

@@ -69,6 +69,7 @@ DEFINITIONS = Group(
         Command("show", "Show a version: its schemas and its source.", "definitions", "show"),
     ),
 )
+QUALITY = Command("quality", "List what a workflow's steps measured of their data.", "quality", "quality")
 DB = Group(
     "db",
     "Look after a store.",
@@ -86,7 +87,7 @@ SECTIONS = (
             Command("worker", "Execute the runs of a store until told to stop.", "worker", "worker"),
         ),
     ),
-    Section("Look and act", (RUNS, QUARANTINE, DEFINITIONS)),
+    Section("Look and act", (RUNS, QUARANTINE, DEFINITIONS, QUALITY)),
     Section(
         "Look after",
         (

@@ -15,6 +15,7 @@ from ripresa.contracts.records import (
     HistoryRecord,
     JobRun,
     LogRecord,
+    QualityRecord,
     RunExport,
     StepRecord,
     steps_of,
@@ -107,6 +108,17 @@ async def export(url: str, ref: str) -> RunExport:
             children=list(await store.children(row.id)),
             tags=await store.tags(row.id),
         )
+
+
+async def quality(url: str, workflow: str, step: str | None, limit: int) -> list[QualityRecord]:
+    """What a workflow's steps measured, newest first.  Raises UsageProblem for a workflow that was never run."""
+    from ripresa.cli.nearest import did_you_mean
+
+    async with opened(url) as store:
+        known = {row.name for row in await store.definitions()}
+        if workflow not in known:
+            raise UsageProblem(f"no workflow {workflow!r} was run yet{did_you_mean(workflow, known)}")
+        return [QualityRecord.of(row) for row in await store.quality(workflow, step, limit=limit)]
 
 
 async def definitions(url: str) -> list[DefinitionRecord]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FailureRecord,
         HistoryRecord,
         JobRun,
+        QualityRecord,
         StepRecord,
     )
 
@@ -171,6 +172,25 @@ def definitions(found: list[DefinitionRecord]) -> None:
     """A line a version."""
     rows = [(one.name, one.version, one.label or "", one.kind, at(one.created_at)) for one in found]
     columns(rows, head=("workflow", "version", "label", "kind", "first used"))
+
+
+def quality(found: list[QualityRecord]) -> None:
+    """A line a measurement."""
+    rows: list[list[Cell | str]] = [
+        [at(one.at), one.step, status_cell(one.status), *_measured(one.metrics), one.run] for one in found
+    ]
+    columns(rows, head=("at", "step", "status", *_MEASURED, "run"))
+
+
+_MEASURED = ("record_count", "valid_rate", "null_rate")
+
+
+def _measured(metrics: dict[str, Any]) -> list[str]:
+    return [_number(metrics.get(name)) for name in _MEASURED]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 # --- words -------------------------------------------------------------------------------------

@@ -194,6 +194,33 @@ class DefinitionRecord(_Record):
         )
 
 
+class QualityRecord(_Record):
+    """What a step measured of its data, once."""
+
+    definition: str
+    step: str
+    operation: str
+    run: str
+    """UUID of the run."""
+    at: datetime
+    status: StepStatus
+    """What became of the step."""
+    metrics: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a store's `Quality`."""
+        return cls(
+            definition=row.definition,
+            step=row.step,
+            operation=row.operation,
+            run=row.run,
+            at=moment(row.at),
+            status=row.status,
+            metrics=value(row.metrics),
+        )
+
+
 class LogRecord(_Record):
     """A line that a step wrote."""
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
-    from ripresa.ports.store import HistoryEvent, Lease, Store
+    from ripresa.ports.store import HistoryEvent, Lease, Quality, Store
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -372,6 +372,17 @@ class App:
         """End a quarantine: repeat the step; or take `output` for its outcome; or let it fail (`discard=True`)."""
         text = None if output is ... else dump(output, where="release(output)")
         await self.opened().control.release(ref_of(run), output=text, discard=discard)
+
+    async def quality(self, workflow: Any, step: str | None = None, *, limit: int = 20) -> Sequence[Quality]:
+        """What a workflow's steps (or one of them) measured of their data, newest first: `row.metrics` is JSON text.
+
+        Raises ValueError if `limit` is less than 1.
+        """
+        if limit < 1:
+            msg = f"limit: {limit} is not 1 or more"
+            raise ValueError(msg)
+        name = workflow if isinstance(workflow, str) else workflow.name
+        return await self.opened().store.quality(name, step, limit=limit)
 
     async def history(self, run: Run[Any] | str) -> Sequence[HistoryEvent]:
         """The run's journal, oldest first."""

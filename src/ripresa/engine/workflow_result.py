@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -145,7 +145,15 @@ def _execution(workflow: Workflow, record: StepRecord, state: CheckpointState) -
     place = _OPERATION.fullmatch(record.operation)
     if place is None or place["step"] not in workflow:
         return None
-    lists = place["index"] is None and isinstance(workflow.step(place["step"]), MapStep)
+    index = None if place["index"] is None else int(place["index"])
+    made = execution_of(record, place["step"], index)
+    if index is None and isinstance(workflow.step(place["step"]), MapStep):
+        return replace(made, output=state.context.get_output(place["step"]))
+    return made
+
+
+def execution_of(record: StepRecord, step: str, index: int | None = None) -> StepExecution:
+    """A record of a step, with what its result had to say."""
     failed = record.error
     told = failed.model_dump().get("details") if failed is not None else record.output
     try:
@@ -153,15 +161,15 @@ def _execution(workflow: Workflow, record: StepRecord, state: CheckpointState) -
     except PayloadError:
         result = None
     return StepExecution(
-        step=place["step"],
+        step=step,
         operation=record.operation,
         status=StepStatus(record.status),
         attempts=record.attempts,
-        index=None if place["index"] is None else int(place["index"]),
+        index=index,
         started_at=record.started_at,
         finished_at=record.finished_at,
         duration_seconds=record.duration_seconds,
-        output=state.context.get_output(place["step"]) if lists else None if result is None else result.output,
+        output=None if result is None else result.output,
         error=None if failed is None else failed.message or failed.type,
         error_category=None if failed is None else failed.code,
         quality=None if result is None else result.quality,

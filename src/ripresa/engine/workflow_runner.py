@@ -47,7 +47,7 @@ class WorkflowRunner:
         clock: Clock | None = None,
         config: Config | dict[str, Any] | None = None,
     ) -> None:
-        self._store: Any = _memory() if store is None else store
+        self._store: Any = memory_store() if store is None else store
         self._workflows: dict[str, Workflow] = {one.name: one for one in workflows}
         self._clock = clock
         self._config = config
@@ -139,7 +139,7 @@ class WorkflowRunner:
             async with app:
                 return await main(app)
 
-        return _blocking(work())
+        return blocking(work())
 
 
 async def workflow_result(app: App, run: Run[Any], workflow: Workflow) -> WorkflowResult:
@@ -166,17 +166,19 @@ def _input(params: Any, checkpoint: CheckpointState | None) -> dict[str, Any]:
     return {"checkpoint": checkpoint}
 
 
-def _blocking(work: Coroutine[Any, Any, T]) -> T:
+def blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end on a loop of its own.  Raises RipresaError where a loop runs already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     work.close()
-    msg = "WorkflowRunner blocks, and an event loop runs here: use `async with App(…) as app: await app.start(…)`"
+    msg = "a runner blocks, and an event loop runs here: use `async with App(…) as app: await app.start(…)`"
     raise RipresaError(msg)
 
 
-def _memory() -> Any:
+def memory_store() -> Any:
+    """A store that lasts as long as somebody holds it."""
     from ripresa.stores.memory import MemoryDatabase, MemoryStore  # noqa: PLC0415 - only without a store
 
     return MemoryStore(MemoryDatabase())

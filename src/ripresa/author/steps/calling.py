@@ -49,7 +49,7 @@ def kernel_step(workflow: Workflow, step: StepBase) -> Any:
         from ripresa.author.pipelines import call_pipeline  # noqa: PLC0415 - only where there are pipelines
 
         def call(context: WorkflowContext) -> Any:
-            return call_pipeline(step, context, workflow.pipelines)
+            return call_pipeline(step, context.params, workflow.pipelines)
 
         return _made(step, call, _work(workflow, step))
     if isinstance(step, ChoiceStep):
@@ -68,19 +68,19 @@ def _made(step: StepBase, source: Any, finish: Callable[[Any], StepResult]) -> A
     if is_async(source):
 
         async def call_async(context: Any) -> Any:
-            return _told(finish(await get(WorkflowContext.from_json(context))))
+            return told(finish(await get(WorkflowContext.from_json(context))))
 
         made = AsyncStep(call_async, names=None, name=step.name, **_options(step))
     elif callable(source):
 
         def call(context: Any) -> Any:
-            return _told(finish(get(WorkflowContext.from_json(context))))
+            return told(finish(get(WorkflowContext.from_json(context))))
 
         made = SyncStep(call, names=None, name=step.name, **_options(step))
     else:  # nothing of anybody's is called
 
         async def look(context: Any) -> Any:
-            return _told(finish(get(WorkflowContext.from_json(context))))
+            return told(finish(get(WorkflowContext.from_json(context))))
 
         made = AsyncStep(look, names=None, name=step.name, **_options(step))
     made.measured = measured if isinstance(step, WorkStep) else None
@@ -109,16 +109,18 @@ def is_async(function: Any) -> bool:
 
 
 def takes_config(function: Any) -> bool:
-    """Whether it takes the step's `config` beside the context."""
+    """Whether it takes the step's config beside the context: a second parameter, called `config` or with no default."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return False
-    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    return len(plain) > 1 or any(p.kind is p.VAR_POSITIONAL for p in plain)
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
+    second = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:2]
+    return any(p.name == "config" or p.default is p.empty for p in second)
 
 
-def _told(result: StepResult) -> dict[str, Any]:
+def told(result: StepResult) -> dict[str, Any]:
     """The result as it is recorded.  Raises StepResultFailed for a failure."""
     result.raise_if_failed()
     return result.to_json()
@@ -143,13 +145,13 @@ def gated(step: WorkStep, result: StepResult) -> StepResult:
     breaches = () if gate is None else gate.judge(result.quality)
     if gate is None or not breaches:
         return result
-    told = "; ".join(str(breach) for breach in breaches)
+    said = "; ".join(str(breach) for breach in breaches)
     if gate.on_breach is OnBreach.WARN:
-        logger.warning("step %s: %s", step.name, told)
+        logger.warning("step %s: %s", step.name, said)
         return replace(result, events=(*result.events, _breached(step, breaches, result)))
     quarantine = gate.on_breach is OnBreach.QUARANTINE
     category = ErrorCategory.QUARANTINE if quarantine else ErrorCategory.DATA_QUALITY
-    failed = replace(result, success=False, error=f"quality: {told}", error_category=category.value, next_step=None)
+    failed = replace(result, success=False, error=f"quality: {said}", error_category=category.value, next_step=None)
     raise failure_with(failed, FailureClass.QUARANTINE if quarantine else FailureClass.TERMINAL, "quality")
 
 
@@ -179,6 +181,6 @@ def _listed(step: MapStep, items: Any) -> StepResult:
 
 def measured(output: str | None, failure: Failure | None) -> str | None:
     """The quality that a step's outcome tells of, as JSON text; None: it was not measured."""
-    told = load(output) if output is not None else None if failure is None else failure.details
-    quality = told.get("quality") if isinstance(told, dict) else None
+    said = load(output) if output is not None else None if failure is None else failure.details
+    quality = said.get("quality") if isinstance(said, dict) else None
     return None if quality is None else dump(quality)

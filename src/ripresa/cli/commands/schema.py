@@ -11,7 +11,7 @@ from ripresa.cli.output import emit, write
 from ripresa.cli.settings import settings
 
 _RECORDS = {"run": "JobRun", "step": "StepRecord", "attempt": "AttemptRecord", "event": "HistoryRecord"}
-_RECORDS |= {"workflow": "DefinitionRecord", "log": "LogRecord", "export": "RunExport"}
+_RECORDS |= {"workflow": "DefinitionRecord", "log": "LogRecord", "quality": "QualityRecord", "export": "RunExport"}
 
 
 def schema(
