@@ -51,7 +51,9 @@ def check_pattern(pattern: object) -> str:
     if not isinstance(pattern, str):
         raise Problem(TemplateValue, f"the pattern of `date` is {kind_of(pattern)}", remedy='write `date("%Y-%m-%d")`')
     if len(pattern) > PATTERN_CHARS_MAX:
-        raise Problem(TemplateValue, f"the pattern of `date` has more than {PATTERN_CHARS_MAX} characters")
+        raise Problem(
+            TemplateValue, f"the pattern of `date` has more than {PATTERN_CHARS_MAX} characters", remedy="use several"
+        )
     for letter in _directives(pattern):
         if letter not in DIRECTIVES:
             raise Problem(

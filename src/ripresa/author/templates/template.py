@@ -162,7 +162,8 @@ def _read(text: str) -> _Read:
     from jinja2.nodes import TemplateData  # noqa: PLC0415 - heavy; only where there are templates
 
     from ripresa.author.templates.reading import read  # noqa: PLC0415 - heavy
-    from ripresa.author.templates.walking import Walk, start_of, texts  # noqa: PLC0415 - heavy
+    from ripresa.author.templates.shape import start_of  # noqa: PLC0415 - heavy
+    from ripresa.author.templates.walking import Walk, texts  # noqa: PLC0415 - heavy
 
     plain = with_plain_line_ends(text)
     walk = Walk()

@@ -121,7 +121,7 @@ def truth_of(value: Any) -> bool:
 def _write_json(value: Any, parts: list[str], room: int, depth: int) -> int:
     """Append the value's JSON; the characters that are left of `room`."""
     if depth > _DEPTH_MAX:
-        raise Problem(TemplateValue, f"a value is nested more than {_DEPTH_MAX} deep")
+        raise Problem(TemplateValue, f"a value is nested more than {_DEPTH_MAX} deep", remedy="pass a part of it")
     if isinstance(value, Mapping):
         return _write_all(value, parts, room, depth, "{}")
     if isinstance(value, list | tuple):
@@ -166,4 +166,4 @@ def _scalar(value: Any, room: int) -> str:
         raise Problem(TemplateValue, "an integer has more than a thousand digits", remedy="pass it as a text")
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise Problem(TemplateValue, f"{kind_of(value)} is no JSON data")
+    raise Problem(TemplateValue, f"{kind_of(value)} is no JSON data", remedy="pass texts, numbers, lists and objects")

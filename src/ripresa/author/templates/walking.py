@@ -31,10 +31,16 @@ from ripresa.author.templates.paths import (
 )
 from ripresa.author.templates.problem import Problem
 from ripresa.author.templates.refused import refusal
+from ripresa.author.templates.shape import key_of, number_of, require_constants, start_of
 from ripresa.author.templates.values import concatenated, text_of
 from ripresa.contracts.errors import TemplateForbidden
 
+Step = Callable[[Any, Variables], Any]
+"""A filter: the value before it and the variables, which its arguments may need."""
+
 DEPTH_MAX = 50
+_INSTEAD = "default_value"
+"""The argument of `default` that may be undefined itself, if another `default` follows."""
 
 
 class Walk:
@@ -96,7 +102,7 @@ class Walk:
         if isinstance(node, nodes.Getattr):
             require_open(node.attr, node.lineno)
             return node.attr, None, f".{node.attr}", node.lineno
-        constant = _number(node.arg)
+        constant = number_of(node.arg)
         if constant is None and isinstance(node.arg, nodes.Const):
             constant = node.arg.value
         if constant is None:
@@ -126,16 +132,16 @@ class Walk:
         return lambda _: value
 
     def number(self, node: nodes.Neg | nodes.Pos) -> Evaluate:
-        value = _number(node)
+        value = number_of(node)
         if value is None:
             raise refusal(node)
         return lambda _: value
 
     def display(self, node: nodes.List | nodes.Tuple | nodes.Dict) -> Evaluate:
         """A list or object of constants; made anew each time, for it may end up in the caller's hands."""
-        _require_constants(node)
+        require_constants(node)
         if isinstance(node, nodes.Dict):
-            pairs = [(_key(pair.key), self.value(pair.value)) for pair in node.items]
+            pairs = [(key_of(pair.key), self.value(pair.value)) for pair in node.items]
             return lambda variables: {key: item(variables) for key, item in pairs}
         items = [self.value(item) for item in node.items]
         return lambda variables: [item(variables) for item in items]
@@ -216,11 +222,22 @@ class Walk:
         if source is None:
             raise refusal(node)
         evaluate = self.maybe(source, optional=chain[-1].name == "default")
-        for one in reversed(chain):
-            evaluate = self._filter(evaluate, one)
-        return evaluate
+        followers = [*reversed(chain[:-1]), None]
+        steps = [
+            self._filter(one, covered=following is not None and following.name == "default")
+            for one, following in zip(reversed(chain), followers, strict=True)
+        ]
 
-    def _filter(self, evaluate: Evaluate, node: nodes.Filter) -> Evaluate:
+        def pipe(variables: Variables) -> Any:
+            value = evaluate(variables)
+            for step in steps:
+                value = step(value, variables)
+            return value
+
+        return pipe
+
+    def _filter(self, node: nodes.Filter, *, covered: bool) -> Step:
+        """One filter; `covered` if a `default` stands right behind it."""
         name, offset = node.name, node.lineno
         known = FILTERS.get(name)
         if known is None:
@@ -231,35 +248,19 @@ class Walk:
                 what=name,
                 offset=offset,
             )
-        arguments = self._arguments(node, known)
-        if name == "default":
-            return _default(evaluate, *arguments)
-        return _applied(evaluate, known.apply, arguments, name, offset)
-
-    def _arguments(self, node: nodes.Filter, known: Filter) -> list[Evaluate]:
-        """One function per parameter.  Raises Problem unless the arguments fit the filter's parameters."""
-        named: dict[str, nodes.Node] = dict(zip(known.parameters, node.args, strict=False))
-        extra = len(node.args) > len(known.parameters) or node.dyn_args is not None or node.dyn_kwargs is not None
-        for keyword in node.kwargs:
-            key = str(keyword.key)
-            extra = extra or key in named or key not in known.parameters
-            named[key] = keyword.value
-        lacking = [one for one in known.parameters[: known.required] if one not in named]
-        if extra or lacking:
-            raise Problem(
-                TemplateForbidden,
-                f"the arguments of `{node.name}` do not fit it",
-                remedy=f"write `{known.usage(node.name)}`",
-                what=node.name,
-                offset=node.lineno,
-            )
-        if known.check is not None:
-            _check_constants(known, named, node.lineno)
+        named = _named_arguments(node, known)
         values = dict(zip(known.parameters[known.required :], known.defaults, strict=True))
-        return [
-            self.value(named[one]) if one in named else _always(values[one])
-            for one in known.parameters
-        ]  # fmt: skip
+        arguments = []
+        for one in known.parameters:
+            if one not in named:
+                arguments.append(_always(values[one]))
+            elif one == _INSTEAD and name == "default":
+                arguments.append(self.maybe(named[one], optional=covered))
+            else:
+                arguments.append(self.value(named[one]))
+        if name == "default":
+            return _default(*arguments)
+        return _applied(known.apply, arguments, name, offset)
 
 
 _WALKS: dict[type[nodes.Node], Callable[[Walk, Any], Evaluate]] = {
@@ -286,61 +287,6 @@ _WALKS: dict[type[nodes.Node], Callable[[Walk, Any], Evaluate]] = {
 _MAY_MISS = (nodes.Name, nodes.Getattr, nodes.Getitem, nodes.CondExpr, nodes.Filter)
 
 
-def _number(node: nodes.Node) -> int | float | None:
-    """The signed number that the node is, or None."""
-    sign = 1
-    while isinstance(node, nodes.Neg | nodes.Pos):
-        sign = -sign if isinstance(node, nodes.Neg) else sign
-        node = node.node
-    if isinstance(node, nodes.Const) and type(node.value) in (int, float):
-        value: int | float = sign * node.value
-        return value
-    return None
-
-
-_FIRST: dict[type[nodes.Node], str] = {
-    nodes.Getattr: "node",
-    nodes.Getitem: "node",
-    nodes.Filter: "node",
-    nodes.Compare: "expr",
-    nodes.CondExpr: "expr1",
-    nodes.Concat: "nodes",
-}
-"""Where the first operand of a node is."""
-
-
-def _require_constants(node: nodes.Node) -> None:
-    """A list of values that are not constants would multiply what it holds."""
-    for child in node.iter_child_nodes():
-        if isinstance(child, nodes.List | nodes.Tuple | nodes.Dict | nodes.Pair):
-            _require_constants(child)
-        elif not isinstance(child, nodes.Const) and _number(child) is None:
-            raise Problem(
-                TemplateForbidden,
-                "a list or object in a template holds constants only",
-                remedy="write the list in YAML, with a template for each item",
-                what=type(child).__name__,
-                offset=child.lineno,
-            )
-
-
-def _key(node: nodes.Node) -> str:
-    if isinstance(node, nodes.Const) and isinstance(node.value, str):
-        return node.value
-    raise Problem(
-        TemplateForbidden, "the keys of an object are texts", remedy='write `{"a": 1}`', what="key", offset=node.lineno
-    )
-
-
-def start_of(node: nodes.Node) -> int:
-    """The offset at which an expression begins: Jinja2 places a part at its dot, a filter at its name."""
-    while True:
-        inner = getattr(node, _FIRST.get(type(node), ""), None)
-        if inner is None:
-            return node.lineno
-        node = inner[0] if isinstance(inner, list) else inner
-
-
 def texts(operands: list[tuple[Evaluate, int]], variables: Variables) -> Iterator[str]:
     """The texts of the operands, `(function, offset)`, one by one.  Raises Problem with a place."""
     for evaluate, offset in operands:
@@ -357,16 +303,42 @@ def _placed(problem: Problem, offset: int) -> NoReturn:
     raise problem
 
 
-def _check_constants(known: Filter, named: Mapping[str, nodes.Node], offset: int) -> None:
+def _named_arguments(node: nodes.Filter, known: Filter) -> dict[str, nodes.Expr]:
+    """The filter's arguments by parameter.  Raises Problem unless they fit the filter's parameters."""
+    named: dict[str, nodes.Expr] = dict(zip(known.parameters, node.args, strict=False))
+    extra = len(node.args) > len(known.parameters) or node.dyn_args is not None or node.dyn_kwargs is not None
+    for keyword in node.kwargs:
+        key = str(keyword.key)
+        extra = extra or key in named or key not in known.parameters
+        named[key] = keyword.value
+    lacking = [one for one in known.parameters[: known.required] if one not in named]
+    if extra or lacking:
+        raise Problem(
+            TemplateForbidden,
+            f"the arguments of `{node.name}` do not fit it",
+            remedy=f"write `{known.usage(node.name)}`",
+            what=node.name,
+            offset=node.lineno,
+        )
+    if known.check is not None:
+        _check_constants(known, named, node)
+    return named
+
+
+def _check_constants(known: Filter, named: Mapping[str, nodes.Expr], node: nodes.Filter) -> None:
     """Check what the filter can say of constant arguments now, before any run."""
-    constants = [node.value for node in named.values() if isinstance(node, nodes.Const)]
+    constants = [one.value for one in named.values() if isinstance(one, nodes.Const)]
     if known.check is None or not constants or len(constants) < len(named):
         return
     try:
         known.check(*constants)
     except Problem as problem:
         raise Problem(
-            TemplateForbidden, problem.problem, remedy=problem.remedy, what=problem.what, offset=offset
+            TemplateForbidden,
+            problem.problem,
+            remedy=problem.remedy,
+            what=problem.what or node.name,
+            offset=node.lineno,
         ) from None
 
 
@@ -374,9 +346,8 @@ def _always(value: Any) -> Evaluate:
     return lambda _: value
 
 
-def _default(evaluate: Evaluate, instead: Evaluate, also_false: Evaluate) -> Evaluate:
-    def default(variables: Variables) -> Any:
-        value = evaluate(variables)
+def _default(instead: Evaluate, also_false: Evaluate) -> Step:
+    def default(value: Any, variables: Variables) -> Any:
         if type(value) is Missing or (not value and also_false(variables)):
             return instead(variables)
         return value
@@ -384,11 +355,8 @@ def _default(evaluate: Evaluate, instead: Evaluate, also_false: Evaluate) -> Eva
     return default
 
 
-def _applied(
-    evaluate: Evaluate, apply: Callable[..., Any], arguments: list[Evaluate], name: str, offset: int
-) -> Evaluate:
-    def filtered(variables: Variables) -> Any:
-        value = evaluate(variables)
+def _applied(apply: Callable[..., Any], arguments: list[Evaluate], name: str, offset: int) -> Step:
+    def filtered(value: Any, variables: Variables) -> Any:
         if type(value) is Missing:
             raise value.raised()
         try:
