@@ -45,8 +45,8 @@ Samples = dict[str, list[Results]]
 
 def entries(*, quick: bool) -> list[Entry]:
     """Who takes part, at how many clients, with how many runs a round; a quick run does without the slowest."""
-    runs = {1: 60, 100: 800} if quick else {1: 200, 10: 600, 100: 2500, 500: 4000}
-    theirs = {1: 10, 100: 100} if quick else {1: 40, 100: 200}
+    runs = {1: 30, 100: 500} if quick else {1: 200, 10: 600, 100: 2500, 500: 4000}
+    theirs = {1: 6, 100: 100} if quick else {1: 40, 100: 200}
     ours = [Entry(name=OURS, module="benchmarks.ripresa_steps", clients=c, runs=n) for c, n in runs.items()]
     raw = [Entry(name=RAW, module="benchmarks.raw_rows", clients=e.clients, runs=e.runs, recorded=e.key) for e in ours]
     dbos = [
@@ -97,7 +97,7 @@ def syncs(all_entries: list[Entry], results: Results, note: Callable[[str], None
 
 def scale(rounds: int, note: Callable[[str], None], *, quick: bool) -> Results:
     """Long and short runs, wide and narrow fan-outs, and waking up."""
-    sizes = {"long": (200, 2_000), "wide": (250, 2_500)} if quick else {"long": (1_000, 10_000), "wide": (500, 5_000)}
+    sizes = {"long": (100, 1_000), "wide": (250, 2_500)} if quick else {"long": (1_000, 10_000), "wide": (500, 5_000)}
     told: Results = {}
     for kind, (small, large) in sizes.items():
         samples: dict[int, list[Results]] = {small: [], large: []}
