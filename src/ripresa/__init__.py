@@ -93,7 +93,7 @@ if TYPE_CHECKING:
         UpdateRejected,
     )
     from ripresa.contracts.failure import Failure
-    from ripresa.contracts.quality import OnBreach, QualityBreach, QualityMetrics, QualityThresholds
+    from ripresa.contracts.quality import QualityBreach, QualityMetrics, QualityThresholds
     from ripresa.contracts.quality_trend import QualityDegradation, QualityTrend
     from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
     from ripresa.engine.app import App
@@ -139,7 +139,7 @@ _HOMES = {
         "TemplateUndefined TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
-    "ripresa.contracts.quality": "OnBreach QualityBreach QualityMetrics QualityThresholds",
+    "ripresa.contracts.quality": "QualityBreach QualityMetrics QualityThresholds",
     "ripresa.contracts.quality_trend": "QualityDegradation QualityTrend",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
     "ripresa.engine.app": "App",
@@ -213,7 +213,6 @@ __all__ = [
     "PlannedPipeline",
     "register_pipeline",
     # Quality of data
-    "OnBreach",
     "QualityBreach",
     "QualityDegradation",
     "QualityMetrics",

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CASES = Path(__file__).parent / "cases"
 
 
@@ -26,14 +28,16 @@ def complaints(path, tmp_path):
     return found, said
 
 
-def test_right_code_passes(tmp_path):
-    found, said = complaints(CASES / "right.py", tmp_path)
+@pytest.mark.parametrize("name", ["right.py", "context_right.py"])
+def test_right_code_passes(name, tmp_path):
+    found, said = complaints(CASES / name, tmp_path)
     assert not found, said
     assert "Success" in said, said
 
 
-def test_each_wrong_line_is_found_and_no_other(tmp_path):
-    path = CASES / "wrong.py"
+@pytest.mark.parametrize("name", ["wrong.py", "context_wrong.py"])
+def test_each_wrong_line_is_found_and_no_other(name, tmp_path):
+    path = CASES / name
     wrong = {number for number, line in enumerate(path.read_text().splitlines(), 1) if "# WRONG" in line}
     found, said = complaints(path, tmp_path)
     assert set(found) == wrong, said

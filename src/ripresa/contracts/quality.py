@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Le
 
@@ -21,18 +20,11 @@ Rate = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(0)]
 """A number of records, 0 or more."""
 
+OnBreach = Literal["fail", "warn", "quarantine"]
+"""What becomes of a step whose data does not keep its limits."""
+_ON_BREACH: tuple[OnBreach, ...] = ("fail", "warn", "quarantine")
+
 _NONE: Mapping[str, float] = MappingProxyType({})
-
-
-class OnBreach(StrEnum):
-    """What becomes of a step whose data does not keep its limits."""
-
-    FAIL = "fail"
-    """The step fails for good."""
-    WARN = "warn"
-    """The step succeeds; an event and a log line say so."""
-    QUARANTINE = "quarantine"
-    """The run is set aside for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +138,15 @@ class QualityBreach:
 class QualityThresholds:
     """The limits that a step's data must keep, and what becomes of the step if it does not.
 
-    Rates are shares from 0 to 1.  A limit left out limits nothing.  Raises ValueError for a value out of its range.
+    `on_breach`: "fail" – the step fails for good; "warn" – it succeeds, and an event and a log line say so;
+    "quarantine" – the run is set aside for a person.  Rates are shares from 0 to 1.  A limit left out limits nothing.
+    Raises ValueError for a value out of its range.
     """
 
     min_valid_rate: Rate | None = None
     max_null_rate: Rate | None = None
     min_record_count: Count | None = None
-    on_breach: OnBreach = OnBreach.FAIL
+    on_breach: OnBreach = "fail"
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -160,10 +154,9 @@ class QualityThresholds:
         require_rate("QualityThresholds.min_valid_rate", self.min_valid_rate)
         require_rate("QualityThresholds.max_null_rate", self.max_null_rate)
         require_count("QualityThresholds.min_record_count", self.min_record_count)
-        if self.on_breach not in set(OnBreach):
-            msg = f"QualityThresholds.on_breach: {self.on_breach!r} is not one of {', '.join(OnBreach)}"
+        if self.on_breach not in _ON_BREACH:
+            msg = f"QualityThresholds.on_breach: {self.on_breach!r} is not one of {', '.join(_ON_BREACH)}"
             raise ValueError(msg)
-        object.__setattr__(self, "on_breach", OnBreach(self.on_breach))
 
     def judge(self, metrics: QualityMetrics | None) -> tuple[QualityBreach, ...]:
         """The limits that `metrics` does not keep, in the order of the fields; none: it passes."""
@@ -179,7 +172,7 @@ class QualityThresholds:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object without empty fields."""
         data = {name: getattr(self, name) for name, _ in _LIMITS if getattr(self, name) is not None}
-        return {**data, "on_breach": self.on_breach.value}
+        return {**data, "on_breach": self.on_breach}
 
 
 _LIMITS = (("min_valid_rate", "valid_rate"), ("max_null_rate", "null_rate"), ("min_record_count", "record_count"))

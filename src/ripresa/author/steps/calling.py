@@ -28,7 +28,7 @@ from ripresa.author.steps.kinds import (
 from ripresa.author.steps.result import ErrorCategory, StepResult, failure_with, result_of
 from ripresa.contracts.errors import Terminal
 from ripresa.contracts.payload import dump, load
-from ripresa.contracts.quality import OnBreach, QualityBreach
+from ripresa.contracts.quality import QualityBreach
 from ripresa.contracts.status import FailureClass
 
 if TYPE_CHECKING:
@@ -146,10 +146,10 @@ def gated(step: WorkStep, result: StepResult) -> StepResult:
     if gate is None or not breaches:
         return result
     said = "; ".join(str(breach) for breach in breaches)
-    if gate.on_breach is OnBreach.WARN:
+    if gate.on_breach == "warn":
         logger.warning("step %s: %s", step.name, said)
         return replace(result, events=(*result.events, _breached(step, breaches, result)))
-    quarantine = gate.on_breach is OnBreach.QUARANTINE
+    quarantine = gate.on_breach == "quarantine"
     category = ErrorCategory.QUARANTINE if quarantine else ErrorCategory.DATA_QUALITY
     failed = replace(result, success=False, error=f"quality: {said}", error_category=category.value, next_step=None)
     raise failure_with(failed, FailureClass.QUARANTINE if quarantine else FailureClass.TERMINAL, "quality")

@@ -33,7 +33,7 @@ MAX_STEPS = 10_000
 """How many steps a run takes, if its workflow does not say: more is taken for a loop that does not end."""
 
 
-class Workflow(WorkflowDefinition[[Mapping[str, Any]], WorkflowContext]):
+class Workflow(WorkflowDefinition[[Mapping[str, Any] | WorkflowContext | None], WorkflowContext]):
     """Steps in order, and a context that is passed from one to the next.
 
     `name` is its name in the store; `version` a label.  `steps` run in the order of the list unless one says which
@@ -214,7 +214,7 @@ class Workflow(WorkflowDefinition[[Mapping[str, Any]], WorkflowContext]):
         """The final context from its JSON text."""
         return WorkflowContext.from_json(load(text) or {})
 
-    def __call__(self, params: Mapping[str, Any] | None = None) -> WorkflowContext:
+    def __call__(self, params: Mapping[str, Any] | WorkflowContext | None = None) -> WorkflowContext:
         msg = f"{self.name}: start a Workflow with App.start({self.name}, params) or WorkflowRunner().execute(…)"
         raise NotInWorkflow(msg)
 
