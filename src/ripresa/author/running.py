@@ -31,6 +31,12 @@ class StepHandle(Generic[R]):
     def __init__(self, future: asyncio.Future[Any]) -> None:
         self._future = future
 
+    def __hash__(self) -> int:
+        return hash(self._future)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
     def __await__(self) -> Generator[Any, None, R]:
         return self._future.__await__()
 

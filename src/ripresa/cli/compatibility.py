@@ -8,7 +8,7 @@ from ripresa.cli.process import steps_write_to_stderr
 from ripresa.cli.reading import opened
 from ripresa.contracts.errors import Diverged
 from ripresa.contracts.status import TERMINAL, RunStatus
-from ripresa.engine.rows import seed_of
+from ripresa.engine.rows import generation_seed
 from ripresa.kernel.live import LiveRun
 from ripresa.ports.store import RunFilter
 
@@ -54,7 +54,7 @@ def _verdict(loaded: Loaded, workflows: list[Any], labels: dict[str, str | None]
 def _replay(loaded: Loaded, workflow: Any) -> None:
     run = loaded.run
     live = LiveRun(
-        run.id, workflow, run.input or "{}", name=run.key or run.id, tracing=True, seed=seed_of(run),
+        run.id, workflow, run.input or "{}", name=run.key or run.id, tracing=True, seed=generation_seed(run),
         correlation_id=run.correlation_id,
     )  # fmt: skip
     try:

@@ -174,7 +174,9 @@ class Attempts:
             self._ended(flight, error)
         else:
             self._leave(flight)
-            if not flight.ended:
+            if flight.ended:
+                self._engine.watching.ask_idle()
+            else:
                 self._succeeded(flight, output)
 
     def _work(self, flight: Flight) -> Work:
@@ -187,8 +189,6 @@ class Attempts:
         if flight.timed_out:
             limit = flight.ask.step.timeout_us / 1e6
             self._ended(flight, TimeoutError(f"attempt {flight.attempt} took longer than {limit:g} s"))
-        elif flight.ended:
-            self._leave(flight)
         else:
             self._ended(flight, error)
 
@@ -227,7 +227,8 @@ class Attempts:
 
     def _ended(self, flight: Flight, error: BaseException) -> None:
         self._leave(flight)
-        if flight.ended:
+        if flight.ended:  # nobody waits for it, and it may be the last thing that was under way
+            self._engine.watching.ask_idle()
             return
         if isinstance(error, WorkerLost):
             self._lost(flight, error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
+from ripresa.engine.rows import settle
 from ripresa.kernel import commands as c
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, Message, NewRun, Outgoing, Ready, RunChange
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
+    from ripresa.kernel.live import LiveRun
     from ripresa.ports.store import Run
 
 
@@ -30,12 +32,17 @@ class CarryOut:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.callers: set[asyncio.Future[Any]] = set()
+        self._behind: dict[str, list[tuple[LiveRun | None, c.Command]]] = {}
+        """By run whose children are being looked up: what its code asked meanwhile that must not overtake a child."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def all(self, held: Held, commands: list[c.Command]) -> None:
         """Carry the commands out in the order in which the code gave them."""
         for command in commands:
-            _HANDS[type(command)](self, held, command)
+            if held.id in self._behind and isinstance(command, _ABOUT_RUNS + _LAST):
+                self._behind[held.id].append((held.live, command))
+            else:
+                _HANDS[type(command)](self, held, command)
 
     def schedule_step(self, held: Held, command: c.ScheduleStep) -> None:
         if command.operation not in held.flights and command.operation not in held.quarantined:
@@ -81,7 +88,7 @@ class CarryOut:
     def start_child(self, held: Held, command: c.StartChild) -> None:
         marker = f"{held.base_seq}:{command.operation}"
         if held.children is None:
-            self._spawn(self._look_up_children(held, command), held)
+            self._look_up(held, command)
             return
         if marker in held.children:
             if command.operation in held.redo:
@@ -114,12 +121,22 @@ class CarryOut:
             lambda refused: self._child_refused(held, command, refused=refused),
         )
 
-    async def _look_up_children(self, held: Held, command: c.StartChild) -> None:
-        children = await self._engine.store.children(held.id)
-        if held.children is None:
-            held.children = {child.parent_operation or "": child.id for child in children}
-        if self._engine.held.get(held.id) is held and held.status not in TERMINAL:
-            self.start_child(held, command)
+    def _look_up(self, held: Held, command: c.StartChild | c.CancelChild) -> None:
+        """Carry the command out when it is known which children there are."""
+        self._behind[held.id] = [(held.live, command)]
+        self._spawn(self._look_up_children(held), held)
+
+    async def _look_up_children(self, held: Held) -> None:
+        try:
+            children = await self._engine.store.children(held.id)
+        finally:
+            behind = self._behind.pop(held.id)
+        if self._engine.held.get(held.id) is not held or not self._engine.may_run(held):
+            return  # its code asks again when it goes on
+        held.children = {child.parent_operation or "": child.id for child in children}
+        for live, command in behind:
+            if live is held.live or isinstance(command, _ABOUT_RUNS):
+                self.all(held, [command])
 
     def _child_refused(self, held: Held, command: c.StartChild, *, refused: bool) -> None:
         if not refused:
@@ -165,8 +182,16 @@ class CarryOut:
 
         engine.committer.then(begin)
 
-    def cancel_child(self, _: Held, command: c.CancelChild) -> None:
-        self._spawn(self._engine.loading.post(command.child, "cancel", None, None))
+    def cancel_child(self, held: Held, command: c.CancelChild) -> None:
+        if held.children is None:
+            self._look_up(held, command)
+            return
+        child = held.children.get(f"{held.base_seq}:{command.operation}")
+        if child is None:
+            return  # it was called off before it was started
+        # The code asks again whenever it is brought back: the child is told once, and once more after a retry.
+        message = f"{held.id}/{held.base_seq}.{held.retried}:{command.operation}/cancel"
+        self._spawn(self._engine.loading.post(child, "cancel", None, None, id=message))
 
     def send_signal(self, held: Held, command: c.SendSignal) -> None:
         if command.operation in held.asked:
@@ -177,6 +202,9 @@ class CarryOut:
     async def _send(self, held: Held, command: c.SendSignal, message_id: str) -> None:
         engine = self._engine
         target = await engine.store.get_run(command.run)
+        if target is None:  # a child that has just been started may be on its way to the disk
+            await self._on_disk()
+            target = await engine.store.get_run(command.run)
         if engine.held.get(held.id) is not held or held.status in TERMINAL:
             return
         error = None
@@ -201,6 +229,12 @@ class CarryOut:
             fingerprint=command.fingerprint,
             error=error,
         )
+
+    async def _on_disk(self) -> None:
+        """Wait until all that was written so far is on disk, however long the store cannot be written."""
+        written: asyncio.Future[None] = self._engine.loop.create_future()
+        self._engine.committer.then(lambda _: settle(written, None))
+        await written
 
     def publish(self, held: Held, command: c.Publish) -> None:
         if command.operation in held.asked:
@@ -385,6 +419,10 @@ def _loads(text: str) -> dict[str, Any]:
     value = load(text)
     return value if isinstance(value, dict) else {"type": "Error", "message": str(value)}
 
+
+_ABOUT_RUNS = (c.StartChild, c.CancelChild, c.SendSignal)
+_LAST = (c.ContinueAsNew, c.Finish)
+"""With those above, the commands that must not overtake the start of a child."""
 
 _HANDS: dict[type, Any] = {
     c.ScheduleStep: CarryOut.schedule_step,

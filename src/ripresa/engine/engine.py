@@ -441,7 +441,7 @@ class Engine:
             self.stopping
             or self._turn_asked
             or self.committer.busy
-            or self.attempts.running > 0
+            or self.attempts.running > getattr(self.clock, "steps_waiting", 0)
             or self.loading.has_work
         )
 

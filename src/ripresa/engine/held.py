@@ -131,6 +131,7 @@ class Held:
         "ready_for_turn",
         "recovered",
         "redo",
+        "retried",
         "seed",
         "seq",
         "shown",
@@ -168,6 +169,8 @@ class Held:
         """Operations that were undone and are done anew, with what tells their idempotency keys apart."""
         self.redo: frozenset[str] = frozenset()
         """Children that a person wants tried again, by operation."""
+        self.retried = 0
+        """Number of the event of the last retry by a person."""
         self.asked: set[str] = set()
         """Signals and events being sent, whose outcome is not told yet."""
         self.nodes_aside: set[str] = set()

@@ -235,6 +235,7 @@ class Loading:
         held.nodes_aside = _nodes_set_aside(loaded.history)
         held.redo = _failed_children(loaded.history)
         held.anew = _undone(loaded.history)
+        held.retried = max((event.seq for event in loaded.history if event.kind == h.RETRIED), default=0)
         if held.status is RunStatus.BLOCKED:
             held.trying = True
         engine.held[held.id] = held
@@ -288,11 +289,11 @@ class Loading:
 
     # --- messages ------------------------------------------------------------------------------
 
-    async def post(self, run: str, kind: str, name: str | None, data: str | None) -> None:
-        """Leave a message for a run and look after it."""
+    async def post(self, run: str, kind: str, name: str | None, data: str | None, *, id: str | None = None) -> None:
+        """Leave a message for a run and look after it; one with an `id` that was left before is not left again."""
         engine = self._engine
         now = engine.now()
-        engine.committer.batch.messages.append(Message(engine.sources.new_id(), run, kind, name, data, now))
+        engine.committer.batch.messages.append(Message(id or engine.sources.new_id(), run, kind, name, data, now))
         engine.committer.batch.ready.append(Ready(run, now))
         engine.committer.then(lambda _: self.look())
 

@@ -7,6 +7,7 @@ the outcome.  Nothing here waits; the future that is returned does.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ class Asking:
 
     def inline_task(self, coro: Any) -> asyncio.Task[Any]:
         """A task that asks in its parent's scope; for waits that are awaits by another name."""
-        task = RunTask(coro, loop=self.loop, name="wait")
+        task = RunTask(coro, loop=self.loop, name="wait", context=contextvars.copy_context())
         self._tasks.append(weakref.ref(task))
         return task
 

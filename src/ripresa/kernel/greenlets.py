@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import greenlet
@@ -32,18 +33,22 @@ class RunTask(asyncio.Task[Any]):
     through in the same order on replay.
     """
 
-    __slots__ = ("_called_off", "_number", "parked_on")
+    __slots__ = ("_called_off", "_number", "context", "parked_on")
 
     _number: int
+
+    context: contextvars.Context
+    """In which its code runs, and is unwound: a token of a context variable is of no use in another."""
 
     parked_on: asyncio.Future[Any] | None
     """What a plain call of this task waits for."""
 
-    def __init__(self, coro: Any, **options: Any) -> None:
+    def __init__(self, coro: Any, *, context: contextvars.Context, **options: Any) -> None:
         self.parked_on = None
+        self.context = context
         self._called_off = 0
         self._number = next(options["loop"].numbers)
-        super().__init__(coro, **options)
+        super().__init__(coro, context=context, **options)
 
     def __hash__(self) -> int:
         return self._number
@@ -62,6 +67,39 @@ class RunTask(asyncio.Task[Any]):
             self._called_off -= 1
             return self.cancelling()
         return super().uncancel()
+
+
+class RunFuture(asyncio.Future[Any]):
+    """A future of a run; `asyncio.shield`, for one, gives it away, and it may lie in a set as a task does."""
+
+    __slots__ = ("_number",)
+
+    _number: int
+
+    def __init__(self, number: int, loop: Any) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+def number_gatherings(run_loop: Any) -> None:
+    """Let what `asyncio.gather` gives away lie in a set as a task does, if its loop is a `run_loop`.
+
+    asyncio makes these futures of a class of its own, past the loop.
+    """
+
+    def place(self: Any) -> int:
+        loop: Any = self._loop
+        if type(loop) is not run_loop:
+            return object.__hash__(self)
+        number: int | None = getattr(self, "_number", None)
+        if number is None:
+            number = self._number = next(loop.numbers)
+        return number
+
+    asyncio.tasks._GatheringFuture.__hash__ = place  # type: ignore[attr-defined]  # asyncio's own
 
 
 class Runners:

@@ -454,6 +454,6 @@ def _unwind(task: Any) -> None:
     coro = task.get_coro()
     for _ in range(_UNWINDS_MAX):
         try:
-            coro.throw(Discarded())
+            task.context.run(coro.throw, Discarded())
         except BaseException:  # noqa: BLE001 - whatever it raises, it has ended
             return

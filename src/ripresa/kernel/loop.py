@@ -24,7 +24,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ripresa.contracts.errors import ForbiddenInWorkflow
-from ripresa.kernel.greenlets import RunTask
+from ripresa.kernel.greenlets import RunFuture, RunTask, number_gatherings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -147,8 +147,8 @@ class RunLoop(asyncio.AbstractEventLoop):
         self.host = host
         self.ready: deque[Handle] = deque()
         self.numbers = itertools.count(zlib.crc32(host.seed.encode()) << 16)
-        """Numbers of tasks: the same on replay, others in other runs (asyncio keeps all tasks in one set)."""
-        """Of tasks, in the order in which they were made."""
+        """Of tasks and futures, as they are made: the same on replay, others in other runs (asyncio keeps all tasks in
+        one set)."""
 
     # --- what works ----------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class RunLoop(asyncio.AbstractEventLoop):
         return timer
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return RunFuture(next(self.numbers), self)
 
     def create_task(  # type: ignore[override]  # the generic signature differs between Python versions
         self,
@@ -254,3 +254,4 @@ for _name, _remedy in {
     **dict.fromkeys(["run_forever", "run_until_complete", "stop", "close"], _LOOP),
 }.items():
     setattr(RunLoop, _name, _refuse(_name, _remedy))
+number_gatherings(RunLoop)

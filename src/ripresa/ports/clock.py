@@ -15,7 +15,8 @@ from typing import Protocol
 class Clock(Protocol):
     """Time for one engine; `now` is in microseconds since 1970, UTC, and never goes back.
 
-    A clock with a true `passes_by_itself` is not told when the engine is idle.
+    A clock with a true `passes_by_itself` is not told when the engine is idle.  One that holds steps back says how many
+    in `steps_waiting`; with nothing else under way the engine is idle all the same.
     """
 
     def now(self) -> int:

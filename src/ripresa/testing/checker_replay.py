@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import Diverged
-from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL
+from ripresa.engine.rows import generation_seed
 from ripresa.kernel import commands as c
 from ripresa.kernel import guard
 from ripresa.kernel import history as h
@@ -64,7 +64,6 @@ def _justified(
 def _replay(
     run: Run, workflow: Any, events: list[HistoryEvent], runners: Runners, asked: dict[str, int]
 ) -> Iterator[Violation]:
-    seed = load(run.memo).get("seed") if run.memo else None
     live = LiveRun(
         run.id,
         workflow,
@@ -72,7 +71,7 @@ def _replay(
         runners=runners,
         correlation_id=run.correlation_id,
         name=run.key or run.id,
-        seed=seed,
+        seed=generation_seed(run),
     )
     retried = any(event.kind == h.RETRIED for event in events)
     try:
