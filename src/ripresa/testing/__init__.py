@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ripresa.testing.evidence import Evidence, Violation
     from ripresa.testing.faults import Fault, Faults, Kind, Plan
     from ripresa.testing.fixtures import app_fixture, run_both_ways
-    from ripresa.testing.replay import Replayed, export_history, replay
+    from ripresa.testing.replaying import Replayed, export_history, replay
     from ripresa.testing.simulation import Report, Scenario, Simulation
     from ripresa.testing.store_contract import StoreContract
 
@@ -49,7 +49,7 @@ _HOMES = {
     "evidence": "Evidence Violation",
     "faults": "Fault Faults Kind Plan",
     "fixtures": "app_fixture run_both_ways",
-    "replay": "Replayed export_history replay",
+    "replaying": "Replayed export_history replay",
     "simulation": "Report Scenario Simulation",
     "store_contract": "StoreContract",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,8 @@ class VirtualClock:
     """Virtual time for `App(clock=…)`: a 30-day sleep takes milliseconds.
 
     With `autojump` (the default) time jumps to the next due timer whenever every run waits; otherwise only
-    `advance` moves it.  Steps run in real time: a step's own waiting and time limits are not virtual.
+    `advance` moves it, until `run_free`.  Steps run in real time: a step's own waiting and time limits are not
+    virtual, unless `StepsInTurn` has them wait for their turn.
     """
 
     def __init__(self, start_us: int = EPOCH_US, *, autojump: bool = True) -> None:
@@ -29,6 +32,11 @@ class VirtualClock:
         self._wake: Callable[[], None] | None = None
         self._target = start_us
         self._moved: list[asyncio.Future[None]] = []
+        self._turns: list[tuple[int, str, int, asyncio.Future[None]]] = []
+        """Heap of steps that wait for their turn."""
+        self._turns_asked = itertools.count()
+        self.steps_waiting = 0
+        """How many they are: to the engine they are under way, and yet nothing happens."""
 
     def now(self) -> int:
         """Virtual microseconds since 1970, UTC."""
@@ -46,16 +54,20 @@ class VirtualClock:
 
     def idle(self) -> None:
         """Every run waits: jump to the next due time, or on towards what `advance` asked for."""
-        if self._due is not None and (self._autojump or self._due <= self._target):
-            self._now = max(self._now, self._due)
-            self._ring()
-            if self._nudge is not None:  # what was due may have come to nothing: there may be more to jump to
-                self._nudge()
-        elif self._now < self._target:
-            self._now = self._target
+        turn = self._next_turn()
+        due = self._due if turn is None or (self._due is not None and self._due < turn) else turn
+        if due is None or not (self._autojump or due <= self._target):
+            self._now = max(self._now, self._target)
             self._arrived()
-        elif self._now >= self._target:
-            self._arrived()
+            return
+        self._now = max(self._now, due)
+        if due == turn:
+            heapq.heappop(self._turns)[-1].set_result(None)
+            self.steps_waiting -= 1
+            return
+        self._ring()
+        if self._nudge is not None:  # what was due may have come to nothing: there may be more to jump to
+            self._nudge()
 
     def _ring(self) -> None:
         if self._due is not None and self._due <= self._now and self._wake is not None:
@@ -67,6 +79,34 @@ class VirtualClock:
             if not future.done():
                 future.set_result(None)
         self._moved.clear()
+
+    def _next_turn(self) -> int | None:
+        """When the first of the steps that wait has its turn."""
+        while self._turns and self._turns[0][-1].done():
+            heapq.heappop(self._turns)
+        return self._turns[0][0] if self._turns else None
+
+    async def turn(self, due: int, order: str) -> None:
+        """In a step: wait until `due` has come and nothing is left to do but by steps which wait likewise.
+
+        One goes at a time, the earliest first; of those due together the first by `order`.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._turns, (due, order, next(self._turns_asked), future))
+        self.steps_waiting += 1
+        if self._nudge is not None:
+            self._nudge()
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.steps_waiting -= future.cancelled()
+            raise
+
+    def run_free(self) -> None:
+        """From now on time jumps by itself."""
+        self._autojump = True
+        if self._nudge is not None:
+            self._nudge()
 
     async def advance(
         self,

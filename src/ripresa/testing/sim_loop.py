@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from random import Random
 
+    from ripresa.ports.clock import Clock
+
 _TURN_S = 5e-6
 """What a turn costs; so busy waiting takes time, and does not stop it."""
 
@@ -249,7 +251,7 @@ class SimClock:
 class SimSources:
     """Ids and jitter drawn from the seed; ids rise with time, as version 7 UUIDs do."""
 
-    def __init__(self, random: Random, clock: SimClock) -> None:
+    def __init__(self, random: Random, clock: Clock) -> None:
         self._random = random
         self._clock = clock
         self._last = 0

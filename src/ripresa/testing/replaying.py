@@ -1,21 +1,26 @@
 """Replay: a recorded run's code, driven again by its history, here and now, so that a debugger can follow.
 
-    await export_history(app, "order-7")      # or a store, and the run's UUID
+    ripresa runs export order-7 --output order-7.json
     replay("order-7.json", fulfil)            # breakpoints in fulfil stop where they always do
 
-Nothing is written and no step is called: outcomes come from the file.  The file is JSON: `run` has the
-fields of the run's row, `history` its events since the run began (or last began anew), oldest first.
+Nothing is written and no step is called: outcomes come from the file.  The call is an ordinary one, on the caller's
+own stack, with or without an event loop around it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import Diverged, RunNotFound, UnknownDefinition
 from ripresa.contracts.failure import Failure
+from ripresa.contracts.payload import dump
+from ripresa.contracts.records import ExportedEvent, RunExport
+from ripresa.engine.rows import generation_seed
 from ripresa.kernel import commands as c
 from ripresa.kernel import guard
 from ripresa.kernel import history as h
@@ -23,13 +28,11 @@ from ripresa.kernel.live import LiveRun
 from ripresa.ports.store import HistoryEvent, Run
 
 if TYPE_CHECKING:
-    import os
-
     from ripresa.engine.app import App
     from ripresa.ports.store import Store
 
-FORMAT = 1
-_EVENT_FIELDS = tuple(field for field in HistoryEvent._fields if field != "run")
+_ALWAYS_WITH_DATA = (h.STEP_COMPLETED, h.SIGNAL_RECEIVED, h.UPDATE_RECEIVED)
+"""A missing value of these is null; other kinds need not have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Replayed:
 
 
 async def export_history(source: App | Store, run: Any) -> dict[str, Any]:
-    """A run and its history as `replay` reads them; `run` is a handle, the id given at start or the UUID.
+    """What `ripresa runs export` writes, as a value; `run` is a handle, the id given at start or the UUID.
 
     Raises RunNotFound.
     """
@@ -57,16 +60,18 @@ async def export_history(source: App | Store, run: Any) -> dict[str, Any]:
     row: Run | None = await store.get_run(ref)
     if row is None:
         raise RunNotFound(ref, f"no run {ref!r} in {store.url}")
-    events: list[HistoryEvent] = await store.history(row.id, after=row.base_seq)
-    return {
-        "format": FORMAT,
-        "run": row._asdict(),
-        "history": [{field: getattr(event, field) for field in _EVENT_FIELDS} for event in events],
-    }
+    export = RunExport.of(
+        row,
+        history=await store.history(row.id),
+        attempts=await store.attempts(row.id),
+        children=await store.children(row.id),
+        tags=await store.tags(row.id),
+    )
+    return export.model_dump(mode="json")
 
 
 def replay(history: str | os.PathLike[str] | dict[str, Any], workflow: Any = None) -> Replayed:
-    """Drive the workflow's code through a recorded history: a file that was exported, or its content.
+    """Drive the workflow's code through a recorded history: a file of `ripresa runs export`, or its content.
 
     `workflow` may be left out if the module that defines it has been imported under its recorded name: give the
     function itself wherever you can.  Raises Diverged, naming the operation, the line of code that asked for
@@ -76,7 +81,6 @@ def replay(history: str | os.PathLike[str] | dict[str, Any], workflow: Any = Non
     run, events = _read(history)
     workflow = _require_workflow(run, workflow)
     guard.install()
-    seed = (json.loads(run.memo) if run.memo else {}).get("seed")
     live = LiveRun(
         run.id,
         workflow,
@@ -84,7 +88,7 @@ def replay(history: str | os.PathLike[str] | dict[str, Any], workflow: Any = Non
         correlation_id=run.correlation_id,
         name=run.key or run.id,
         tracing=True,
-        seed=seed,
+        seed=generation_seed(run),
     )
     try:
         live.replay(events)
@@ -96,23 +100,63 @@ def replay(history: str | os.PathLike[str] | dict[str, Any], workflow: Any = Non
 
 
 def _read(history: str | os.PathLike[str] | dict[str, Any]) -> tuple[Run, list[HistoryEvent]]:
-    data: Any = history if isinstance(history, dict) else json.loads(Path(history).read_text(encoding="utf-8"))
     try:
-        if data.get("format", FORMAT) > FORMAT:
-            raise ValueError(
-                f"format {data['format']} is newer than this ripresa, which reads {FORMAT}: upgrade ripresa"
-            )
-        row = {field: data["run"].get(field) for field in Run._fields}
-        run = Run(**{**row, "base_seq": row["base_seq"] or 0})
-        events = [
-            HistoryEvent(run=run.id, **{field: event.get(field) for field in _EVENT_FIELDS})
-            for event in data["history"]
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"this is not an exported history: {error!r}; make one with `ripresa runs export`") from None
+        data: Any = history if isinstance(history, dict) else json.loads(Path(history).read_text(encoding="utf-8"))
+        export = RunExport.model_validate(data)
+    except ValueError as error:  # json's and pydantic's own are among them
+        where = "this" if isinstance(history, dict) else f"{os.fspath(history)}:"
+        raise ValueError(f"{where} is not an exported history ({error}); `ripresa runs export` makes one") from None
+    run = _row(export)
+    events = [_event(run.id, event) for event in export.history if event.seq > run.base_seq]
     if not events:
-        raise ValueError("the history is empty: the run has not begun")
+        raise ValueError(f"the history of run {export.run.id!r} is empty: the run has not begun")
     return run, events
+
+
+def _row(export: RunExport) -> Run:
+    run = export.run
+    return Run(
+        id=run.uuid,
+        key=None if run.id == run.uuid else run.id,
+        definition=run.definition,
+        version=run.version,
+        status=str(run.status),
+        priority=run.priority,
+        input=None if run.input is None else dump(run.input),
+        output=None,
+        error=None,
+        parent=run.parent,
+        parent_operation=None,
+        correlation_id=run.correlation_id or run.uuid,
+        owner=None,
+        base_seq=export.base_seq,
+        created_at=_micros(run.created_at),
+        started_at=None,
+        finished_at=None,
+        updated_at=_micros(run.updated_at),
+        memo=None if export.seed is None else dump({"seed": export.seed}),
+    )
+
+
+def _event(run: str, event: ExportedEvent) -> HistoryEvent:
+    has_data = event.output is not None or event.kind in _ALWAYS_WITH_DATA
+    return HistoryEvent(
+        run=run,
+        seq=event.seq,
+        kind=event.kind,
+        at=_micros(event.at),
+        operation=event.operation,
+        name=event.step,
+        fingerprint=event.fingerprint,
+        attempt=event.attempt,
+        started_at=None,
+        data=dump(event.output) if has_data else None,
+        error=None if event.error is None else dump(event.error.model_dump()),
+    )
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _require_workflow(run: Run, workflow: Any) -> Any:
