@@ -140,6 +140,32 @@ def test_a_value_that_does_not_fit_is_told_with_its_place(text, error, column, s
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "column", "says"),
+    [
+        ("echo ${#names[@]}", 7, "no end; a comment ends with #}"),
+        ("date +{%Y}", 7, 'a literal {% is written {{ "{%" }}'),
+        ("docker ps --format {{.Names}}", 22, 'a literal {{ is written {{ "{{" }}'),
+        ("{{ ds", 4, "expected `}}`"),
+        ("{{ ds.strftime('%Y') }}", 15, "date(pattern)"),
+        ("{{ params.get('a', 'b') }}", 14, "default(default_value, boolean)"),
+        ("{{ 'a' + ds }}", 4, "joined by `~`"),
+        ("{{ parms.region }}", 4, 'did you mean "params"'),
+        ("{{ ds | uper }}", 9, 'did you mean "upper"'),
+        ("{{ params.a is defined }}", 13, "default(none)"),
+    ],
+)
+def test_a_refusal_says_what_to_write_instead(text, column, says):
+    with pytest.raises(TemplateError) as caught:
+        Template.parse(text)
+    assert (caught.value.line, caught.value.column) == (1, column)
+    assert says in str(caught.value)
+
+
+def test_a_literal_brace_can_be_written():
+    assert render("{{ '{{' }}.Names}} ${{ '{#' }}a} {{ '{%' }}") == "{{.Names}} ${#a} {%"
+
+
 def test_a_place_counts_lines_as_they_are_written():
     with pytest.raises(TemplateUndefined) as caught:
         render("a\r\nb\r\n  {{ params.x }}")

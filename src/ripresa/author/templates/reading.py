@@ -46,7 +46,7 @@ def read(text: str) -> list[nodes.Expr]:
     try:
         body = parser.parse().body
     except TemplateSyntaxError as error:
-        raise Problem(TemplateSyntax, _plain(error), remedy=_HELP, offset=error.lineno) from None
+        raise _unreadable(error, error.lineno) from None
     except RecursionError:
         raise _too_deep(0) from None
     return [part for output in body if isinstance(output, nodes.Output) for part in output.nodes]
@@ -64,7 +64,7 @@ def _tokens(text: str) -> Iterator[Token]:
                 yield _token(kind, value, offset)
             offset += len(value)
     except TemplateSyntaxError as error:
-        raise Problem(TemplateSyntax, _plain(error), remedy=_HELP, offset=offset) from None
+        raise _unreadable(error, offset) from None
 
 
 def _require_allowed(kind: str, value: str, text: str, offset: int) -> None:
@@ -74,7 +74,7 @@ def _require_allowed(kind: str, value: str, text: str, offset: int) -> None:
         raise Problem(
             TemplateForbidden,
             f"the statement `{{% {name} … %}}` is not in the templates of a definition",
-            remedy="use {{ a if condition else b }}, or for_each, when and choice of the definition",
+            remedy='use {{ a if condition else b }}, or when and for_each; a literal {% is written {{ "{%" }}',
             what=name or "{%",
             offset=at,
         )
@@ -155,9 +155,15 @@ def _unescaped(literal: str, offset: int) -> str:
     return _ESCAPE.sub(meant, literal[1:-1])
 
 
-def _plain(error: TemplateSyntaxError) -> str:
+def _unreadable(error: TemplateSyntaxError, offset: int) -> Problem:
     """What Jinja2 says, in terms of the text."""
     message = (error.message or "it cannot be read").rstrip(".")
+    if message == "Missing end of comment tag":
+        remedy = 'a comment ends with #}; a literal {# is written {{ "{#" }}'
+        return Problem(
+            TemplateSyntax, "`{#` begins a comment that has no end", remedy=remedy, offset=offset - len("{#")
+        )
     for inner, said in (("begin of print statement", "{{"), ("end of print statement", "}}")):
         message = message.replace(f"'{inner}'", f"`{said}`")
-    return re.sub(r" at \d+$", "", message)
+    message = re.sub(r" at \d+$", "", message)
+    return Problem(TemplateSyntax, message, remedy=_HELP, offset=offset)
