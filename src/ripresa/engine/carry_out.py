@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ripresa.contracts.errors import RipresaError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
@@ -97,6 +98,12 @@ class CarryOut:
             return
         held.children[marker] = command.child
         engine = self._engine
+        if command.workflow.version is None:
+            try:
+                command = self._by_name(command)
+            except RipresaError as error:
+                self._child_failed(held, command, type(error).__name__, str(error), code="cannot_start")
+                return
         now = engine.now()
         new = NewRun(
             command.child,
@@ -138,15 +145,18 @@ class CarryOut:
             if live is held.live or isinstance(command, _ABOUT_RUNS):
                 self.all(held, [command])
 
+    def _by_name(self, command: c.StartChild) -> c.StartChild:
+        """The command with the workflow that its name means, and its input checked by it."""
+        workflow = self._engine.require_workflow(command.workflow.name, None)
+        return command._replace(workflow=workflow, input=workflow.signature.check_input(command.input))
+
     def _child_refused(self, held: Held, command: c.StartChild, *, refused: bool) -> None:
-        if not refused:
-            return
-        failure = Failure(
-            type="ripresa.RunConflict",
-            message=f"a run with id {command.key!r} exists already, and this run did not start it",
-            failure_class=FailureClass.TERMINAL,
-            code="conflict",
-        )
+        if refused:
+            message = f"a run with id {command.key!r} exists already, and this run did not start it"
+            self._child_failed(held, command, "RunConflict", message, code="conflict")
+
+    def _child_failed(self, held: Held, command: c.StartChild, kind: str, message: str, *, code: str) -> None:
+        failure = Failure(type=f"ripresa.{kind}", message=message, failure_class=FailureClass.TERMINAL, code=code)
         self._engine.append_and_tell(
             held,
             h.CHILD_FINISHED,

@@ -128,5 +128,6 @@ class Parking:
                 and held.status is RunStatus.RUNNING
                 and not held.flights
                 and not held.inbox
+                and not held.untold
             ):
                 engine.set_status(held, RunStatus.WAITING, write=True)

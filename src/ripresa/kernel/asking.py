@@ -71,6 +71,7 @@ class Asking:
         "loop",
         "now_us",
         "operations",
+        "retried_us",
         "retries",
         "saga",
         "seed",
@@ -106,6 +107,8 @@ class Asking:
         """Nodes of which the journal says already what became of them."""
         self.retries = 0
         """How often a person had the run tried again: what times out may then time out once more."""
+        self.retried_us = 0
+        """When it was last tried again."""
         self._patches: set[str] = set()
         self._patch_answers: dict[str, bool] = {}
         self._recall = Recall()

@@ -123,7 +123,8 @@ class LiveRun(Asking):
         events = list(history)
         if len(events) == 1:
             return self.activate(events)
-        self.retries = sum(event.kind == h.RETRIED for event in events)
+        retries = [event.at for event in events if event.kind == h.RETRIED]
+        self.retries, self.retried_us = len(retries), max(retries, default=0)
         events = self._recall.split(events)
         self._noted.update(event.operation for event in events if event.kind == h.NODE_SETTLED)
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)

@@ -95,6 +95,7 @@ def step_laws(evidence: Evidence) -> Iterator[Violation]:
         calls[call.run].append(call)
     epochs = _Epochs(evidence)
     undoes = {policy.compensated_by for policy in evidence.policies.values() if policy.compensated_by}
+    undoes |= {name for name, policy in evidence.policies.items() if policy.goes_on}
     for run in evidence.runs:
         view = _RunView(run, evidence, places, calls[run.id])
         yield from _one_outcome(view)
@@ -237,7 +238,7 @@ def _late_calls(view: _RunView, placed: _Placed, epochs: _Epochs, keys: Iterable
 
 
 def _cancelled(view: _RunView, placed: _Placed, epochs: _Epochs, undoes: set[str]) -> Iterator[Violation]:
-    """After a cancel no attempt is repeated, but of an undoing."""
+    """After a cancel no attempt is repeated, but of an undoing, or in a graph's `finally`."""
     for calls in view.calls.values():
         if calls[0].step in undoes or calls[0].order >= placed.order:
             continue

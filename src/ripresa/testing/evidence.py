@@ -78,6 +78,8 @@ class Policy(NamedTuple):
 
     attempts_max: int
     compensated_by: str | None
+    goes_on: bool = False
+    """A cancellation does not stop it: it stands in a graph's `finally`."""
 
 
 @dataclass(slots=True)

@@ -192,10 +192,21 @@ def policies(workflows: Sequence[Any]) -> dict[str, Policy]:
     """What the steps that these workflows can name promise."""
     found: dict[str, Policy] = {}
     for workflow in workflows:
-        for value in list(workflow.function.__globals__.values()):
+        for value in _steps(workflow):
             if getattr(value, "__ripresa__", None) == "step":
                 _add_policy(found, value)
+        for node in getattr(getattr(workflow, "graph", None), "finally_", ()):
+            found[node.name] = found[node.name]._replace(goes_on=True)
     return found
+
+
+def _steps(workflow: Any) -> list[Any]:
+    """What may be its steps: the nodes of a graph, or all that a function may name."""
+    graph = getattr(workflow, "graph", None)
+    if graph is None:
+        return list(workflow.function.__globals__.values())
+    steps = [getattr(node.work, "step", None) for node in graph.by_name.values()]
+    return [*steps, *(step.compensate for step in steps if step is not None)]
 
 
 def _add_policy(found: dict[str, Policy], step: Any) -> None:

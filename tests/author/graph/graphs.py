@@ -12,17 +12,6 @@ from ripresa.author.step import as_step
 from ripresa.contracts.records import steps_of
 
 
-class Plain(GraphDefinition):
-    """A definition of a graph that a test has made by hand."""
-
-    def __init__(self, graph, name=None, **schema):
-        self.graph = graph
-        self.name = name or graph.name
-        self.label = None
-        self.body = graph.name
-        self.signature = GraphInput(self.name, schema)
-
-
 def call(name, function, *after, with_=None, **options):
     """A node that calls a function; `with_` works out its arguments by name."""
     step = options.pop("step", None) or as_step(function)
@@ -67,7 +56,8 @@ def each(items, **options):
 def flow(*nodes, name="flow", **options):
     finally_ = tuple(options.pop("finally_", ()))
     schema = options.pop("schema", {})
-    return Plain(Graph(name=name, nodes=tuple(nodes), finally_=finally_, **options), **schema)
+    graph = Graph(name=name, nodes=tuple(nodes), finally_=finally_, **options)
+    return GraphDefinition(graph, signature=GraphInput(name, schema))
 
 
 def output_of(name):
@@ -78,7 +68,7 @@ async def steps(app, run):
     """What `runs show` would show of the run's steps, by operation."""
     await run.refresh()
     store = app.engine.store
-    rows = await store.history(run.id), await store.attempts(run.id)
+    rows = await store.history(run.row.id), await store.attempts(run.row.id)
     return {step.operation: step for step in steps_of(run.row, *rows)}
 
 

@@ -163,7 +163,7 @@ class Course:
     def _limit(self, node: Node) -> Timer | Handle | None:
         if node.timeout_us is None:
             return None
-        future, handle = self._run.timer(node.timeout_us, limit_name(self._run, node.name))
+        future, handle = limit(self._run, node.timeout_us, f"{node.name}/timeout")
         future.add_done_callback(partial(self._timed_out, node))
         return handle
 
@@ -195,8 +195,7 @@ class Course:
             return
         going = self._let_go(node.name)
         going.future.cancel()
-        limit = (node.timeout_us or 0) / 1e6
-        failure = timeout(f"it took longer than {limit:g} s")
+        failure = timeout(f"it took longer than {(node.timeout_us or 0) / 1e6:g} s")
         self._failed(node, going, StepFailed(node.name, failure, 0))
         self._go_on()
 
@@ -235,7 +234,7 @@ class Course:
         if node.on_error != "continue":
             self._state.failures.append(failed)
         self._settle(
-            node, Settled(StepStatus.FAILED, let_pass=lenient), started=started, failure=failed.cause, noted=not shown
+            node, Settled(StepStatus.FAILED, tolerated=lenient), started=started, failure=failed.cause, noted=not shown
         )
         if not lenient and self._abortable and self._state.graph.on_failure == "abort":
             self.stop(f"{node.name} failed")
@@ -314,9 +313,10 @@ class _Undoing:
         return future
 
 
-def limit_name(run: LiveRun, node: str) -> str:
-    """A time limit's name; a run that is tried again has its time again."""
-    return f"{node}/timeout" + (f"~{run.retries}" if run.retries else "")
+def limit(run: LiveRun, timeout_us: int, name: str) -> tuple[asyncio.Future[None], Timer | Handle]:
+    """A time limit, as `LiveRun.timer` gives it; a run that is tried again has its time again, from then on."""
+    again = f"~{run.retries}" if run.retries else ""
+    return run.timer(timeout_us + max(0, run.retried_us - run.now_us), f"{name}{again}")
 
 
 def timeout(message: str) -> Failure:

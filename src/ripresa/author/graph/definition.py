@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ripresa.author.graph.inputs import GraphInput
 from ripresa.author.graph.program import follow
 from ripresa.author.running import running
 from ripresa.contracts.payload import dump, load
 
 if TYPE_CHECKING:
-    from ripresa.author.graph.inputs import GraphInput
     from ripresa.author.graph.plan import Graph
 
     Dates = Callable[[datetime], Mapping[str, Any]]
 
 
 class GraphDefinition:
-    """A workflow that is a graph.  `label` is the author's version, `body` what is kept of it in the store.
+    """A workflow that is a graph.
 
-    `dates` gives the date variables for a run's logical date; `config` is what values know as `config`.
+    `label` is the author's version, `body` what is kept of it in the store, `config` what values know as `config`.
     """
 
     __ripresa__ = "workflow"
@@ -40,6 +40,15 @@ class GraphDefinition:
     timezone: str | None = None
     config: Mapping[str, Any] = {}
 
+    def __init__(
+        self, graph: Graph, *, signature: GraphInput | None = None, label: str | None = None, body: str | None = None
+    ) -> None:
+        self.name = graph.name
+        self.label = label
+        self.graph = graph
+        self.signature = signature or GraphInput(graph.name, {})
+        self.body = body or ", ".join(graph.by_name)
+
     @functools.cached_property
     def version(self) -> str:
         """Content hash of the body."""
@@ -52,7 +61,7 @@ class GraphDefinition:
     async def _follow(self, text: str) -> Any:
         run = running(self.name)
         params, date = self.signature.decode(text)
-        moment = datetime.fromtimestamp(run.now_us / 1e6, UTC) if date is None else _aware(date)
+        moment = datetime.fromtimestamp(run.started_us / 1e6, UTC) if date is None else _aware(date)
         values = {
             **self.dates(moment),
             "params": params,

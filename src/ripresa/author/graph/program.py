@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ripresa.author.graph.course import Course, State, failure_before, limit_name, timeout
+from ripresa.author.graph.course import Course, State, failure_before, limit, timeout
 from ripresa.contracts.errors import Quarantine, StepFailed
 from ripresa.contracts.status import StepStatus
 
@@ -71,7 +71,7 @@ class Program:
         if self._graph.timeout_us is None:
             return await self._walk(self._graph.main)
         course = Course(self._state, self._graph.main)
-        timer, handle = self._run.timer(self._graph.timeout_us, limit_name(self._run, "run"))
+        timer, handle = limit(self._run, self._graph.timeout_us, "timeout")
         out_of_time: list[StepFailed] = []
 
         def expire(_: asyncio.Future[None]) -> None:
@@ -115,8 +115,8 @@ class Program:
         return error
 
     def _out_of_time(self) -> StepFailed:
-        limit = (self._graph.timeout_us or 0) / 1e6
-        return StepFailed(self._graph.name, timeout(f"the run took longer than {limit:g} s"), 0)
+        seconds = (self._graph.timeout_us or 0) / 1e6
+        return StepFailed(self._graph.name, timeout(f"the run took longer than {seconds:g} s"), 0)
 
     def _set_aside(self) -> str:
         told = [f"{name}: {failure.message}" for name, failure in self._state.quarantined.items()]
