@@ -87,3 +87,16 @@ def test_what_is_no_file_is_usage(shop):
     assert "no .yaml" in shop("validate", "empty", code=2).stderr
     os.mkfifo(shop.folder / "pipe.yaml")
     assert "no regular file" in shop("validate", "pipe.yaml", code=2).stderr
+
+
+def test_an_older_file_is_shown_changed_and_then_changed(shop):
+    write(shop, **{"a.yaml": "contract: '0.9'\njob:\n  name: a\n  image: b\n  retries: 2  # or so\n"})
+    assert "ripresa migrate --write" in shop("validate", "a.yaml", code=2).stderr
+    shown = shop("migrate", "a.yaml")
+    assert "-  retries: 2  # or so\n+  retry: {max_retries: 2}  # or so\n" in shown.stdout
+    assert "0.9" in (shop.folder / "a.yaml").read_text()
+    done = shop.json("migrate", "a.yaml", "--write")
+    assert done["written"] is True
+    assert "retry: {max_retries: 2}  # or so" in (shop.folder / "a.yaml").read_text()
+    shop("validate", "a.yaml")
+    assert "nothing to migrate" in shop("migrate", "a.yaml").stderr

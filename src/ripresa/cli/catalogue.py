@@ -93,7 +93,8 @@ SECTIONS = (
         (
             Command("check", "Check settings, store and code; or open runs against new code.", "check", "check"),
             Command("validate", "Check workflow and job files without running them.", "validate", "validate"),
-            Command("schema", "Print JSON Schemas of records and workflows.", "schema", "schema"),
+            Command("migrate", "Bring a file of an older contract up to date.", "migrate", "migrate"),
+            Command("schema", "Print JSON Schemas of definition files, records and workflows.", "schema", "schema"),
             DB,
         ),
     ),

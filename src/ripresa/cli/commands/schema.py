@@ -1,4 +1,4 @@
-"""`ripresa schema`: JSON Schemas of records and of a workflow's input and output."""
+"""`ripresa schema`: JSON Schemas of definition files, of records, and of a workflow's input and output."""
 
 from __future__ import annotations
 
@@ -11,26 +11,34 @@ from ripresa.cli.output import emit, write
 from ripresa.cli.settings import settings
 
 _RECORDS = {"run": "JobRun", "step": "StepRecord", "attempt": "AttemptRecord", "event": "HistoryRecord"}
-_RECORDS |= {"workflow": "DefinitionRecord", "log": "LogRecord", "quality": "QualityRecord", "export": "RunExport"}
+_RECORDS |= {"definition": "DefinitionRecord", "log": "LogRecord", "quality": "QualityRecord", "export": "RunExport"}
+_FILES = ("workflow", "job")
 
 
 def schema(
     of: Annotated[
         str,
         typer.Argument(
-            metavar="RECORD|TARGET",
-            help=f"A record ({', '.join(_RECORDS)}), or a workflow for its input and output.",
+            metavar="FILE|RECORD|TARGET",
+            help=f"A kind of definition file ({', '.join(_FILES)}), a record ({', '.join(_RECORDS)}),"
+            " or a workflow in code for its input and output.",
             show_default=False,
         ),
     ],
     *,
     output: FormatGiven = None,
 ) -> None:
-    """Print the JSON Schema of a record, or of a workflow's input and output."""
+    """Print the JSON Schema of definition files, of a record, or of a workflow's input and output."""
     import json
 
-    found = _record(_RECORDS[of]) if of in _RECORDS else _workflow(of)
+    found = _file(of) if of in _FILES else _record(_RECORDS[of]) if of in _RECORDS else _workflow(of)
     emit(found, output, lambda: write(json.dumps(found, indent=2, ensure_ascii=False)))
+
+
+def _file(kind: str) -> dict[str, Any]:
+    from ripresa.contracts.spec.schema import json_schema
+
+    return json_schema(kind)
 
 
 def _record(name: str) -> dict[str, Any]:

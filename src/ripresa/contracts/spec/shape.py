@@ -38,3 +38,14 @@ def models_at(root: type[Spec], path: Sequence[str | int]) -> tuple[type[Spec], 
 def known_fields(root: type[Spec], path: Sequence[str | int]) -> list[str]:
     """The names of all fields that may stand in the mapping at `path`."""
     return list(dict.fromkeys(name for model in models_at(root, path) for name in fields_of(model)))
+
+
+def models_below(root: type[Spec]) -> list[type[Spec]]:
+    """The model and all that stand under it, each once."""
+    found = {root: True}
+    waiting = [root]
+    while waiting:
+        for children in fields_of(waiting.pop()).values():
+            waiting += [child for child in children if child not in found]
+            found.update(dict.fromkeys(children, True))
+    return list(found)
