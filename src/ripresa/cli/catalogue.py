@@ -93,6 +93,7 @@ SECTIONS = (
         (
             Command("check", "Check settings, store and code; or open runs against new code.", "check", "check"),
             Command("validate", "Check workflow and job files without running them.", "validate", "validate"),
+            Command("explain", "Tell what a field means, or what a definition file comes to.", "explain", "explain"),
             Command("migrate", "Bring a file of an older contract up to date.", "migrate", "migrate"),
             Command("schema", "Print JSON Schemas of definition files, records and workflows.", "schema", "schema"),
             DB,

@@ -1,0 +1,299 @@
+"""What a definition comes to: exact waits, limits, order, starts, and other orchestrators."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from ripresa.author.explaining import explain_job, explain_schedule, explain_workflow, to_json
+from ripresa.author.explaining.attempts import attempts_of, limits_of, longest_us, policy_of
+from ripresa.author.explaining.cron_words import in_words
+from ripresa.contracts.cron import Cron
+from ripresa.contracts.spec import RetrySpec, Schedule, TimeoutSpec, load
+
+NOW = datetime(2026, 3, 27, tzinfo=UTC)
+S, M, H = 1_000_000, 60_000_000, 3_600_000_000
+
+
+def told(*entries, **workflow):
+    spec = load(json.dumps({"workflow": {"name": "w", "jobs": list(entries), **workflow}}), "w.json").spec
+    return explain_workflow(spec, now=NOW)
+
+
+def job(name, after=(), **beside):
+    inside = {key: beside.pop(key) for key in ("retry", "timeout", "resources", "secrets", "params") if key in beside}
+    return {"job": {"name": name, "image": "a/b:1", **inside}, "depends_on": list(after), **beside}
+
+
+# --- attempts ----------------------------------------------------------------------------------
+
+
+def test_waits_are_exact_and_those_of_the_engine_itself():
+    spec = RetrySpec(max_attempts=7, delay="5m", backoff_multiplier=3, max_delay="1h")
+    attempts = attempts_of(spec)
+    assert attempts.waits_us == (5 * M, 15 * M, 45 * M, H, H, H)
+    assert attempts.shortest_us == attempts.waits_us
+    policy = policy_of(spec)
+    assert attempts.waits_us == tuple(policy.wait_us(failure, jitter=0.5) for failure in range(1, 7))
+
+
+def test_full_jitter_may_make_every_wait_zero():
+    attempts = attempts_of(RetrySpec(max_attempts=3, delay="10s", jitter="full"))
+    assert (attempts.waits_us, attempts.shortest_us) == ((10 * S, 10 * S), (0, 0))
+
+
+def test_without_a_policy_there_is_one_attempt_and_retries_count_beside_the_first():
+    assert attempts_of(None).total == 1
+    assert attempts_of(RetrySpec(max_retries=0)).waits_us == ()
+    assert attempts_of(RetrySpec(max_retries=2)).total == 3
+    assert attempts_of(RetrySpec()).total == 3
+
+
+@pytest.mark.parametrize(
+    ("retry", "timeout", "longest"),
+    [
+        (None, None, None),
+        (None, {"attempt": "1m", "grace": "10s"}, 70 * S),
+        ({"max_attempts": 3, "delay": "1m"}, {"attempt": "1m", "grace": "0s"}, 5 * M),
+        ({"max_attempts": 3, "delay": "1m"}, {"attempt": "1m", "grace": "0s", "queue": "2m"}, 11 * M),
+        ({"max_attempts": 3, "delay": "1m"}, {"attempt": "1m", "grace": "0s", "total": "2m"}, 2 * M),
+        ({"max_attempts": 3, "delay": "1m"}, {"total": "2m"}, 2 * M),
+        # The second would begin at 2m, the third at 4m: with 3m the third begins at 3m if the others are quicker.
+        ({"max_attempts": 3, "delay": "1m", "max_elapsed": "3m"}, {"attempt": "1m", "grace": "0s"}, 4 * M),
+        # No further attempt can begin at all: its wait alone is longer.
+        ({"max_attempts": 9, "delay": "5m", "max_elapsed": "3m"}, {"attempt": "1m", "grace": "0s"}, 1 * M),
+        ({"max_attempts": 9, "delay": "5m", "max_elapsed": "3m", "jitter": "full"},
+         {"attempt": "1m", "grace": "0s"}, 4 * M),
+    ],
+)  # fmt: skip
+def test_the_longest_that_all_attempts_take(retry, timeout, longest):
+    attempts = attempts_of(None if retry is None else RetrySpec(**retry))
+    assert longest_us(attempts, limits_of(None if timeout is None else TimeoutSpec(**timeout))) == longest
+
+
+def test_memory_grows_by_attempt_up_to_its_limit_with_the_default_policy_too():
+    resources = {"memory": "2Gi", "on_retry": {"memory": "*2", "max": "6Gi"}}
+    (one,) = told(job("a", resources=resources), defaults={"retry": {"max_attempts": 4}}).jobs
+    assert one.attempts.memory_bytes == (2 << 30, 4 << 30, 6 << 30, 6 << 30)
+
+
+# --- the graph ---------------------------------------------------------------------------------
+
+
+def test_layers_hold_what_may_run_at_the_same_time():
+    found = told(
+        job("d", ["b", "c"]), job("b", ["a"]), job("c"), job("a", compensate="undo"), job("undo"),
+        **{"finally": [job("y"), job("z", ["y"])]},
+    )  # fmt: skip
+    assert found.layers == (("c", "a"), ("b",), ("d",))
+    assert found.finally_layers == (("y",), ("z",))
+    assert found.undoing == ("undo",)
+    names = {one.name: one for one in found.jobs}
+    assert names["undo"].layer is None
+    assert names["undo"].starts == "only to undo a, when the run fails or is cancelled"
+    assert names["d"].after == ("b", "c")
+
+
+def test_the_longest_way_is_named_and_finally_comes_on_top():
+    jobs = [
+        job("a", timeout={"attempt": "10m", "grace": "0s"}),
+        job("b", ["a"], timeout={"attempt": "1m", "grace": "0s"}),
+        job("c", ["a"], timeout={"attempt": "5m", "grace": "0s"}),
+    ]
+    last = {"finally": [job("z", timeout={"attempt": "2m", "grace": "0s"})]}
+    found = told(*jobs, **last).longest
+    assert (found.us, found.way, found.open) == (17 * M, ("a", "c", "z"), ())
+    limited = told(*jobs, timeout="12m", **last).longest
+    assert (limited.us, limited.way) == (14 * M, ("z",))
+
+
+def test_what_has_no_limit_is_named_and_the_limit_of_the_run_ends_it_all_the_same():
+    jobs = [job("a"), {"signal": {"name": "go"}, "depends_on": ["a"]}]
+    assert told(*jobs).longest.open == ("a", "go")
+    assert told(*jobs).longest.us is None
+    assert told(*jobs, timeout="1h").longest.us == H
+
+
+@pytest.mark.parametrize(
+    ("for_each", "longest"),
+    [
+        ({"for_each": [1, 2, 3, 4, 5]}, M),
+        ({"for_each": [1, 2, 3, 4, 5], "max_parallel": 2}, 3 * M),
+        ({"for_each": [1, 2, 3, 4, 5], "max_parallel": 2, "batch": 2}, 2 * M),
+        ({"for_each": []}, 0),
+        ({"for_each": "{{ params.files }}"}, M),
+        ({"for_each": "{{ params.files }}", "max_parallel": 2}, None),
+    ],
+)
+def test_a_fan_out_takes_as_many_turns_as_it_needs(for_each, longest):
+    (one,) = told(job("a", timeout={"attempt": "1m", "grace": "0s"}, **for_each)).jobs
+    assert one.longest_us == longest
+
+
+def test_kinds_that_make_no_attempts_say_that_retry_has_no_effect():
+    wait, child = told(
+        {"wait": {"name": "w1", "for": "10m", "retry": {"max_attempts": 3}}},
+        {"workflow": {"name": "c", "definition": "other", "timeout": "1h"}},
+    ).jobs
+    assert (wait.attempts.total, wait.longest_us) == (1, 10 * M)
+    assert wait.notes == ("retry has no effect: a wait is done once",)
+    assert (child.longest_us, child.limits.total_us) == (H, H)
+
+
+def test_when_an_entry_starts_is_told_in_words():
+    found = told(
+        job("a"), job("b"),
+        job("c", ["a", "b"]),
+        job("d", ["a", "b"], run_if="any_failed"),
+        job("e", ["a"], run_if="none_failed"),
+        job("f", ["a", {"job": "b", "when": "quarantined"}], when="{{ params.x == 1 }}"),
+        {"choice": {"name": "r", "cases": [{"if": "{{ params.x == 1 }}", "then": "g"}]}},
+        job("g"),
+        job("h", ["a"], when=False, run_if="all_done"),
+    )  # fmt: skip
+    assert [one.starts for one in found.jobs] == [
+        "at once",
+        "at once",
+        "when a and b have succeeded",
+        "when a and b have ended and one of them failed",
+        "when a has ended and not failed",
+        "when a has succeeded, and b was set aside, if {{ params.x == 1 }}; else it is skipped",
+        "at once",
+        "when r chooses it",
+        "when a has ended, however, if false; else it is skipped",
+    ]
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "abort", "continue"])
+def test_what_a_failure_does_depends_on_the_entry_and_the_workflow(on_failure):
+    found = told(
+        job("a"), job("b", on_error="continue"), job("c", on_error="quarantine"),
+        on_failure=on_failure, **{"finally": [job("z")]},
+    )  # fmt: skip
+    a, b, c, z = (one.on_failure for one in found.jobs)
+    words = {"stop": "other branches go on", "abort": "what runs is cancelled", "continue": "starts all the same"}
+    assert words[on_failure] in a
+    assert "as if it had succeeded" in b
+    assert "set aside" in c
+    assert "cancelled" not in z
+
+
+def test_secrets_are_told_by_reference_and_variables_by_name():
+    entry = job("a", secrets={"PW": "secret:db#pw"}, params={"source": "s"})
+    notices = {"on_late": [{"type": "webhook", "url_from": "env:HOOK"}]}
+    found = told(entry, notifications=notices)
+    assert [(one.reference, one.used_by, one.variable) for one in found.secrets] == [
+        ("secret:db#pw", "a", "PW"),
+        ("env:HOOK", "notifications.on_late", ""),
+    ]
+    environment = found.jobs[0].environment
+    assert environment.params == ("PARAM_SOURCE",)
+    assert "IDEMPOTENCY_KEY" in environment.run
+    assert "DATA_INTERVAL_END" in environment.dates
+
+
+def test_targets_are_told_with_what_they_fit_worst_and_only_their_own_notes():
+    (airflow, *_, argo, functions) = told(job("a"), {"signal": {"name": "s"}}).targets
+    assert (airflow.target, airflow.fit) == ("airflow", "refused")
+    (signal,) = airflow.those("refused")
+    assert (signal.feature, signal.at, signal.note) == ("signal", "workflow.jobs[1].signal", "")
+    assert argo.those("emulated")[0].note == "Argo: a suspended node"
+    assert functions.those("emulated")[0].note == "Step Functions: a task token"
+
+
+def test_a_job_that_stands_alone_is_told_as_a_workflow_of_one():
+    spec = load(json.dumps({"job": {"name": "a", "image": "b", "timeout": "1m"}}), "a.json").spec
+    found = explain_job(spec)
+    assert found.layers == (("a",),)
+    assert found.longest.us == 70 * S
+    assert found.schedule is None
+
+
+def test_the_data_is_json_with_spans_in_seconds():
+    found = to_json(told(job("a", retry={"max_attempts": 2}, timeout="1m"), schedule={"cron": "@daily"}))
+    assert json.loads(json.dumps(found)) == found
+    assert found["jobs"][0]["attempts"]["waits_s"] == [1.0]
+    assert found["longest"]["s"] == found["jobs"][0]["longest_s"] == 141.0
+    assert found["schedule"]["starts"][0]["due"] == "2026-03-28T00:00:00+00:00"
+
+
+# --- schedules ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("* * * * *", "every minute"),
+        ("*/15 * * * *", "every 15 minutes"),
+        ("*/15 8-18 * * *", "every 15 minutes from 08:00 to 18:45"),
+        ("0 * * * *", "every hour"),
+        ("5 * * * *", "every hour, 5 minutes past"),
+        ("0 */2 * * *", "every 2 hours from 00:00"),
+        ("30 2 * * *", "at 02:30 every day"),
+        ("0 8,12,16 * * *", "at 08:00, 12:00 and 16:00 every day"),
+        ("30 6 * * mon-fri", "at 06:30 from Monday to Friday"),
+        ("0 9 * * sat,sun", "at 09:00 on Saturday and Sunday"),
+        ("@monthly", "at 00:00 on the first of the month"),
+        ("0 0 1,15 * *", "at 00:00 on days 1 and 15 of the month"),
+        ("@yearly", "at 00:00 on the first of the month in January"),
+        ("0 0 * 6-8 *", "at 00:00 every day from June to August"),
+        ("0 0 13 * 5", "at 00:00 on day 13 of the month and on Friday, whichever fits"),
+        ("0 0 1-31 * 5", "at 00:00 every day"),
+        ("0 0 */7 * 5", "at 00:00 on days 1, 8, 15, 22 and 29 of the month if it is Friday"),
+        ("0,20 1-9 * * *", "at minutes 0 and 20 of hours 1–9"),
+        ("10 0-23 * * *", "every hour, 10 minutes past"),
+        ("10 8-18 * * *", "every hour from 08:10 to 18:10"),
+    ],
+)  # fmt: skip
+def test_a_cron_is_told_in_words(cron, words):
+    assert in_words(Cron.parse(cron)) == words
+
+
+def test_both_days_are_told_as_a_condition():
+    assert in_words(Cron.parse("0 0 13 * 5"), both_days=True) == "at 00:00 on day 13 of the month if it is Friday"
+
+
+def test_the_next_five_starts_have_their_data_intervals():
+    found = explain_schedule(Schedule(cron="0 2 * * *", timezone="Europe/Paris"), now=NOW)
+    assert len(found.starts) == 5
+    first = found.starts[0]
+    assert first.due.isoformat() == "2026-03-27T02:00:00+01:00"
+    assert first.logical_date.isoformat() == first.data_interval_start.isoformat() == "2026-03-26T02:00:00+01:00"
+    assert first.data_interval_end == first.due
+    assert found.says == "at 02:00 every day, by the clock of Europe/Paris"
+
+
+def test_a_time_that_clocks_skip_or_repeat_is_noted():
+    spring = explain_schedule(Schedule(cron="30 2 * * *", timezone="Europe/Paris"), now=NOW)
+    assert [one.notes for one in spring.starts] == [
+        (), (), ("its time does not exist that day, so it starts at 03:00", "23h30m of data: clocks go forward"),
+        (), (),
+    ]  # fmt: skip
+    assert spring.clock_change == (
+        "clocks go forward by 1h on Sun 2026-03-29 at 02:00: "
+        "a time that does not exist is started at the first that does"
+    )
+    autumn = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    for overlap, notes in (("first", ["first"]), ("second", ["second"]), ("both", ["first", "second"])):
+        spec = Schedule.model_validate({"cron": "30 2 * * *", "timezone": "Europe/Paris", "dst": {"overlap": overlap}})
+        told = [one for start in explain_schedule(spec, now=autumn).starts for one in start.notes if "twice" in one]
+        assert told == [f"02:30 comes twice that day, and this is the {which}" for which in notes]
+
+
+def test_an_interval_and_a_zone_without_clock_changes_have_nothing_to_note():
+    found = explain_schedule(Schedule(interval="6h", start_date="2026-01-01"), now=NOW)
+    assert found.says == "every 6h, counted from 2026-01-01"
+    assert found.clock_change == ""
+    assert all(not one.notes for one in found.starts)
+
+
+def test_starts_end_with_the_end_date():
+    found = explain_schedule(Schedule(cron="@daily", start_date="2026-03-20", end_date="2026-03-28"), now=NOW)
+    assert [f"{one.logical_date:%m-%d}" for one in found.starts] == ["03-27", "03-28"]
+    assert "last logical date 2026-03-28" in found.rules
+
+
+def test_a_trigger_has_words_and_no_starts():
+    found = explain_schedule(Schedule(trigger="archive_discovered", source="s3://raw/"), now=NOW)
+    assert found.says == "when an event archive_discovered comes from s3://raw/…"
+    assert found.starts == ()
