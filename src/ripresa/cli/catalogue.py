@@ -40,7 +40,7 @@ RUNS = Group(
         Command("show", "Show one run with its steps and their outputs.", "runs_look", "show"),
         Command("watch", "Follow a run that another process executes.", "runs_look", "watch"),
         Command("history", "Print a run's journal, event by event.", "runs_look", "history"),
-        Command("logs", "Print what a run's steps wrote and logged.", "runs_look", "logs"),
+        Command("logs", "Print what a run's steps wrote and logged.", "runs_logs", "logs"),
         Command("export", "Write a run with its whole journal as JSON.", "runs_look", "export"),
         Command("signal", "Send a signal to a run.", "runs_act", "signal"),
         Command("cancel", "Ask a run to stop.", "runs_act", "cancel"),
@@ -66,7 +66,8 @@ DEFINITIONS = Group(
     "Look at the workflows that a store has seen.",
     (
         Command("list", "List the workflows that were run, in all versions.", "definitions", "list_"),
-        Command("show", "Show a version: its schemas and its source.", "definitions", "show"),
+        Command("show", "Show a version: its schemas, its runs, and its source.", "definitions", "show"),
+        Command("diff", "Show what differs between two versions, or a file and the store.", "definitions", "diff"),
     ),
 )
 QUALITY = Command("quality", "List what a workflow's steps measured of their data.", "quality", "quality")

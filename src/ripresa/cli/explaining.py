@@ -41,22 +41,28 @@ def definition(file: str, *, now: str | None) -> tuple[Loaded[WorkflowSpec] | Lo
     """The file, read and told about.  Raises UsageProblem, SpecInvalid with all problems."""
     from ripresa.author.explaining import explain_job, explain_workflow
     from ripresa.contracts.spec import WorkflowSpec
+
+    moment = _moment(now)
+    loaded = loaded_file(file)
+    if isinstance(loaded.spec, WorkflowSpec):
+        return loaded, explain_workflow(loaded.spec, now=moment)
+    return loaded, explain_job(loaded.spec)
+
+
+def loaded_file(file: str) -> Loaded[WorkflowSpec] | Loaded[JobSpec]:
+    """The workflow or job in a file or folder.  Raises UsageProblem, SpecInvalid with all problems."""
+    from ripresa.contracts.errors import SpecInvalid
     from ripresa.engine.definition_files import load_file
 
     if file.endswith(_CODE):
         raise UsageProblem(f"{file}: only definition files can be explained; `ripresa check {file}` looks at code")
-    moment = _moment(now)
     try:
-        loaded = load_file(Path(file))
-    except OSError as error:
-        raise UsageProblem(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        if type(error) is not ValueError:
-            raise
-        raise UsageProblem(f"{file}: {error}") from None
-    if isinstance(loaded.spec, WorkflowSpec):
-        return loaded, explain_workflow(loaded.spec, now=moment)
-    return loaded, explain_job(loaded.spec)
+        return load_file(Path(file))
+    except SpecInvalid:
+        raise
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageProblem(f"{file}: {why}") from None
 
 
 def _moment(text: str | None) -> datetime:

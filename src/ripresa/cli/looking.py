@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.inputs import pairs
 from ripresa.cli.reading import find, opened
-from ripresa.cli.result import HALTED
 from ripresa.contracts.records import (
-    DefinitionRecord,
     HistoryRecord,
     JobRun,
-    LogRecord,
     QualityRecord,
     RunExport,
     StepRecord,
@@ -22,11 +15,6 @@ from ripresa.contracts.records import (
 )
 from ripresa.contracts.status import RunStatus
 from ripresa.ports.store import RunFilter
-
-if TYPE_CHECKING:
-    from ripresa.ports.store import Store
-
-_POLL_S = 0.2
 
 
 def run_filter(status: list[str], workflow: str | None, tag: list[str], id_prefix: str | None) -> RunFilter:
@@ -67,36 +55,6 @@ async def journal(url: str, ref: str) -> list[HistoryRecord]:
         return [HistoryRecord.of(event) for event in await store.history(row.id)]
 
 
-async def lines(url: str, ref: str, step: str | None) -> list[LogRecord]:
-    """What a run's steps wrote."""
-    async with opened(url) as store:
-        return await _lines(store, (await find(store, ref)).id, step, 0)
-
-
-async def follow(url: str, ref: str, step: str | None, tell: Callable[[LogRecord], None]) -> None:
-    """Tell each line as it comes, until the run stops."""
-    async with opened(url) as store:
-        last = 0
-        while True:
-            row = await find(store, ref)  # before its lines: what it wrote last is not missed
-            for line in await _lines(store, row.id, step, last):
-                tell(line)
-                last = line.number
-            if row.status in HALTED:
-                return
-            await asyncio.sleep(_POLL_S)
-
-
-async def _lines(store: Store, run: str, step: str | None, after: int) -> list[LogRecord]:
-    found = [LogRecord.of(number, line) for number, line in await store.logs(run, after=after)]
-    return [line for line in found if step is None or _is_of(line.operation or "", step)]
-
-
-def _is_of(operation: str, step: str) -> bool:
-    """`resize` means every call of it: `resize`, `resize#2`, `item[3]/resize`."""
-    return operation == step or operation.rpartition("/")[2].partition("#")[0] == step
-
-
 async def export(url: str, ref: str) -> RunExport:
     """A run with all that is known of it."""
     async with opened(url) as store:
@@ -119,9 +77,3 @@ async def quality(url: str, workflow: str, step: str | None, limit: int) -> list
         if workflow not in known:
             raise UsageProblem(f"no workflow {workflow!r} was run yet{did_you_mean(workflow, known)}")
         return [QualityRecord.of(row) for row in await store.quality(workflow, step, limit=limit)]
-
-
-async def definitions(url: str) -> list[DefinitionRecord]:
-    """All versions of all definitions."""
-    async with opened(url) as store:
-        return [DefinitionRecord.of(row) for row in await store.definitions()]

@@ -19,9 +19,9 @@ from ripresa.cli.screen import wants_colour
 from ripresa.cli.times import moment, span
 
 if TYPE_CHECKING:
+    from ripresa.cli.defining import Known
     from ripresa.contracts.records import (
         AttemptRecord,
-        DefinitionRecord,
         FailureRecord,
         HistoryRecord,
         JobRun,
@@ -168,10 +168,19 @@ def attempts(found: list[AttemptRecord]) -> None:
     columns(rows, head=("step", "attempt", "status", "started", "error"))
 
 
-def definitions(found: list[DefinitionRecord]) -> None:
+def definitions(found: list[Known]) -> None:
     """A line a version."""
-    rows = [(one.name, one.version, one.label or "", one.kind, at(one.created_at)) for one in found]
-    columns(rows, head=("workflow", "version", "label", "kind", "first used"))
+    rows = [
+        (record.name, record.version, record.label or "", record.kind, at(record.created_at), counts(one.runs))
+        for one in found
+        for record in (one.record,)
+    ]
+    columns(rows, head=("workflow", "version", "label", "kind", "first used", "runs"))
+
+
+def counts(runs: dict[str, int]) -> str:
+    """`3 succeeded, 1 failed`."""
+    return ", ".join(f"{count} {status}" for status, count in sorted(runs.items())) or "none"
 
 
 def quality(found: list[QualityRecord]) -> None:

@@ -380,6 +380,9 @@ class Store(Protocol):
     async def count_runs(self) -> dict[str, int]:
         """Number of runs by status; a status that no run has is left out."""
 
+    async def count_by_version(self, definition: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
+        """Number of runs by status for each name and version of a definition that has runs; of one name, if given."""
+
     async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
         """Up to `limit` events of the journal with a number greater than `after`, in order.
 

@@ -29,6 +29,7 @@ _READS = frozenset(
         "get_run",
         "list_runs",
         "count_runs",
+        "count_by_version",
         "history",
         "attempts",
         "logs",

@@ -768,6 +768,14 @@ class StoreContract:
         await engine.commit(changes=[change(A, "succeeded")])
         assert await engine.store.count_runs() == {"running": 2, "succeeded": 1}
 
+    async def test_runs_are_counted_by_version_of_their_definition(self, engine: Engine) -> None:
+        await engine.commit(runs=[new_run(A), new_run(B), new_run(C, definition="bills"), new_run(D, version="v2")])
+        await engine.commit(changes=[change(A, "succeeded")])
+        orders = {("orders", "v1"): {"running": 1, "succeeded": 1}, ("orders", "v2"): {"running": 1}}
+        assert await engine.store.count_by_version("orders") == orders
+        assert await engine.store.count_by_version() == {**orders, ("bills", "v1"): {"running": 1}}
+        assert await engine.store.count_by_version("nobody") == {}
+
     # -- lists --------------------------------------------------------------------------------------------------------
 
     async def test_each_filter_lists_the_runs_that_fit_newest_first(self, engine: Engine) -> None:

@@ -1,53 +1,110 @@
-"""`ripresa definitions list|show`: the workflows that a store has seen, in all their versions."""
+"""`ripresa definitions list|show|diff`: the workflows that a store has seen, in all their versions."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated
 
 import typer
 
-from ripresa.cli.exits import UsageProblem, say
+from ripresa.cli.exits import FAILED, Ended, UsageProblem, say
 from ripresa.cli.options import FormatGiven, StoreOption
-from ripresa.cli.output import emit, write
+from ripresa.cli.output import emit, write, write_lines
 from ripresa.cli.settings import settings
 
 
 def list_(*, output: FormatGiven = None, store: StoreOption = None) -> None:
-    """List the workflows that were run, with every version of them."""
-    from ripresa.cli import looking, tables
+    """List the workflows that were run, with every version of them and its runs by status."""
+    from ripresa.cli import defining, tables
 
-    found = asyncio.run(looking.definitions(settings(store).store.value))
-    short = [one.model_dump(mode="json", exclude={"body", "input_schema", "output_schema"}) for one in found]
-    emit(short, output, lambda: tables.definitions(found) if found else say("no workflow was run yet"))
+    found = asyncio.run(defining.known(settings(store).store.value))
+    shown = [one.to_json() for one in found]
+    emit(shown, output, lambda: tables.definitions(found) if found else say("no workflow was run yet"))
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME[@VERSION]", help="The workflow; its newest version, or this.", show_default=False),
+    ],
     *,
     version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Hash or label; the newest, if left out.")
+        str | None, typer.Option("--version", metavar="VERSION", help="Hash, its beginning, or label.")
     ] = None,
+    body: Annotated[bool, typer.Option("--body", help="Print nothing but the body.")] = False,
     output: FormatGiven = None,
     store: StoreOption = None,
 ) -> None:
-    """Show a version of a workflow: its schemas and its source."""
-    from ripresa.cli import looking, tables
-    from ripresa.cli.nearest import did_you_mean
+    """Show a version of a workflow: its schemas, its runs by status, and its body – YAML of a file, else its source."""
+    from ripresa.cli import defining, tables
 
-    known = asyncio.run(looking.definitions(settings(store).store.value))
-    named = [one for one in known if one.name == name]
-    found = [one for one in named if version in {None, one.version, one.label}]
-    if not named:
-        raise UsageProblem(f"no workflow {name!r} was run yet{did_you_mean(name, {one.name for one in known})}")
-    if not found:
-        raise UsageProblem(f"{name} has no version {version!r} (it has: {', '.join(one.version for one in named)})")
-    one = found[-1]
+    name, _, wanted = name.partition("@")
+    if wanted and version:
+        raise UsageProblem(f"{name}@{wanted} and --version {version}: name one version")
+    known = asyncio.run(defining.known(settings(store).store.value, name))
+    found = defining.version_of(known, wanted or version)
+    one = found.record
 
     def text() -> None:
-        facts = [("workflow", one.name), ("version", one.version), ("label", one.label or ""), ("kind", one.kind)]
-        facts += [("input", tables.inline(one.input_schema)), ("output", tables.inline(one.output_schema))]
-        tables.columns([(tables.Cell(what, "2"), told) for what, told in facts])
-        write(f"\n{one.body.rstrip()}")
+        if not body:
+            facts = [("workflow", one.name), ("version", one.version), ("label", one.label or ""), ("kind", one.kind)]
+            facts += [("first used", tables.at(one.created_at)), ("runs", tables.counts(found.runs))]
+            facts += [("input", tables.inline(one.input_schema)), ("output", tables.inline(one.output_schema))]
+            tables.columns([(tables.Cell(what, "2"), told) for what, told in facts])
+            write("")
+        write(defining.body_text(one.kind, one.body).rstrip())
 
-    emit(one.model_dump(mode="json"), output, text)
+    emit(found.to_json(whole=True), output, text)
+
+
+def diff(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="NAME|FILE", help="A workflow of the store, or a definition file.", show_default=False),
+    ],
+    versions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[V1 [V2]]", help="Hashes, their beginnings, or labels.", show_default=False),
+    ] = None,
+    *,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything differs.")] = False,
+    output: FormatGiven = None,
+    store: StoreOption = None,
+) -> None:
+    """Show what differs between two versions of a workflow, as a unified diff.
+
+    Without versions, between the last two; with one, between that and the newest.  For a file (or file.py:workflow),
+    between the store's newest version, or the one named, and the file.
+    """
+    from ripresa.cli import defining
+
+    set_up = settings(store)
+    compared = defining.compared(set_up.store.value, what, versions or [], set_up.workflows)
+    name, older, newer = asyncio.run(compared)
+    lines = defining.unified(older, newer)
+    same = older.version == newer.version
+    told = {"workflow": name, "from": older.version, "to": newer.version, "same": same, "diff": "\n".join(lines)}
+    emit(told, output, lambda: write_lines(_coloured(lines)))
+    if same:
+        say(f"{older.what} and {newer.what} are the same")
+    elif not lines:
+        say(f"{older.what} and {newer.what} differ in what their text does not show, such as a label")
+    if exit_code and not same:
+        raise Ended(FAILED)
+
+
+_COLOURS = {"+": "32", "-": "31", "@": "36"}
+
+
+def _coloured(lines: list[str]) -> list[str]:
+    from ripresa.cli.screen import wants_colour
+
+    if not wants_colour(sys.stdout):
+        return lines
+    return [
+        f"\033[{'1' if line.startswith(('---', '+++')) else _COLOURS[line[0]]}m{line}\033[0m"
+        if line[:1] in _COLOURS
+        else line
+        for line in lines
+    ]

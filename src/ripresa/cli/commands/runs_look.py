@@ -1,15 +1,15 @@
-"""`ripresa runs list|show|history|logs|watch|export`: what the store holds, whoever owns it."""
+"""`ripresa runs list|show|history|watch|export`: what the store holds, whoever owns it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ripresa.cli.exits import UsageProblem, say
-from ripresa.cli.options import Format, FormatGiven, RunArgument, StoreOption
-from ripresa.cli.output import chosen, emit, write, write_lines
+from ripresa.cli.options import FormatGiven, RunArgument, StoreOption
+from ripresa.cli.output import emit, write
 from ripresa.cli.settings import settings
 
 
@@ -66,34 +66,6 @@ def history(run: RunArgument, output: FormatGiven = None, store: StoreOption = N
 
     events = asyncio.run(looking.journal(settings(store).store.value, run))
     emit([event.model_dump(mode="json") for event in events], output, lambda: tables.history(events))
-
-
-def logs(
-    run: RunArgument,
-    *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run stops.")] = False,
-    step: Annotated[
-        str | None, typer.Option("--step", metavar="STEP", help="Only lines of this step or operation.")
-    ] = None,
-    output: FormatGiven = None,
-    store: StoreOption = None,
-) -> None:
-    """Print what a run's steps wrote and logged."""
-    from ripresa.cli import looking
-
-    def told(line: Any) -> str:
-        return f"{line.at.astimezone():%H:%M:%S} {line.operation or ''} | {line.text}"
-
-    url, one_a_line = settings(store).store.value, chosen(output) is Format.JSONL
-    if not follow:
-        lines = asyncio.run(looking.lines(url, run, step))
-        emit([line.model_dump(mode="json") for line in lines], output, lambda: write_lines(told(one) for one in lines))
-        return
-    if chosen(output) in {Format.JSON, Format.YAML}:
-        raise UsageProblem("--follow has no end to close a list at: use -o text or -o jsonl")
-    asyncio.run(
-        looking.follow(url, run, step, lambda line: write(line.model_dump_json() if one_a_line else told(line)))
-    )
 
 
 def watch(run: RunArgument, output: FormatGiven = None, store: StoreOption = None) -> None:

@@ -31,6 +31,7 @@ from ripresa.ports.store import (
     Run,
     RunFilter,
 )
+from ripresa.stores.counting import by_version
 from ripresa.stores.memory.database import MemoryDatabase, Owner
 from ripresa.stores.paging import cursor_after, read_cursor
 from ripresa.stores.refused import without
@@ -167,6 +168,13 @@ class MemoryStore:
 
     async def count_runs(self) -> dict[str, int]:
         return dict(Counter(run.status for run in self.database.runs.values()))
+
+    async def count_by_version(self, definition: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
+        return by_version(
+            (run.definition, run.version, run.status, 1)
+            for run in self.database.runs.values()
+            if definition in (None, run.definition)
+        )
 
     async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
         return _after(self.database.journal.get(run, []), after)[:limit]

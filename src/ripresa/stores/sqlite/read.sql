@@ -85,6 +85,14 @@ SELECT id, data FROM blob WHERE id IN (SELECT value FROM json_each(?));
 -- name: counts
 SELECT status, count(*) AS runs FROM run INDEXED BY run_by_status GROUP BY status;
 
+-- name: counts_by_version
+-- Reads every run, but none of the long columns: they stand last.
+SELECT definition, version, status, count(*) AS runs FROM run GROUP BY definition, version, status;
+
+-- name: counts_by_version_of
+SELECT definition, version, status, count(*) AS runs FROM run INDEXED BY run_by_definition
+WHERE definition = :definition GROUP BY definition, version, status;
+
 -- name: receiver
 SELECT status, priority FROM run WHERE id = ?;
 

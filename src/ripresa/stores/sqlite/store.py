@@ -29,6 +29,7 @@ from ripresa.ports.store import (
     Run,
     RunFilter,
 )
+from ripresa.stores.counting import by_version
 from ripresa.stores.sqlite import batch as batches
 from ripresa.stores.sqlite import outside, owner
 from ripresa.stores.sqlite.checks import check
@@ -173,6 +174,11 @@ class SqliteStore:
 
     async def count_runs(self) -> dict[str, int]:
         return dict(await self._fetch("counts", ("status", "runs"), {}))
+
+    async def count_by_version(self, definition: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
+        query = "counts_by_version" if definition is None else "counts_by_version_of"
+        columns = ("definition", "version", "status", "runs")
+        return by_version(await self._fetch(query, columns, {"definition": definition}))
 
     async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
         params = {"run": run, "after": after, "limit": -1 if limit is None else limit}

@@ -1,0 +1,173 @@
+"""Log lines: what a run's steps wrote and logged, chosen, told as text or data, and followed until the run stops.
+
+The lines come from the store, so they can be followed from any process; `LinePrinter` also tells lines that come
+another way, such as an engine's notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem, say
+from ripresa.cli.output import write
+from ripresa.cli.process import on_interrupt
+from ripresa.cli.reading import find, opened
+from ripresa.cli.result import HALTED
+from ripresa.cli.screen import wants_colour
+from ripresa.cli.sending import engine_of
+from ripresa.contracts.records import LogRecord
+
+if TYPE_CHECKING:
+    from ripresa.ports.store import Store
+
+POLL_S = 0.2
+STREAMS = ("stdout", "stderr", "log")
+_COLOURS = ("36", "35", "34", "33", "32", "96", "95", "94", "93", "92")
+_OWN_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
+_LEVEL_COLOURS = {"stderr": "31", "warning": "33", "error": "31", "critical": "1;31"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which lines: of a job or step (every call of it, or one operation), an attempt, a stream, from a moment on."""
+
+    job: str | None = None
+    attempt: int | None = None
+    stream: str | None = None
+    since: datetime | None = None
+
+    def has(self, line: LogRecord) -> bool:
+        """Whether the line is one of them."""
+        return (
+            (self.job is None or _is_of(line.operation or "", self.job))
+            and self.attempt in (None, line.attempt)
+            and self.stream in (None, line.stream)
+            and (self.since is None or line.at >= self.since)
+        )
+
+
+def _is_of(operation: str, job: str) -> bool:
+    """`resize` means every call of it: `resize`, `resize#2`, `resize[3]`, `item[3]/resize`."""
+    last = operation.rpartition("/")[2]
+    return operation == job or last.partition("#")[0].partition("[")[0] == job
+
+
+def since_of(text: str | None, *, now: datetime) -> datetime | None:
+    """A moment (local, if it has no offset), or a duration back from `now`.  Raises UsageProblem."""
+    from ripresa.contracts.durations import micros
+
+    if text is None:
+        return None
+    try:
+        return now - timedelta(microseconds=micros(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageProblem(f"--since {text}: write a span as 10m, or a moment as 2026-01-31T06:00:00") from None
+
+
+# --- from the store ----------------------------------------------------------------------------
+
+
+async def lines(url: str, ref: str, wanted: Wanted) -> list[LogRecord]:
+    """The lines that there are.  Raises RunNotFound, StoreError."""
+    async with opened(url) as store:
+        return [line for line in await _after(store, (await find(store, ref)).id, 0) if wanted.has(line)]
+
+
+async def follow(url: str, ref: str, wanted: Wanted, tell: Callable[[LogRecord], None]) -> None:
+    """Tell each line as it comes, until the run stops.  Raises RunNotFound, StoreError; Ended on Ctrl-C."""
+    interrupted = on_interrupt()
+    async with opened(url) as store:
+        run = await find(store, ref)
+        if run.status not in HALTED and await engine_of(store) is None:
+            say("no engine runs: nothing will move until one does")
+        following = asyncio.ensure_future(_told(store, run.id, wanted, tell))
+        either: set[asyncio.Future[Any]] = {following, interrupted}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            following.result()
+            return
+        following.cancel()
+    say(f"no longer following run {run.key or run.id}; it is not touched by this")
+    raise Ended(INTERRUPTED)
+
+
+async def _told(store: Store, run: str, wanted: Wanted, tell: Callable[[LogRecord], None]) -> None:
+    last = 0
+    while True:
+        status = (await find(store, run)).status  # before its lines: what it wrote last is not missed
+        for line in await _after(store, run, last):
+            last = line.number
+            if wanted.has(line):
+                tell(line)
+        sys.stdout.flush()
+        if status in HALTED:
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def _after(store: Store, run: str, number: int) -> list[LogRecord]:
+    return [LogRecord.of(number, line) for number, line in await store.logs(run, after=number)]
+
+
+# --- as text -----------------------------------------------------------------------------------
+
+
+class LinePrinter:
+    """Tells lines as text on stdout: time, who wrote it, where it came from, the text.
+
+    Each job has a colour of its own, on a terminal that wants colours, as soon as there are several.
+    """
+
+    def __init__(self) -> None:
+        self._coloured = wants_colour(sys.stdout)
+        self._colours: dict[str, str] = {}
+
+    def tell(self, line: LogRecord) -> None:
+        """One line."""
+        write(self.text(line))
+
+    def tell_all(self, found: Iterable[LogRecord]) -> None:
+        """Many."""
+        for line in found:
+            self.tell(line)
+
+    def text(self, line: LogRecord) -> str:
+        """The line as it is shown."""
+        who = line.operation or ""
+        again = f" ({line.attempt})" if (line.attempt or 1) > 1 else ""
+        source = (line.level or "log") if line.stream == "log" else line.stream
+        parts = [
+            self._in("2", f"{line.at.astimezone():%H:%M:%S}"),
+            self._in(self._colour_of(who), f"{who}{again}"),
+            *([] if source == "stdout" else [self._in(_LEVEL_COLOURS.get(source, "2"), source)]),
+            self._in("2", "|"),
+            printable(line.text),
+        ]
+        return " ".join(part for part in parts if part)
+
+    def _colour_of(self, who: str) -> str:
+        job = who.rpartition("/")[2].partition("#")[0].partition("[")[0]
+        return self._colours.setdefault(job, _COLOURS[len(self._colours) % len(_COLOURS)])
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self._coloured and text else text
+
+
+def printable(text: str) -> str:
+    """The text without colours of its own, and without what would move the cursor or rename the terminal."""
+    plain = _OWN_COLOURS.sub("", text).rstrip("\r")
+    return "".join(one if one.isprintable() or one == "\t" else _named(one) for one in plain)
+
+
+def _named(character: str) -> str:
+    return character.encode("unicode_escape").decode()
