@@ -5,5 +5,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-for folder in (ROOT / "examples" / "weather", ROOT / "examples" / "order_saga"):
-    sys.path.append(str(folder))
+for name in ("weather", "order_saga", "market_data"):
+    sys.path.append(str(ROOT / "examples" / name))
