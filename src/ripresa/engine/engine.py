@@ -88,7 +88,9 @@ class Engine:
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
-        self.attempts = Attempts(self, {**runtimes, "engine": OwnSteps(store)}, slots_of(config, runtimes))
+        self.attempts = Attempts(
+            self, {**runtimes, "engine": OwnSteps(store, runtimes["inline"])}, slots_of(config, runtimes)
+        )
         self.carry_out = CarryOut(self)
         self.loading = Loading(self)
         self.parking = Parking(self)

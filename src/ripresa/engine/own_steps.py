@@ -7,13 +7,15 @@ it asks for as a step with the runtime `engine`, and what the engine answers is 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import StepStatus
 
 if TYPE_CHECKING:
-    from ripresa.ports.runtime import Work
+    from ripresa.ports.runtime import Runtime, Work
     from ripresa.ports.store import Store
 
 
@@ -26,17 +28,18 @@ _CARRIED_OUT: dict[str, Callable[..., Awaitable[Any]]] = {"quality_trend": _qual
 
 
 class OwnSteps:
-    """A runtime: the step's name says what is read, its arguments of what."""
+    """A runtime: the step's name says what is read, its arguments of what; the rest is the inline runtime's."""
 
     attempts_max = None
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, inline: Runtime) -> None:
         self._store = store
+        self._inline = inline
 
     async def run(self, work: Work) -> str:
         """Read, and return it as JSON text.  Raises StoreError."""
-        name = work.function.__name__
-        return work.dump(await _CARRIED_OUT[name](self._store, *work.args, **work.kwargs))
+        carried_out = partial(_CARRIED_OUT[work.function.__name__], self._store)
+        return await self._inline.run(replace(work, function=carried_out))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """The inline runtime is closed by who opened it."""

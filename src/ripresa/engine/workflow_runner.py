@@ -75,7 +75,7 @@ class WorkflowRunner:
                 run_id=run_id or "",
                 workflow_name=workflow.name,
                 status="dry_run",
-                context=progress.context,
+                context=progress.seen,
                 plan=plan_of(workflow, progress),
             )
 

@@ -73,18 +73,19 @@ class Client:
     async def result(self, run: str, *, expected: Any = ...) -> Any:
         """The run's output; the status's word if it ended otherwise."""
 
-        async def wait(app: App) -> tuple[str, Any]:
+        async def wait(app: App) -> tuple[str, Any, str | None]:
             handle = await app.get(run)
             try:
-                return "succeeded", await handle.result()
+                value = await handle.result()
             except StoreError:
                 raise
             except RunError:
-                return handle.row.status, None
+                return handle.row.status, None, None
+            return "succeeded", value, app.find_workflow(handle.definition, handle.row.version).dump(value)
 
-        op, (status, value) = await self._ask("result", run, wait)
+        op, (status, value, text) = await self._ask("result", run, wait)
         row = self._row(run)
-        op.durable = row is not None and row.status == status and (status != "succeeded" or row.output == dump(value))
+        op.durable = row is not None and row.status == status and (status != "succeeded" or row.output == text)
         op.value = (status, dump(value))
         op.expected = None if expected is ... else (dump(expected),)
         return value if status == "succeeded" else status

@@ -201,10 +201,10 @@ def policies(workflows: Sequence[Any]) -> dict[str, Policy]:
 
 
 def _steps(workflow: Any) -> list[Any]:
-    """What may be its steps: the nodes of a graph, or all that a function may name."""
+    """What may be its steps: the nodes of a graph, those of a context-first workflow, all that a function may name."""
     graph = getattr(workflow, "graph", None)
     if graph is None:
-        return list(workflow.function.__globals__.values())
+        return [*getattr(workflow, "kernel_steps", ()), *workflow.function.__globals__.values()]
     steps = [getattr(node.work, "step", None) for node in graph.by_name.values()]
     return [*steps, *(step.compensate for step in steps if step is not None)]
 

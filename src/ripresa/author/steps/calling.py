@@ -1,8 +1,9 @@
 """Calling: one attempt of a step – the context in, its function called, the gates judged, the result out.
 
-What runs here runs in an attempt: wherever its runtime is, as often as its policy says.  Each kind of
-step becomes a step of the kernel whose one argument is the context as JSON, so the journal's fingerprint
-of it is that of the context: an attempt after a crash is given the same, or the run stops.
+What runs here runs in an attempt: in its thread or the engine's loop, as often as its policy says.  Each
+kind of step becomes a step of the kernel whose one argument is the context, and whose fingerprint in the
+journal is the context's: an attempt after a crash is given the same, or the run stops.  The context itself
+is handed over as it is, since nobody can change it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ripresa.contracts.errors import Terminal
 from ripresa.contracts.payload import dump, load
 from ripresa.contracts.quality import QualityBreach
 from ripresa.contracts.status import FailureClass
+from ripresa.contracts.step_context import step_context
 
 if TYPE_CHECKING:
     from ripresa.author.steps.workflow import Workflow
@@ -68,23 +70,37 @@ def _made(step: StepBase, source: Any, finish: Callable[[Any], StepResult]) -> A
     if is_async(source):
 
         async def call_async(context: Any) -> Any:
-            return told(finish(await get(WorkflowContext.from_json(context))))
+            return told(finish(await get(seen(context))))
 
         made = AsyncStep(call_async, names=None, name=step.name, **_options(step))
     elif callable(source):
 
         def call(context: Any) -> Any:
-            return told(finish(get(WorkflowContext.from_json(context))))
+            return told(finish(get(seen(context))))
 
         made = SyncStep(call, names=None, name=step.name, **_options(step))
     else:  # nothing of anybody's is called
 
         async def look(context: Any) -> Any:
-            return told(finish(get(WorkflowContext.from_json(context))))
+            return told(finish(get(seen(context))))
 
         made = AsyncStep(look, names=None, name=step.name, **_options(step))
     made.measured = measured if isinstance(step, WorkStep) else None
+    made.encode = _encoded
     return made
+
+
+def _encoded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """What the journal's fingerprint is made of, and the arguments to call with."""
+    return args[0].fingerprint_text(), args, kwargs
+
+
+def seen(context: WorkflowContext) -> WorkflowContext:
+    """The context as the step's function sees it, with the ids of its run."""
+    attempt = step_context()
+    if attempt is None:
+        return context
+    return context.of_run(attempt.run_id, attempt.correlation_id, attempt.workflow)
 
 
 def _options(step: StepBase) -> dict[str, Any]:

@@ -7,12 +7,14 @@ recorded before it, so it is the same in every attempt and after every crash.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
+from hashlib import blake2b
 from typing import Any, Self
 
 from ripresa.author.steps.frozen import NOTHING, FrozenDict, freeze, frozen
 from ripresa.contracts.errors import PayloadError
+from ripresa.contracts.payload import dump
 
 RESERVED = frozenset(
     [
@@ -98,6 +100,8 @@ class WorkflowContext:
     capture_id: str | None = None
     item: Any = None
     index: int | None = None
+    _shared: str | None = field(default=None, init=False, repr=False, compare=False)
+    """Hash of all but `item` and `index`, once somebody has asked."""
 
     @classmethod
     def new(
@@ -152,7 +156,34 @@ class WorkflowContext:
 
     def with_item(self, item: Any, index: int) -> Self:
         """As the step of a map sees it that works on this item."""
-        return replace(self, item=freeze(item, f"item {index}"), index=index)
+        made = replace(self, item=freeze(item, f"item {index}"), index=index)
+        object.__setattr__(made, "_shared", self._shared_hash())
+        return made
+
+    def fingerprint_text(self) -> str:
+        """JSON text that tells this context from every other; that of a long one is short."""
+        told: dict[str, Any] = {"context": self._shared_hash()}
+        if self.index is not None:
+            told |= {"item": self.item, "index": self.index}
+        return dump(told, where="context")
+
+    def _shared_hash(self) -> str:
+        if self._shared is None:
+            told = {name: value for name, value in self.to_json().items() if name not in {"item", "index"}}
+            text = dump(told, where="context").encode("utf-8", "surrogatepass")
+            object.__setattr__(self, "_shared", blake2b(text, digest_size=16).hexdigest())
+        assert self._shared is not None  # noqa: S101 - just set
+        return self._shared
+
+    def of_run(self, run_id: str, trace_id: str, workflow_name: str) -> Self:
+        """As the steps of this run see it: the run's own ids stand in for those that were not given."""
+        return replace(
+            self,
+            run_id=run_id,
+            workflow_name=workflow_name,
+            batch_id=self.batch_id or run_id,
+            trace_id=self.trace_id or trace_id or run_id,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object without empty fields."""
@@ -174,10 +205,13 @@ class WorkflowContext:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote; unknown fields of a newer version are left out."""
-        known = {name: frozen(data[name]) for name in cls.__slots__ if name in data}
+        known = {name: frozen(data[name]) for name in _FIELDS if name in data}
         return cls(
             **{**known, "partition": _partition(data.get("partition")), "as_of_date": _date(data.get("as_of_date"))}
         )
+
+
+_FIELDS = tuple(one.name for one in fields(WorkflowContext) if one.init)
 
 
 def checked_updates(updates: Any, where: str) -> FrozenDict[str, Any]:

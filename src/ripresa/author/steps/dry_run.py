@@ -94,7 +94,7 @@ def _condition(workflow: Workflow, progress: Progress, step: ChoiceStep) -> tupl
     if not isinstance(step.condition, str) or step.condition in workflow.conditions:
         return None, f"asks a function: {ways}"
     try:
-        value = parsed(step.condition, step.name).holds(variables(progress.context))
+        value = parsed(step.condition, step.name).holds(variables(progress.seen))
     except TemplateError:
         return None, f"asks {step.condition}: {ways}"
     return value, f"asks {step.condition}, which is {str(value).lower()}: {ways}"
@@ -105,7 +105,7 @@ def _items(progress: Progress, step: MapStep) -> tuple[int | None, str]:
     found: Any = None
     if isinstance(step.items, str):
         try:
-            found = parsed(step.items, step.name).render(variables(progress.context))
+            found = parsed(step.items, step.name).render(variables(progress.seen))
         except TemplateError:
             found = None
     elif not callable(step.items):

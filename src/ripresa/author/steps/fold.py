@@ -102,13 +102,9 @@ class Progress:
             context = WorkflowContext.from_json(given)
         else:
             context = self._go_on_from(CheckpointState.from_json(checkpoint))
-        self.context = replace(
-            context,
-            run_id=run_id,
-            workflow_name=workflow.name,
-            batch_id=context.batch_id or run_id,
-            trace_id=context.trace_id or trace_id or run_id,
-        )
+        # Without the run's own ids: a fork of the run, which has others, is to see its steps as done.
+        self.context = replace(context, run_id="", workflow_name="")
+        self._trace_id = trace_id
 
     def _go_on_from(self, state: CheckpointState) -> WorkflowContext:
         if state.workflow_name != self._workflow.name:
@@ -185,6 +181,11 @@ class Progress:
         if not result.success:
             self.failed.append(step.name)
 
+    @property
+    def seen(self) -> WorkflowContext:
+        """The context as steps see it."""
+        return self.context.of_run(self._run_id, self._trace_id, self._workflow.name)
+
     def item_context(self, index: int) -> WorkflowContext:
         """What the step of a map sees that works on this item."""
         assert self.items is not None  # noqa: S101 - a map is under way
@@ -197,7 +198,7 @@ class Progress:
             workflow_version=self._workflow.version,
             run_id=self._run_id,
             next_step=self.next_step,
-            context=self.context,
+            context=self.seen,
             completed_steps=tuple(self.completed),
             failed_steps=tuple(self.failed),
             items=self.items,
@@ -283,7 +284,7 @@ def _result(kernel_step: Any, step: AnyStep, context: WorkflowContext, event: An
     if event.kind == h.TIMER_FIRED:
         return StepResult.ok()
     if event.fingerprint is not None and event.name is not None:
-        text = kernel_step(step).encode((context.to_json(),), {})[0]
+        text = kernel_step(step).encode((context,), {})[0]
         if fingerprint("step", event.name, text) != event.fingerprint:
             return None
     if event.error is not None:

@@ -155,7 +155,7 @@ class PipelineStep(WorkStep):
     def describe(self) -> dict[str, Any]:
         return {
             **super().describe(),
-            "pipeline": self.pipeline_name,
+            "pipeline": self.pipeline_name if isinstance(self.pipeline, str) else source_of(self.pipeline),
             "params": self.params,
             "depends_on": list(self.depends_on),
         }

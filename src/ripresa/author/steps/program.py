@@ -46,7 +46,7 @@ async def run_steps(workflow: Workflow, given: Mapping[str, Any]) -> WorkflowCon
         if len(progress.completed) - before >= ANEW_AFTER:
             raise ContinueRequested(dump({"checkpoint": progress.checkpoint().to_json()}))
         await _take(run, workflow, workflow.step(progress.next_step), progress)
-    return progress.context
+    return progress.seen
 
 
 async def _take(run: LiveRun, workflow: Workflow, step: AnyStep, progress: Progress) -> None:
@@ -56,7 +56,7 @@ async def _take(run: LiveRun, workflow: Workflow, step: AnyStep, progress: Progr
     elif isinstance(step, MapStep):
         await _map(run, workflow, step, progress)
     else:
-        operation = run.schedule(workflow.kernel_step(step), (progress.context.to_json(),), {})
+        operation = run.schedule(workflow.kernel_step(step), (progress.context,), {})
         result = await _outcome(operation, step)
         await _tell(run, workflow, step, operation.id, result)
         progress.done(step, result)
@@ -95,7 +95,7 @@ async def _tell(run: LiveRun, workflow: Workflow, step: AnyStep, operation: str,
 
 async def _map(run: LiveRun, workflow: Workflow, step: MapStep, progress: Progress) -> None:
     if progress.items is None:
-        operation = run.schedule(workflow.kernel_step(step), (progress.context.to_json(),), {})
+        operation = run.schedule(workflow.kernel_step(step), (progress.context,), {})
         scope = operation.id
         result = await _outcome(operation, step)
         progress.done(step, result)
@@ -137,4 +137,4 @@ class _Items:
     def _start(self, place: int) -> Operation:
         index = self._left[place]
         context = self._progress.item_context(index)
-        return self._run.schedule(self._inner, (context.to_json(),), {}, scope=f"{self._scope}[{index}]/")
+        return self._run.schedule(self._inner, (context,), {}, scope=f"{self._scope}[{index}]/")

@@ -28,7 +28,7 @@ async def quality_trend(workflow: str, step: str, run: str, limit: int) -> list[
     raise NotInWorkflow(msg)
 
 
-_READ: Any = AsyncStep(quality_trend, names=None, runtime="engine", retry=Retry(max_attempts=5))
+READ_TREND: Any = AsyncStep(quality_trend, names=None, runtime="engine", retry=Retry(max_attempts=5))
 
 
 async def publish_trend(run: LiveRun, workflow: str, step: WorkStep, operation: str, quality: QualityMetrics) -> None:
@@ -40,7 +40,7 @@ async def publish_trend(run: LiveRun, workflow: str, step: WorkStep, operation: 
     if trend is None:
         return
     try:
-        read = await run.schedule(_READ, (workflow, step.name, run.id, trend.runs), {}, scope=f"{operation}/")
+        read = await run.schedule(READ_TREND, (workflow, step.name, run.id, trend.runs), {}, scope=f"{operation}/")
     except StepFailed:
         return
     found = trend.judge(quality, [QualityMetrics.from_json(one) for one in read])

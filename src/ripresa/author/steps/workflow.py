@@ -21,9 +21,11 @@ from ripresa.author.steps.kinds import (
     MapStep,
     PipelineStep,
     StepBase,
+    WaitStep,
     require_name,
     source_of,
 )
+from ripresa.author.steps.trend import READ_TREND
 from ripresa.author.templates import VARIABLES
 from ripresa.author.workflow import WorkflowDefinition
 from ripresa.contracts.errors import NotInWorkflow, Terminal
@@ -161,6 +163,12 @@ class Workflow(WorkflowDefinition[[Mapping[str, Any] | WorkflowContext | None], 
         if made is None:
             made = self._kernel_steps[key] = kernel_step(self, step.inner)
         return made
+
+    @property
+    def kernel_steps(self) -> list[Any]:
+        """All that the kernel may run for this workflow."""
+        named = [self.kernel_step(step) for step in self.steps if not isinstance(step, WaitStep)]
+        return [*named, *(self.item_step(step) for step in self.steps if isinstance(step, MapStep)), READ_TREND]
 
     # --- the definition ------------------------------------------------------------------------
 
