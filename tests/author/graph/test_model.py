@@ -98,13 +98,13 @@ def graph_of(nodes, on_failure):
 def seen(history):
     """The status of each node, as the journal tells it."""
     found = {}
-    for kind, operation, _, data in history:
-        if kind == "step_completed":
-            found[operation] = "succeeded"
-        elif kind == "step_failed":
-            found[operation] = "failed"
-        elif kind == "node_settled":
-            found[operation] = load(data)["status"]
+    for event in history:
+        if event.kind == "step_completed":
+            found[event.operation] = "succeeded"
+        elif event.kind == "step_failed":
+            found[event.operation] = "failed"
+        elif event.kind == "node_settled":
+            found[event.operation] = load(event.data)["status"]
     return found
 
 
@@ -116,7 +116,8 @@ def test_every_node_becomes_what_the_rules_say(drawn):
     outcome = asyncio.run(run_both_ways(graph_of(nodes, on_failure)))
     aside = {number for number, status in became.items() if status == "quarantined"}
     wanted = {f"n{number}": status for number, status in became.items() if status is not None and number not in aside}
-    found = seen(outcome.history)
+    (history,) = outcome.histories.values()
+    found = seen(history)
     assert {name: status for name, status in found.items() if int(name[1:]) not in aside} == wanted
     failed = any(status == "failed" and nodes[number][1] != "continue" for number, status in became.items())
     assert outcome.status == ("quarantined" if aside else "failed" if failed else "succeeded")
