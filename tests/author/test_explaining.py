@@ -4,12 +4,16 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import builds, floats, integers, lists, none, sampled_from, tuples
 
 from ripresa.author.explaining import explain_job, explain_schedule, explain_workflow, to_json
 from ripresa.author.explaining.attempts import attempts_of, limits_of, longest_us, policy_of
 from ripresa.author.explaining.cron_words import in_words
 from ripresa.contracts.cron import Cron
+from ripresa.contracts.failure import Failure
 from ripresa.contracts.spec import RetrySpec, Schedule, TimeoutSpec, load
+from ripresa.kernel.retry import RetryAt, after_failure
 
 NOW = datetime(2026, 3, 27, tzinfo=UTC)
 S, M, H = 1_000_000, 60_000_000, 3_600_000_000
@@ -69,6 +73,42 @@ def test_without_a_policy_there_is_one_attempt_and_retries_count_beside_the_firs
 def test_the_longest_that_all_attempts_take(retry, timeout, longest):
     attempts = attempts_of(None if retry is None else RetrySpec(**retry))
     assert longest_us(attempts, limits_of(None if timeout is None else TimeoutSpec(**timeout))) == longest
+
+
+RETRIES = builds(
+    lambda elapsed, wait, **fields: RetrySpec(
+        delay=f"{wait}ms", max_elapsed=None if elapsed is None else f"{elapsed}ms", **fields
+    ),
+    elapsed=none() | integers(1, 2_000),
+    wait=integers(0, 500),
+    max_attempts=integers(1, 6),
+    backoff_multiplier=integers(1, 3),
+    jitter=sampled_from(["none", "full"]),
+)
+LIMITS = builds(
+    lambda attempt, queue: TimeoutSpec(attempt=f"{attempt}ms", queue=queue and f"{queue}ms", grace="0s"),
+    attempt=integers(1, 500),
+    queue=none() | integers(1, 300),
+)
+LUCK = lists(tuples(floats(0, 1), floats(0, 1), floats(0, 0.999)), min_size=6, max_size=6)
+
+
+@given(retry=RETRIES, timeout=LIMITS, luck=LUCK)
+def test_no_course_of_attempts_takes_longer(retry, timeout, luck):
+    """Attempts that fail after some part of their limit, decided about as the engine decides."""
+    limits, failure = limits_of(timeout), Failure(type="E", message="")
+    now, first = 0, None
+    for failures, (queued, ran, jitter) in enumerate(luck, 1):
+        now += round(queued * (limits.queue_us or 0))
+        first = now if first is None else first
+        now += round(ran * limits.attempt_us)
+        verdict = after_failure(
+            policy_of(retry), failure, None, failures=failures, first_started=first, now=now, jitter=jitter
+        )
+        if not isinstance(verdict, RetryAt):
+            break
+        now = verdict.due
+    assert now <= longest_us(attempts_of(retry), limits)
 
 
 def test_memory_grows_by_attempt_up_to_its_limit_with_the_default_policy_too():
@@ -215,6 +255,23 @@ def test_the_data_is_json_with_spans_in_seconds():
     assert found["jobs"][0]["attempts"]["waits_s"] == [1.0]
     assert found["longest"]["s"] == found["jobs"][0]["longest_s"] == 141.0
     assert found["schedule"]["starts"][0]["due"] == "2026-03-28T00:00:00+00:00"
+
+
+def test_what_it_takes_and_whom_it_tells_is_in_words():
+    properties = {
+        "region": {"type": "string", "default": "eu"},
+        "n": {"type": ["integer", "null"]},
+        "m": {"enum": [1, 2]},
+    }
+    found = told(
+        job("a"),
+        input={"type": "object", "properties": properties, "required": ["n"]},
+        notifications={"on_failure": [
+            {"type": "email", "recipients": ["a@example.com", "b@example.com"]}, {"type": "slack", "channel": "#x"},
+        ]},
+    )  # fmt: skip
+    assert found.params == ('region: string, default "eu"', "n: integer or null, required", "m: 1 or 2")
+    assert found.notices == ("when a run fails: a mail to a@example.com and b@example.com and #x in Slack",)
 
 
 # --- schedules ---------------------------------------------------------------------------------

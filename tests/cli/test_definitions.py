@@ -107,3 +107,15 @@ def test_code_is_compared_with_the_store(shop):
     lines = shop("definitions", "diff", "shop.py:text").stdout.splitlines()
     assert '-    return "just text"' in lines
     assert '+    return "other text"' in lines
+
+
+def test_names_versions_and_runs_are_completed_and_a_store_that_is_not_there_is_not_made(seen, tmp_path):
+    def proposed(words, **env):
+        count = len(words.split()) - (not words.endswith(" "))
+        return seen(_RIPRESA_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(count), **env).stdout.split()
+
+    assert proposed("ripresa definitions show da") == ["daily"]
+    assert proposed("ripresa definitions show daily@") == ["daily@aaaa1111", "daily@aaaa2222"]
+    assert proposed("ripresa runs logs ") == ["r2", "r1", "r0"]
+    assert proposed("ripresa runs logs ", RIPRESA_STORE=f"sqlite:///{tmp_path}/none.db") == []
+    assert not (tmp_path / "none.db").exists()

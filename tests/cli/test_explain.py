@@ -120,3 +120,13 @@ def test_fields_are_completed_a_level_at_a_time(shop):
         _RIPRESA_COMPLETE="complete_bash", COMP_WORDS="ripresa explain workflow.sch", COMP_CWORD="2",
     )  # fmt: skip
     assert done.stdout.split() == ["workflow.schedule"]
+
+
+def test_targets_are_completed(shop):
+    done = shop(_RIPRESA_COMPLETE="complete_bash", COMP_WORDS="ripresa explain x.yaml --target a", COMP_CWORD="4")
+    assert done.stdout.split() == ["airflow", "argo"]
+
+
+def test_files_are_completed_beside_fields(daily):
+    done = daily(_RIPRESA_COMPLETE="complete_bash", COMP_WORDS="ripresa explain da", COMP_CWORD="2")
+    assert done.stdout.split() == ["daily.yaml"]

@@ -8,6 +8,7 @@ import pytest
 
 from ripresa.cli import log_lines
 from ripresa.cli.exits import UsageProblem
+from ripresa.cli.printable import printable
 from ripresa.contracts.records import LogRecord
 from tests.cli.conftest import stop
 
@@ -54,9 +55,9 @@ def test_a_line_tells_who_wrote_it_which_attempt_and_where():
 
 
 def test_what_a_job_writes_cannot_steer_the_terminal():
-    assert log_lines.printable("\x1b[31mred\x1b[0m\r") == "red"
-    assert log_lines.printable("\x1b]0;owned\x07\x1b[2J") == "\\x1b]0;owned\\x07\\x1b[2J"
-    assert log_lines.printable("tab\tand ü and \u202e") == "tab\tand ü and \\u202e"
+    assert printable("\x1b[31mred\x1b[0m\r") == "red"
+    assert printable("\x1b]0;owned\x07\x1b[2J") == "\\x1b]0;owned\\x07\\x1b[2J"
+    assert printable("tab\tand ü and \u202e") == "tab\tand ü and \\u202e"
 
 
 def test_lines_of_a_run_are_filtered(shop):

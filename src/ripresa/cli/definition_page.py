@@ -81,10 +81,16 @@ def _facts(told: WorkflowTold) -> Iterable[tuple[str, RenderableType]]:
         yield "starts", stacked([told.schedule.says, *told.schedule.rules])
     else:
         yield "starts", "when it is asked to"
+    if told.params:
+        yield "takes", stacked(told.params)
     if told.rules:
         yield "runs", stacked(told.rules)
     yield "order", stacked(list(_order(told)))
     yield "at most", _longest(told)
+    if told.timeout_us is not None:
+        yield "limit", f"{spelled(told.timeout_us)} for its jobs; what stands in finally comes on top"
+    if told.notices:
+        yield "tells", stacked(told.notices)
     if told.secrets:
         yield "secrets", stacked([_secret(one.reference, one.used_by, one.variable) for one in told.secrets])
     yield "targets", grid([_target(one) for one in told.targets])

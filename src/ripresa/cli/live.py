@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from ripresa.cli.printable import printable
 from ripresa.cli.tree import TreeLines
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class LiveTree:
         """Only lines of steps are written; all else is in the tree."""
         if notice.kind == "log":
             line = Text(f"{label}{notice.operation or run.ref} ", style="dim cyan").append("│ ", style="dim")
-            self._console.print(line.append(notice.text or "", style="default"), soft_wrap=True)
+            self._console.print(line.append(printable(notice.text or ""), style="default"), soft_wrap=True)
 
     def draw(self, root: RunView) -> None:
         """Draw over what was drawn."""

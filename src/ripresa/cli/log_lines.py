@@ -7,7 +7,6 @@ another way, such as an engine's notices.
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem, say
 from ripresa.cli.output import write
+from ripresa.cli.printable import printable
 from ripresa.cli.process import on_interrupt
 from ripresa.cli.reading import find, opened
 from ripresa.cli.result import HALTED
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 POLL_S = 0.2
 STREAMS = ("stdout", "stderr", "log")
 _COLOURS = ("36", "35", "34", "33", "32", "96", "95", "94", "93", "92")
-_OWN_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _LEVEL_COLOURS = {"stderr": "31", "warning": "33", "error": "31", "critical": "1;31"}
 
 
@@ -161,13 +160,3 @@ class LinePrinter:
 
     def _in(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._coloured and text else text
-
-
-def printable(text: str) -> str:
-    """The text without colours of its own, and without what would move the cursor or rename the terminal."""
-    plain = _OWN_COLOURS.sub("", text).rstrip("\r")
-    return "".join(one if one.isprintable() or one == "\t" else _named(one) for one in plain)
-
-
-def _named(character: str) -> str:
-    return character.encode("unicode_escape").decode()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ripresa.cli import completing
+
 
 class Format(StrEnum):
     """How a result is written to stdout."""
@@ -31,5 +33,11 @@ StoreOption = Annotated[
     ),
 ]
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="The id given at start, or the run's UUID.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The id given at start, or the run's UUID.",
+        show_default=False,
+        autocompletion=completing.runs,
+    ),
 ]

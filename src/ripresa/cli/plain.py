@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ripresa.cli.exits import say
+from ripresa.cli.printable import printable
 from ripresa.cli.process import now_us
 from ripresa.cli.progress import RunView
 from ripresa.cli.result import brief
@@ -59,7 +60,7 @@ class PlainLines:
             case "run_status" if notice.status not in {"running", "waiting"}:
                 return f"run is {notice.status}"
             case "log":
-                return f"{notice.operation or 'run'} | {notice.text}"
+                return f"{notice.operation or 'run'} | {printable(notice.text or '')}"
             case _:
                 return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 from ripresa.author.explaining.jobs import Around, JobTold, entry_told, job_told
 from ripresa.author.explaining.schedule import ScheduleTold, explain_schedule
+from ripresa.author.explaining.starting import listed
 from ripresa.author.explaining.targets import TargetTold, explain_targets
 from ripresa.contracts.durations import micros
 from ripresa.contracts.spec import Entry, JobSpec, WorkflowSpec
@@ -39,7 +41,10 @@ class SecretTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowTold:
-    """All that a workflow file comes to.  `layers`: what is in one may run at the same time."""
+    """All that a workflow file comes to.  `layers`: what is in one may run at the same time.
+
+    `params`, `rules` and `notices` are in words: what it may be given, how its runs get along, and who is told what.
+    """
 
     name: str
     label: str | None
@@ -51,7 +56,9 @@ class WorkflowTold:
     jobs: tuple[JobTold, ...]
     longest: Longest
     timeout_us: int | None
+    params: tuple[str, ...]
     rules: tuple[str, ...]
+    notices: tuple[str, ...]
     secrets: tuple[SecretTold, ...]
     targets: tuple[TargetTold, ...]
 
@@ -81,7 +88,9 @@ def explain_workflow(spec: WorkflowSpec, *, now: datetime) -> WorkflowTold:
         jobs=in_file_order,
         longest=_longest(spec, main, last, told),
         timeout_us=None if spec.timeout is None else micros(spec.timeout),
+        params=tuple(_params(spec.input)),
         rules=tuple(_rules(spec)),
+        notices=tuple(_notices(spec)),
         secrets=(*_secrets(in_file_order), *_secrets_of_notices(spec)),
         targets=explain_targets(spec),
     )
@@ -101,7 +110,9 @@ def explain_job(spec: JobSpec) -> WorkflowTold:
         jobs=(told,),
         longest=Longest(us=told.longest_us, way=(spec.name,), open=() if told.longest_us is not None else (spec.name,)),
         timeout_us=None,
+        params=(),
         rules=(),
+        notices=(),
         secrets=tuple(_secrets((told,))),
         targets=explain_targets(spec),
     )
@@ -216,6 +227,44 @@ def _rules(spec: WorkflowSpec) -> Iterable[str]:
         within = f"{spec.sla.finish_within} after its start" if spec.sla.finish_within else ""
         by = f"at {spec.sla.by}" if spec.sla.by else ""
         yield f"late if it has not ended {' or '.join(filter(None, (within, by)))}"
+
+
+def _params(schema: Mapping[str, Any]) -> Iterable[str]:
+    required = schema.get("required", ())
+    for name, one in schema.get("properties", {}).items():
+        given = one if isinstance(one, dict) else {}
+        kind = " or ".join(map(str, given.get("enum") or _listing(given.get("type", "anything"))))
+        default = f", default {json.dumps(given['default'], ensure_ascii=False)}" if "default" in given else ""
+        yield f"{name}: {kind}{default}" + (", required" if name in required and not default else "")
+
+
+def _listing(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+_NOTICES = {
+    "on_failure": "a run fails",
+    "on_success": "a run succeeds",
+    "on_quarantine": "a run is set aside",
+    "on_late": "a run is late",
+}
+
+
+def _notices(spec: WorkflowSpec) -> Iterable[str]:
+    for when, means in _NOTICES.items():
+        found = [_notice(one) for one in getattr(spec.notifications, when)]
+        if found:
+            yield f"when {means}: {listed(found)}"
+
+
+def _notice(one: Any) -> str:
+    match one.type:
+        case "email":
+            return f"a mail to {listed(one.recipients)}"
+        case "slack":
+            return f"{one.channel} in Slack"
+        case _:
+            return f"a request to the address in {one.url_from}"
 
 
 def _secrets(jobs: Iterable[JobTold]) -> Iterable[SecretTold]:

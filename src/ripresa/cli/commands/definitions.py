@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ripresa.cli import completing
 from ripresa.cli.exits import FAILED, Ended, UsageProblem, say
 from ripresa.cli.options import FormatGiven, StoreOption
 from ripresa.cli.output import emit, write, write_lines
@@ -26,7 +27,12 @@ def list_(*, output: FormatGiven = None, store: StoreOption = None) -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME[@VERSION]", help="The workflow; its newest version, or this.", show_default=False),
+        typer.Argument(
+            metavar="NAME[@VERSION]",
+            help="The workflow; its newest version, or this.",
+            show_default=False,
+            autocompletion=completing.definitions,
+        ),
     ],
     *,
     version: Annotated[
@@ -61,11 +67,16 @@ def show(
 def diff(
     what: Annotated[
         str,
-        typer.Argument(metavar="NAME|FILE", help="A workflow of the store, or a definition file.", show_default=False),
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A workflow of the store, or a definition file.",
+            show_default=False,
+            autocompletion=completing.definitions,
+        ),
     ],
     versions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[V1 [V2]]", help="Hashes, their beginnings, or labels.", show_default=False),
+        typer.Argument(metavar="V1 V2", help="Hashes, their beginnings, or labels.", show_default=False),
     ] = None,
     *,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything differs.")] = False,

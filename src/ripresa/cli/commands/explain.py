@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ripresa.cli import completing
 from ripresa.cli.options import FormatGiven
 from ripresa.cli.output import emit
 
@@ -13,28 +14,14 @@ if TYPE_CHECKING:
     from ripresa.author.explaining.jobs import JobTold
 
 
-def _paths(incomplete: str) -> list[str]:
-    """The fields one level below what is typed, and the files and folders that begin so."""
-    from pathlib import Path
-
-    from ripresa.contracts.spec.fields import all_paths
-
-    depth = incomplete.count(".")
-    fields = [path for path in all_paths() if path.startswith(incomplete) and path.count(".") == depth]
-    folder, _, begun = incomplete.rpartition("/")
-    there = [one for one in Path(folder or ".").glob(f"{begun}*") if incomplete and not one.name.startswith(".")]
-    files = [str(one) for one in there if one.is_dir() or one.suffix in {".yaml", ".yml", ".json"}]
-    return fields + sorted(files)
-
-
 def explain(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="[FIELD|FILE]",
+            metavar="FIELD|FILE",
             help="A field, as workflow.jobs.job.retry; or a definition file.",
             show_default=False,
-            autocompletion=_paths,
+            autocompletion=completing.fields_and_files,
         ),
     ] = "",
     *,
@@ -44,7 +31,12 @@ def explain(
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", metavar="TARGET", help="Tell what this orchestrator makes of it; may be repeated."),
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="Tell what this orchestrator makes of it; may be repeated.",
+            autocompletion=completing.targets,
+        ),
     ] = None,
     job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="Tell of this job only.")] = None,
     output: FormatGiven = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ripresa.cli import completing
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.options import Format, FormatGiven, RunArgument, StoreOption
 from ripresa.cli.output import chosen, emit, write
@@ -26,7 +27,12 @@ def logs(
     ] = None,
     stream: Annotated[
         str | None,
-        typer.Option("--stream", metavar="STREAM", help="stdout, stderr, or log for what went through logging."),
+        typer.Option(
+            "--stream",
+            metavar="STREAM",
+            help="stdout, stderr, or log for what went through logging.",
+            autocompletion=completing.streams,
+        ),
     ] = None,
     since: Annotated[
         str | None,
