@@ -210,7 +210,7 @@ from ripresa import Step, StepResult, Workflow
 
 
 def load(context):
-    return StepResult.ok(quality={"record_count": context.get_param("rows"), "valid_rate": 0.5})
+    return StepResult.ok(quality={"record_count": context.params["rows"], "valid_rate": 0.5})
 
 
 daily = Workflow("daily", [Step.lambda_("load", load), Step.wait("cool", "1ms")])
@@ -221,6 +221,8 @@ def test_a_context_first_workflow_runs_and_its_quality_is_listed(shop):
     (shop.folder / "measured.py").write_text(MEASURED)
     for rows in (1000, 2):
         shop("run", "measured.py:daily", "-p", f"rows={rows}", "--id", f"m{rows}")
+    shop("run", "measured.py", "--id", "none", code=1)
+    assert shop.json("runs", "show", "none")["input"] == {"params": {}}
     shown = shop.json("runs", "show", "m2")
     assert shown["input"] == {"params": {"rows": 2}}
     assert shown["steps"][0]["operation"] == "load"

@@ -178,7 +178,9 @@ class Signature:
             elif parameter.kind is _P.VAR_KEYWORD:
                 hint = dict[str, hint]  # type: ignore[valid-type]  # built at run time
             fields[name] = hint
-        required = {n for n, p in self._signature.parameters.items() if p.default is _P.empty}
+        open_ended = (_P.VAR_POSITIONAL, _P.VAR_KEYWORD)
+        parameters = self._signature.parameters.items()
+        required = {n for n, p in parameters if p.default is _P.empty and p.kind not in open_ended}
         from typing import NotRequired  # noqa: PLC0415 - as above
 
         annotations = {n: t if n in required else NotRequired[t] for n, t in fields.items()}

@@ -666,3 +666,8 @@ async def test_a_wide_map_over_a_long_list_is_done_in_time(memory):
     ]
     _, _, context = await finish(memory, *flow)
     assert context.get_output("all")[-1] == 2_999**2
+
+
+def test_a_workflow_is_found_by_its_own_name():
+    assert Workflow("weekly", [ONE]).function.__name__ == "weekly"
+    assert Workflow("weekly", [ONE]).signature.names[-1] == "params"

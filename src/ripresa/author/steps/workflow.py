@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 from ripresa.author.pipelines import Dispatcher
@@ -67,8 +68,8 @@ class Workflow(WorkflowDefinition[[Mapping[str, Any] | WorkflowContext | None], 
         self.conditions = dict(conditions or {})
         self.pipelines = pipelines
         self.max_steps = max_steps
-        self.function = _start
-        self.signature = _StepsSignature(_start, name)
+        self.function = _start_of(name)
+        self.signature = _StepsSignature(self.function, name)
         self.__doc__ = description or type(self).__doc__
         self._by_name = self._named()
         self._check_targets()
@@ -258,6 +259,15 @@ def _start(
     **params: Any,
 ) -> None:
     """The signature of every `Workflow`: parameters by name, and the fields of the context."""
+
+
+def _start_of(name: str) -> Any:
+    """`_start` under the workflow's own name, as those see it who look for a definition's function."""
+    made = FunctionType(_start.__code__, _start.__globals__, name)
+    made.__kwdefaults__ = _start.__kwdefaults__
+    made.__annotations__ = _start.__annotations__
+    made.__doc__ = _start.__doc__
+    return made
 
 
 _INPUT = frozenset({"params", "batch_id", "trace_id", "partition", "as_of_date", "capture_id"})
