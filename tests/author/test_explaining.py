@@ -337,6 +337,24 @@ def test_a_time_that_clocks_skip_or_repeat_is_noted():
         assert told == [f"02:30 comes twice that day, and this is the {which}" for which in notes]
 
 
+@pytest.mark.parametrize(
+    ("cron", "dst", "words"),
+    [
+        ("30 2 * * *", {"gap": "skip"}, "a time that does not exist is left out"),
+        ("0 12 * * *", {}, "no start falls into that"),
+        ("30 2 * * 1", {}, "no start falls into that"),
+        ("*/15 * * * *", {}, "every real hour has its starts, and an hour that is left out has none"),
+    ],
+)
+def test_what_the_next_clock_change_does_is_told_for_this_schedule(cron, dst, words):
+    spec = Schedule.model_validate({"cron": cron, "timezone": "Europe/Paris", "dst": dst})
+    assert (
+        explain_schedule(spec, now=NOW).clock_change == f"clocks go forward by 1h on Sun 2026-03-29 at 02:00: {words}"
+    )
+    autumn = explain_schedule(spec, now=datetime(2026, 10, 1, tzinfo=UTC)).clock_change
+    assert autumn.startswith("clocks go back by 1h on Sun 2026-10-25 at 03:00: ")
+
+
 def test_an_interval_and_a_zone_without_clock_changes_have_nothing_to_note():
     found = explain_schedule(Schedule(interval="6h", start_date="2026-01-01"), now=NOW)
     assert found.says == "every 6h, counted from 2026-01-01"

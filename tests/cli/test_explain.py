@@ -99,6 +99,17 @@ def test_one_job_can_be_asked_for(daily):
     assert 'did you mean "extract"?' in daily("explain", "daily.yaml", "--job", "extrac", code=2).stderr
 
 
+def test_yaml_and_json_hold_the_same(daily):
+    yaml = pytest.importorskip("yaml")
+    asked = ("explain", "daily.yaml", "--now", "2026-03-27")
+    assert yaml.safe_load(daily(*asked, "-o", "yaml").stdout) == daily.json(*asked)
+
+
+def test_options_that_do_not_fit_are_usage(daily):
+    assert "go with a file" in daily("explain", "workflow", "--target", "argo", code=2).stderr
+    assert "give one of them" in daily("explain", "daily.yaml", "--target", "argo", "--job", "score", code=2).stderr
+
+
 def test_what_cannot_be_told_is_said_kindly(daily):
     assert "daily.yml: No such file" in daily("explain", "daily.yml", code=2).stderr
     assert "only definition files can be explained" in daily("explain", "shop.py", code=2).stderr

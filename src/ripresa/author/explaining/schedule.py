@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ripresa.author.dates import Schedule
+from ripresa.author.dates.ticks import CronTicks
 from ripresa.author.dates.walls import repeated, wall_of
 from ripresa.author.explaining.cron_words import in_words
 from ripresa.contracts.cron import Cron
@@ -157,18 +158,31 @@ def _clock_change(spec: ScheduleSpec, zone: ZoneInfo, now: datetime) -> str:
     change = (after.utcoffset() or timedelta()) - (before.utcoffset() or timedelta())
     length = spelled(abs(round(change.total_seconds())) * 1_000_000)
     said = f"clocks go {_way(change)} by {length} on {after:%a %Y-%m-%d} at {before + _SECOND:%H:%M}"
-    return f"{said}: {_then(spec, change)}"
+    return f"{said}: {_then(spec, zone, at, change)}"
 
 
-def _then(spec: ScheduleSpec, change: timedelta) -> str:
+def _then(spec: ScheduleSpec, zone: ZoneInfo, at: datetime, change: timedelta) -> str:
     if spec.cron is None:
         return "an interval does not heed them"
+    if not CronTicks(Cron.parse(spec.cron), zone).fixed:
+        return "every real hour has its starts, and an hour that is left out has none"
+    if not _matters(spec, at):
+        return "no start falls into that"
     if change > timedelta():
-        return "a time that does not exist is " + (
-            "left out" if spec.dst.gap == "skip" else "started at the first that does"
-        )
-    both = {"first": "counts the first time", "second": "counts the second time", "both": "counts both times"}
-    return f"a time that comes twice {both[spec.dst.overlap]}"
+        return f"a time that does not exist is {_GAP[spec.dst.gap]}"
+    return f"a time that comes twice counts {_OVERLAP_OF_CLOCKS[spec.dst.overlap]}"
+
+
+_GAP = {"run_after": "started at the first that does", "skip": "left out"}
+_OVERLAP_OF_CLOCKS = {"first": "the first time", "second": "the second time", "both": "both times"}
+
+
+def _matters(spec: ScheduleSpec, at: datetime) -> bool:
+    """Whether it makes a difference what is done about the change at `at`."""
+    rules: tuple[dict[str, str], ...] = ({"gap": "run_after", "overlap": "first"}, {"gap": "skip", "overlap": "both"})
+    one, other = (Schedule.of({**spec.written(), "dst": rule}) for rule in rules)
+    window = (at - _DAY, at + _DAY)
+    return list(one.logical_dates(*window)) != list(other.logical_dates(*window))
 
 
 def _next_change(zone: ZoneInfo, now: datetime) -> datetime | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ripresa.cli import completing
+from ripresa.cli.exits import UsageProblem
 from ripresa.cli.options import FormatGiven
 from ripresa.cli.output import emit
 
@@ -51,8 +52,12 @@ def explain(
     targets = target or []
     explaining.require_targets(targets)
     if not explaining.is_file(what):
+        if targets or job is not None or now is not None:
+            raise UsageProblem(f"--target, --job and --now go with a file, and {what or 'nothing'} is no file")
         _field(what, output)
         return
+    if targets and job is not None:
+        raise UsageProblem("--target tells of the whole file, and --job of one job: give one of them")
     loaded, told = explaining.definition(what, now=now)
     if job is not None:
         _job(explaining.only_job(told, job), output)
