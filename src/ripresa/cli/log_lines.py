@@ -11,23 +11,25 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem, say
-from ripresa.cli.output import write
 from ripresa.cli.printable import printable
 from ripresa.cli.process import on_interrupt
 from ripresa.cli.reading import find, opened
 from ripresa.cli.result import HALTED
 from ripresa.cli.screen import wants_colour
 from ripresa.cli.sending import engine_of
-from ripresa.contracts.records import LogRecord
+from ripresa.contracts.records import LogRecord, moment
 
 if TYPE_CHECKING:
+    from ripresa.cli.progress import RunView
+    from ripresa.engine.watching import Notice
     from ripresa.ports.store import Store
 
 POLL_S = 0.2
-STREAMS = ("stdout", "stderr", "log")
+Stream = Literal["stdout", "stderr", "log"]
+STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "log")
 _COLOURS = ("36", "35", "34", "33", "32", "96", "95", "94", "93", "92")
 _LEVEL_COLOURS = {"stderr": "31", "warning": "33", "error": "31", "critical": "1;31"}
 
@@ -122,18 +124,19 @@ async def _after(store: Store, run: str, number: int) -> list[LogRecord]:
 
 
 class LinePrinter:
-    """Tells lines as text on stdout: time, who wrote it, where it came from, the text.
+    """Tells lines as text: time, who wrote it, where it came from, the text.  To stdout, or `out`.
 
     Each job has a colour of its own, on a terminal that wants colours, as soon as there are several.
     """
 
-    def __init__(self) -> None:
-        self._coloured = wants_colour(sys.stdout)
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._coloured = wants_colour(self._out)
         self._colours: dict[str, str] = {}
 
     def tell(self, line: LogRecord) -> None:
         """One line."""
-        write(self.text(line))
+        self._out.write(f"{self.text(line)}\n")
 
     def tell_all(self, found: Iterable[LogRecord]) -> None:
         """Many."""
@@ -160,3 +163,32 @@ class LinePrinter:
 
     def _in(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._coloured and text else text
+
+
+class LogScreen:
+    """A `Screen` for a run of this process: the lines that its steps write, on stderr, and nothing else."""
+
+    def __init__(self) -> None:
+        self._printer = LinePrinter(sys.stderr)
+
+    def heard(self, notice: Notice, run: RunView, label: str) -> None:
+        """A line is told; a child's with the child before it."""
+        if notice.kind != "log":
+            return
+        stream: Stream = next((one for one in STREAMS if one == notice.stream), "stdout")
+        told = LogRecord(
+            number=0,
+            at=moment(notice.at),
+            operation=f"{label}{notice.operation or run.ref}",
+            attempt=notice.attempt,
+            stream=stream,
+            level=notice.level,
+            text=notice.text or "",
+        )
+        self._printer.tell(told)
+
+    def draw(self, root: RunView) -> None:
+        """Lines are written once."""
+
+    def close(self, root: RunView | None) -> None:
+        """Nothing is left to say."""

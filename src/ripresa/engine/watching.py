@@ -33,6 +33,9 @@ class Notice(NamedTuple):
     failure: Failure | None = None
     status: str | None = None
     text: str | None = None
+    stream: str | None = None
+    """Of a log: stdout, stderr or log."""
+    level: str | None = None
 
 
 class Watching:
@@ -81,8 +84,20 @@ class Watching:
             return
         self._engine.committer.batch.logs.append(line)
         self._engine.loading.log_soon()
+        notice = Notice(
+            "log",
+            line.run,
+            None,
+            line.at,
+            line.operation,
+            None,
+            line.attempt,
+            text=line.text,
+            stream=line.stream,
+            level=line.level,
+        )
         for observer in list(self.observers):
-            observer(Notice("log", line.run, None, line.at, line.operation, None, line.attempt, text=line.text))
+            observer(notice)
 
     # --- idleness, for virtual clocks ------------------------------------------------------------
 
