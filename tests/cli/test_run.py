@@ -106,7 +106,7 @@ def test_a_module_a_packages_file_and_a_registered_name_are_targets_too(shop):
         ("none.py:x", "none.py: no such file"),
         ("nowhere:x", "nowhere: no such module"),
         ("fulfil", "is no target"),
-        ("daily.yaml", "come with a later release"),
+        ("daily.yaml", "daily.yaml: No such file or directory"),
         ("broken.py:x", "broken.py: cannot be loaded: ZeroDivisionError"),
         ("torn.py:x", "torn.py: cannot be loaded: SyntaxError"),
     ],

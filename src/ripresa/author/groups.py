@@ -154,7 +154,7 @@ def _planned(step: PipelineStep, params: Mapping[str, Any]) -> PlannedPipeline:
 def _node(step: PipelineStep, dispatcher: Dispatcher | None) -> Node:
     return Node(
         name=step.name,
-        work=Call.of(step.name, pipeline_call(step, dispatcher), _arguments, kind="pipeline", read=_read),
+        work=Call.of(step.name, pipeline_call(step, dispatcher), _arguments, kind="pipeline", read=read_pipeline),
         depends_on=tuple(Dependency(name) for name in step.depends_on),
         on_error="continue" if step.on_error is ErrorPolicy.CONTINUE else "stop",
     )
@@ -175,6 +175,7 @@ def _arguments(values: Values) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (dict(values["params"]),), {}
 
 
-def _read(value: Any) -> Result:
+def read_pipeline(value: Any) -> Result:
+    """What the output of `pipeline_call` means."""
     result = StepResult.from_json(value)
     return Result(result.output, updates=dict(result.context_updates) or None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SCALARS = frozenset({int, str, bool, float, type(None)})
 _P = inspect.Parameter
+_OPEN_ENDED = (_P.VAR_KEYWORD, _P.VAR_POSITIONAL)
 _NO_ARGUMENTS = "{}"
 
 
@@ -103,6 +104,17 @@ class Signature:
         self._variadic = any(p.kind in (_P.VAR_POSITIONAL, _P.VAR_KEYWORD) for p in parameters)
         self._positional = all(p.kind in (_P.POSITIONAL_ONLY, _P.POSITIONAL_OR_KEYWORD) for p in parameters)
         self._plain = not self._variadic and self._positional
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Parameters without a default."""
+        parameters = self._signature.parameters.values()
+        return tuple(p.name for p in parameters if p.default is _P.empty and p.kind not in _OPEN_ENDED)
+
+    @property
+    def variadic(self) -> str | None:
+        """The name of its `**parameters`, if it takes any."""
+        return next((p.name for p in self._signature.parameters.values() if p.kind is _P.VAR_KEYWORD), None)
 
     @cached_property
     def hints(self) -> dict[str, Any]:

@@ -88,7 +88,16 @@ SECTIONS = (
             Command("worker", "Execute the runs of a store until told to stop.", "worker", "worker"),
         ),
     ),
-    Section("Look and act", (RUNS, QUARANTINE, DEFINITIONS, QUALITY)),
+    Section(
+        "Look and act",
+        (
+            RUNS,
+            Command("graph", "Draw a workflow's graph, and how a run of it stands.", "graph", "graph"),
+            QUARANTINE,
+            DEFINITIONS,
+            QUALITY,
+        ),
+    ),
     Section(
         "Look after",
         (

@@ -8,6 +8,7 @@ from ripresa.cli.process import steps_write_to_stderr
 from ripresa.cli.reading import opened
 from ripresa.contracts.errors import Diverged
 from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.engine.known import Known
 from ripresa.engine.rows import generation_seed
 from ripresa.kernel.live import LiveRun
 from ripresa.ports.store import RunFilter
@@ -22,9 +23,10 @@ _OPEN = tuple(status.value for status in RunStatus if status not in TERMINAL)
 async def verdicts(url: str, workflows: list[Any]) -> list[dict[str, Any]]:
     """For each open run: run, workflow, status, verdict (compatible | blocked | unknown), why."""
     async with opened(url) as store:
-        labels = {row.version: row.label for row in await store.definitions()}
+        known = Known(workflows)
+        await known.learn(store)
         with steps_write_to_stderr():
-            return [_verdict(loaded, workflows, labels) async for loaded in _open_runs(store)]
+            return [_verdict(loaded, known) async for loaded in _open_runs(store)]
 
 
 async def _open_runs(store: Store) -> Any:
@@ -38,10 +40,10 @@ async def _open_runs(store: Store) -> Any:
             return
 
 
-def _verdict(loaded: Loaded, workflows: list[Any], labels: dict[str, str | None]) -> dict[str, Any]:
+def _verdict(loaded: Loaded, known: Known) -> dict[str, Any]:
     run = loaded.run
     told = {"run": run.key or run.id, "workflow": run.definition, "status": run.status}
-    workflow = _fitting(run.definition, run.version, workflows, labels)
+    workflow = known.find(run.definition, run.version)
     if workflow is None:
         return {**told, "verdict": "unknown", "why": f"the code has no workflow {run.definition!r}"}
     try:
@@ -61,12 +63,3 @@ def _replay(loaded: Loaded, workflow: Any) -> None:
         live.replay(loaded.history)
     finally:
         live.discard()
-
-
-def _fitting(name: str, version: str, workflows: list[Any], labels: dict[str, str | None]) -> Any:
-    """The definition that an engine would go on with: of its version, else of its label, else the last."""
-    candidates = [one for one in workflows if one.name == name]
-    same = [one for one in candidates if one.version == version]
-    label = labels.get(version)
-    labelled = [one for one in candidates if label is not None and one.label == label]
-    return next(iter([*same, *labelled, *reversed(candidates)]), None)

@@ -56,7 +56,9 @@ def _from_file(workflow: Any, file: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageProblem(f"--input {file}: not JSON: {error}") from None
     names = workflow.signature.names
-    if isinstance(value, dict) and (not value or any(name in names for name in value) or len(names) != 1):
+    if isinstance(value, dict) and (
+        not value or any(name in names for name in value) or len(names) != 1 or workflow.signature.variadic is not None
+    ):
         return value
     if len(names) == 1:
         return {names[0]: value}
@@ -64,7 +66,9 @@ def _from_file(workflow: Any, file: str) -> dict[str, Any]:
 
 
 def _value(workflow: Any, key: str, text: str) -> Any:
-    if key not in workflow.signature.names and not _variadic(workflow):
+    if key == "execution_date" and key not in workflow.signature.names:
+        raise UsageProblem(f"--date: {workflow.name} has no logical date")
+    if key not in workflow.signature.names and workflow.signature.variadic is None:
         what = f"-p {key}: {workflow.name} has no parameter {key!r}"
         raise UsageProblem(what + did_you_mean(key, workflow.signature.names))
     kind = workflow.signature.types.get(key)
@@ -87,35 +91,19 @@ def _fits(kind: Any, value: Any) -> bool:
     return True
 
 
-def _variadic(workflow: Any) -> str | None:
-    """The name of its `**parameters`, if it takes any."""
-    import inspect
-
-    parameters = inspect.signature(workflow.function).parameters.values()
-    return next((one.name for one in parameters if one.kind is one.VAR_KEYWORD), None)
-
-
 def _checked(workflow: Any, values: dict[str, Any]) -> str:
     names = workflow.signature.names
-    others = _variadic(workflow)
-    if others is not None:
+    others = workflow.signature.variadic
+    if others:
         more = {key: values.pop(key) for key in list(values) if key not in names}
         values = {**values, **({others: more} if more else {})}
     for key in values:
-        if key not in names:
+        if key not in names and others is None:
             raise UsageProblem(f"input: {workflow.name} has no parameter {key!r}{did_you_mean(key, names)}")
-    missing = [name for name in _required(workflow) if name not in values]
+    missing = [name for name in workflow.signature.required if name not in values]
     if missing:
         raise UsageProblem(
             f"{workflow.name} needs {', '.join(missing)}: give " + " ".join(f"-p {n}=…" for n in missing)
         )
     text: str = workflow.signature.check_input(json.dumps(values))
     return text
-
-
-def _required(workflow: Any) -> list[str]:
-    import inspect
-
-    parameters = inspect.signature(workflow.function).parameters.values()
-    open_ended = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return [one.name for one in parameters if one.default is one.empty and one.kind not in open_ended]

@@ -55,6 +55,9 @@ class PlainLines:
                 if notice.failure is None:
                     return f"{notice.operation} succeeded in {took}"
                 return f"{notice.operation} failed for good{of}: {brief(notice.failure)}"
+            case "node_settled":
+                why = f": {brief(notice.failure)}" if notice.failure else ""
+                return f"{notice.operation} {notice.status}{why}"
             case "step_set_aside":
                 return f"{notice.operation} set aside: {brief(notice.failure) if notice.failure else ''}"
             case "run_status" if notice.status not in {"running", "waiting"}:

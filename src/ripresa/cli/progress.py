@@ -23,7 +23,7 @@ class StepView:
 
     operation: str
     status: str
-    """running | retrying | succeeded | failed | quarantined | cancelled | pending | left"""
+    """running | retrying | succeeded | skipped | failed | quarantined | cancelled | compensated | pending | left"""
     started: int
     attempt: int = 1
     attempts_max: int | None = None
@@ -34,7 +34,7 @@ class StepView:
     @property
     def quiet(self) -> bool:
         """It went well, so it is the first to give up its line."""
-        return self.status == "succeeded"
+        return self.status in {"succeeded", "skipped"}
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ def _step_view(record: StepRecord) -> StepView:
     view = StepView(record.operation, _SHOWN.get(record.status, record.status), _micros(record.started_at) or 0)
     view.attempt = record.attempts
     view.ended, view.due = _micros(record.finished_at), _micros(record.next_attempt_at)
-    view.why = in_brief(record.error.type, record.error.message) if record.error else ""
+    view.why = in_brief(record.error.type, record.error.message) if record.error else record.reason or ""
     return view
 
 

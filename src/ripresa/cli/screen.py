@@ -184,6 +184,8 @@ def _take(view: RunView, notice: Notice) -> None:
             view.attempt_failed(operation, at, notice.due, notice.failure)
         case "step_done":
             view.step_ended(operation, at, "failed" if notice.failure else "succeeded", notice.failure)
+        case "node_settled":
+            view.step_ended(operation, at, notice.status or "succeeded", notice.failure)
         case "step_set_aside":
             view.step_ended(operation, at, "quarantined", notice.failure)
         case "run_status":

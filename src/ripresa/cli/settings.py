@@ -17,7 +17,9 @@ from ripresa.cli.nearest import did_you_mean
 FILE = "ripresa.toml"
 DEFAULT_STORE = "sqlite:///.ripresa/ripresa.db"
 
-_TABLES = ("store", "engine", "workflows", "runtimes")
+_TABLES = ("store", "engine", "workflows", "runtimes", "config")
+_CONFIG = "RIPRESA_CONFIG_"
+"""What a variable begins with that sets a value of `config`: RIPRESA_CONFIG_TRINO_ENDPOINT is config.trino_endpoint."""
 
 
 class Value(NamedTuple):
@@ -52,13 +54,15 @@ class Settings:
     """Registered names and their targets."""
     engine: dict[str, Value] = field(default_factory=dict)
     """Fields of `Config` that differ from their defaults."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """What templates know as `config`."""
 
 
 def settings(store: str | None = None) -> Settings:
     """The settings under these flags.  Raises UsageProblem for a file or variable that cannot be read."""
     GIVEN.store = store or GIVEN.store
     told = _file()
-    return Settings(_store(told), _workflows(told), _engine(told))
+    return Settings(_store(told), _workflows(told), _engine(told), _config(told))
 
 
 def _store(told: dict[str, Any]) -> Value:
@@ -81,6 +85,14 @@ def _workflows(told: dict[str, Any]) -> dict[str, str]:
         if not isinstance(target, str):
             raise UsageProblem(f'{FILE}: workflows.{name}: {target!r} is not a target such as "sales.py:daily"')
     return named
+
+
+def _config(told: dict[str, Any]) -> dict[str, Any]:
+    table = told.get("config", {})
+    if not isinstance(table, dict):
+        raise UsageProblem(f'{FILE}: config: a table is needed, as [config] trino_endpoint = "http://trino:8080"')
+    given = {name: value for name, value in os.environ.items() if name.startswith(_CONFIG)}
+    return {**table, **{name.removeprefix(_CONFIG).lower(): value for name, value in given.items()}}
 
 
 def _engine(told: dict[str, Any]) -> dict[str, Value]:

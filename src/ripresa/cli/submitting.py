@@ -9,12 +9,13 @@ from ripresa.cli.exits import UsageProblem
 from ripresa.contracts.errors import RunConflict
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import RunStatus
+from ripresa.engine.rows import definition_row
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, NewRun
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.store import Definition, Run, Store
 
 
 async def submitted(
@@ -22,7 +23,7 @@ async def submitted(
 ) -> Run:
     """The new run, on disk.  Raises RunConflict if its id was taken meanwhile."""
     new = _new(workflow.name, workflow.version, text, key=key, priority=priority)
-    return await _submit(store, new, _first(new, new.created_at), tags)
+    return await _submit(store, new, _first(new, new.created_at), tags, definition_row(workflow, new.created_at))
 
 
 async def forked(store: Store, run: Run, from_step: str, *, key: str | None) -> Run:
@@ -56,8 +57,10 @@ def _seed(run: Run) -> str:
     return known or run.id
 
 
-async def _submit(store: Store, new: NewRun, first: HistoryEvent, tags: dict[str, str]) -> Run:
-    if not await store.submit(new, first, tags):
+async def _submit(
+    store: Store, new: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+) -> Run:
+    if not await store.submit(new, first, tags, definition):
         raise RunConflict(new.key or new.id, f"a run with id {new.key!r} exists: choose another id")
     run = await store.get_run(new.id)
     assert run is not None  # noqa: S101 - it was just written

@@ -35,6 +35,9 @@ _COLOURS = {
     "blocked": "31",
     "quarantined": "35",
     "cancelled": "33",
+    "compensated": "33",
+    "skipped": "2",
+    "pending": "2",
     "paused": "33",
     "waiting": "34",
     "running": "36",
@@ -51,9 +54,14 @@ class Cell(NamedTuple):
     code: str = ""
 
 
+def colour_of(status: str) -> str:
+    """The colour of a status, as the number of a terminal's."""
+    return _COLOURS.get(status, "")
+
+
 def status_cell(status: str) -> Cell:
     """A status in its colour."""
-    return Cell(status, _COLOURS.get(status, ""))
+    return Cell(status, colour_of(status))
 
 
 def columns(rows: Sequence[Sequence[Cell | str]], *, head: Sequence[str] = (), indent: str = "") -> None:
@@ -137,7 +145,9 @@ def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
 
 def step_row(step: StepRecord) -> tuple[Cell | str, ...]:
     """A step in a line."""
-    outcome = why(step.error) if step.error and step.output is None else inline(step.output) if step.finished_at else ""
+    outcome = why(step.error) if step.error and step.output is None else step.reason or ""
+    if not outcome and step.finished_at:
+        outcome = inline(step.output)
     if step.next_attempt_at is not None:
         outcome = f"again at {at(step.next_attempt_at)}: {outcome or why(step.error)}"
     return (step.operation, status_cell(step.status), str(step.attempts), took(step.duration_seconds), outcome)

@@ -1,4 +1,4 @@
-"""Targets: from what is typed – `shop.py:fulfil`, `shop.flows:fulfil`, a registered name – to workflows.
+"""Targets: from what is typed – `shop.py:fulfil`, `shop.flows:fulfil`, `daily.yaml`, a registered name – to workflows.
 
 A file is loaded under its own name, its folder first on the import path, as Python itself does with a
 script; so worker processes, which import steps by name, find the same functions.
@@ -19,7 +19,9 @@ from typing import Any
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.nearest import did_you_mean
 
-_LATER = (".yaml", ".yml", ".json")
+_FILES = (".yaml", ".yml", ".json")
+"""What the name of a definition file ends with."""
+_STATES = ".asl.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,12 @@ class Found:
     """The target as it was typed."""
 
 
-def workflow_of(target: str, registered: dict[str, str]) -> Found:
-    """The one workflow that `target` names.  Raises UsageProblem."""
-    found = workflows_of(target, registered)
+def workflow_of(target: str, registered: dict[str, str], *, runtime: str | None = None) -> Found:
+    """The one workflow that `target` names; `runtime` takes the place of that of a definition's jobs.
+
+    Raises UsageProblem.
+    """
+    found = workflows_of(target, registered, runtime=runtime)
     if found.chosen is not None:
         return found
     own = _own(found.workflows, target)
@@ -56,9 +61,13 @@ def all_of(targets: list[str], registered: dict[str, str]) -> list[Any]:
     return list(dict.fromkeys(found))
 
 
-def workflows_of(target: str, registered: dict[str, str]) -> Found:
+def workflows_of(target: str, registered: dict[str, str], *, runtime: str | None = None) -> Found:
     """All workflows that `target` makes known.  Raises UsageProblem."""
     place, name = _split(registered.get(target, target), registered)
+    if place.endswith(_FILES):
+        return _definition(place, target, registered, runtime)
+    if runtime is not None:
+        raise UsageProblem(f"--runtime: {target} is code, which says by itself where its steps run")
     module = _file(Path(place)) if place.endswith(".py") else _module(place)
     known = _workflows(module)
     chosen = _pick(module, known, name, place) if name else None
@@ -66,16 +75,56 @@ def workflows_of(target: str, registered: dict[str, str]) -> Found:
 
 
 def _split(target: str, registered: dict[str, str]) -> tuple[str, str | None]:
-    if target.endswith(_LATER):
-        raise UsageProblem(f"{target}: definitions in YAML and JSON come with a later release; name a file.py:workflow")
+    if target.endswith(_STATES):
+        raise UsageProblem(f"{target}: state machines come with a later release; name a definition.yaml")
+    if target.endswith(_FILES):
+        return target, None
     place, colon, name = target.partition(":")
     if colon and place and name:
         return place, name
     if not colon and target.endswith(".py"):
         return target, None
-    raise UsageProblem(f"{target!r} is no target: write file.py:workflow, module:workflow or a registered name" + (
-        did_you_mean(target, registered) if registered else " (ripresa.toml registers none)"
-    ))  # fmt: skip
+    ways = "definition.yaml, file.py:workflow, module:workflow or a registered name"
+    hint = did_you_mean(target, registered) if registered else " (ripresa.toml registers none)"
+    raise UsageProblem(f"{target!r} is no target: write {ways}{hint}")
+
+
+def _definition(place: str, target: str, registered: dict[str, str], runtime: str | None) -> Found:
+    """The workflow of a definition file, and those that it runs in turn.  Raises UsageProblem, SpecInvalid."""
+    found: dict[str, Any] = {}
+    waiting = [Path(place)]
+    while waiting:
+        path = waiting.pop(0)
+        made = _from_file(path, runtime)
+        found.setdefault(made.name, made)
+        for name in made.runs:
+            other = registered.get(name) or _beside(path, name)
+            if name not in found and other is not None:
+                if not other.endswith(_FILES):
+                    found.update({one.name: one for one in workflows_of(other, registered).workflows})
+                elif Path(other) not in waiting:
+                    waiting.append(Path(other))
+    workflows = list(found.values())
+    return Found(workflows[0], workflows, target)
+
+
+def _from_file(path: Path, runtime: str | None) -> Any:
+    from ripresa.cli.settings import settings
+    from ripresa.engine.definitions import file_definition
+
+    try:
+        with redirect_stdout(sys.stderr):
+            return file_definition(path, config=settings().config, runtime=runtime)
+    except OSError as error:
+        raise UsageProblem(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UsageProblem(f"{path}: {error}") from None
+
+
+def _beside(path: Path, name: str) -> str | None:
+    """The definition file of another workflow, beside that of one that runs it: it bears the workflow's name."""
+    files = (path.parent / f"{name}{suffix}" for suffix in _FILES)
+    return next((str(file) for file in files if file.is_file()), None)
 
 
 # --- loading -----------------------------------------------------------------------------------
@@ -168,10 +217,20 @@ def _is(value: Any, kind: str) -> bool:
 
 def _own(workflows: list[Any], target: str) -> list[tuple[str, Any]]:
     """Those written in the file itself; all if it only brings others together."""
-    named = [(one.function.__name__, one) for one in workflows]
+    named = [(_written(one), one) for one in workflows]
     stem = Path(target).stem
-    own = [(name, one) for name, one in named if one.function.__code__.co_filename.endswith(f"{stem}.py")]
+    own = [(name, one) for name, one in named if _file_of(one).endswith(f"{stem}.py")]
     return own or named
+
+
+def _written(workflow: Any) -> str:
+    return str(getattr(getattr(workflow, "function", None), "__name__", workflow.name))
+
+
+def _file_of(workflow: Any) -> str:
+    """The file in which a function is written; of what is no function it is not known."""
+    code = getattr(getattr(workflow, "function", None), "__code__", None)
+    return str(getattr(code, "co_filename", ""))
 
 
 def _pick(module: ModuleType, known: dict[str, Any], name: str, place: str) -> Any:

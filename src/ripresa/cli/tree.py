@@ -22,7 +22,9 @@ from ripresa.cli.times import span, ticking
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_US = 100_000
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "↻": "~", "◷": ".", "■": "!", "‖": "=", "·": ".", "–": "-"})
+_ASCII = str.maketrans(
+    {"✓": "+", "✗": "x", "↻": "~", "◷": ".", "■": "!", "‖": "=", "·": ".", "–": "-", "○": "o", "↶": "<"}
+)
 _GUIDES = (("├─ ", "│  "), ("└─ ", "   "))
 _ASCII_GUIDES = (("|- ", "|  "), ("`- ", "   "))
 _NAME_WIDTH_MAX = 36
@@ -33,6 +35,8 @@ _MARKS = {
     "quarantined": ("■", "bold magenta"),
     "blocked": ("■", "bold red"),
     "cancelled": ("–", "yellow"),
+    "skipped": ("○", "dim"),
+    "compensated": ("↶", "yellow"),
     "retrying": ("↻", "yellow"),
     "waiting": ("◷", "blue"),
     "paused": ("‖", "yellow"),

@@ -17,11 +17,22 @@ def waits_of(held: Held | None) -> list[str] | None:
     if live is None:
         return None
     timers = [operation for operation in live.operations.values() if operation.kind == "timer"]
-    limits = [timer for timer in timers if timer.name == "timeout"]
-    before = f", until {_when(limits[0])}" if limits else ""
-    found = [f"sleeping until {_when(timer)}" for timer in timers if timer.name != "timeout"]
-    found += [f"waiting for signal {name!r}{before}" for name in live.mail.awaited]
+    limits = {timer.name.partition("~")[0]: timer for timer in timers if _is_limit(timer)}
+    found = [f"{_what(timer)} until {_when(timer)}" for timer in timers if not _is_limit(timer)]
+    for name in live.mail.awaited:
+        limit = limits.get(f"{name}/timeout") or limits.get("timeout")
+        found.append(f"waiting for signal {name!r}" + (f", until {_when(limit)}" if limit else ""))
     return found
+
+
+def _is_limit(timer: Any) -> bool:
+    """A time limit, of the run or (`approval/timeout`) of a graph's node; a run tried again adds `~1` to its name."""
+    return str(timer.name.partition("~")[0].rpartition("/")[2]) == "timeout"
+
+
+def _what(timer: Any) -> str:
+    """`asyncio.sleep` and `sleep` have no name of their own; a graph's wait has its node's."""
+    return "sleeping" if timer.name in {"timer", "sleep"} else f"{timer.name}: waiting"
 
 
 def _when(timer: Any) -> str:

@@ -22,6 +22,7 @@ from ripresa.engine.config import Config, evict_after_us
 from ripresa.engine.engine import Engine
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
+from ripresa.engine.known import Known
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
 from ripresa.ports.clock import SystemClock
@@ -43,7 +44,8 @@ Ts = TypeVarTuple("Ts")
 class App:
     """Definitions and a store; open (`async with`) it runs them.
 
-    `store`: a URL (`sqlite:///shop.db`, `memory://`) or a Store.  `workflows`: functions with @workflow, DAGs.
+    `store`: a URL (`sqlite:///shop.db`, `memory://`) or a Store.  `workflows`: functions with @workflow, DAGs, paths of
+    definition files.
     `clock`: `ripresa.testing.VirtualClock()` in tests.  `evict_after`: how long a run that only waits stays in
     memory; 0 evicts at every await.  `config`: see `ripresa.engine.config.Config`.
     Opening raises StoreInUse, StoreCorrupt, StoreTooNew, StoreBusy.
@@ -61,9 +63,7 @@ class App:
         runtimes: dict[str, Runtime] | None = None,
     ) -> None:
         self._store_given = store
-        self._workflows: dict[str, list[Any]] = {}
-        for workflow in workflows:
-            self._add(workflow)
+        self._known_ones = Known(workflows)
         self._clock = clock
         self._evict_after_us = evict_after_us(evict_after)
         self._config = Config.of(config)
@@ -75,31 +75,14 @@ class App:
         self.store: Store | None = None
         self.engine: Engine | None = None
 
-    def _add(self, workflow: Any) -> None:
-        if getattr(workflow, "__ripresa__", None) != "workflow":
-            msg = f"App(workflows): {workflow!r} is not a workflow; decorate the function with @workflow"
-            raise TypeError(msg)
-        others = self._workflows.setdefault(workflow.name, [])
-        if any(other.label == workflow.label and other is not workflow for other in others):
-            msg = f"App(workflows): two workflows are called {workflow.name!r}; give one name= or version="
-            raise ValueError(msg)
-        others.append(workflow)
-
     def find_workflow(self, name: str, version: str | None) -> Any:
         """The definition a run goes on with: that of its version, else the one listed last."""
-        candidates = self._workflows.get(name)
-        if not candidates:
-            return None
-        return next((one for one in candidates if one.version == version), self._by_label(candidates, version))
-
-    def _by_label(self, candidates: list[Any], version: str | None) -> Any:
-        label = self._labels.get(version or "")
-        return next((one for one in candidates if label is not None and one.label == label), candidates[-1])
+        return self._known_ones.find(name, version)
 
     @property
     def workflows(self) -> list[Any]:
         """The definitions given."""
-        return [one for group in self._workflows.values() for one in group]
+        return self._known_ones.workflows
 
     # --- opening and closing -------------------------------------------------------------------
 
@@ -118,7 +101,7 @@ class App:
             await store.close()
             raise
         self._lease = lease
-        self._labels = {d.version: d.label for d in await store.definitions()}
+        await self._known_ones.learn(store)
         self._runtimes = self._runtimes_given or self._make_runtimes()
         self.engine = Engine(
             store,
@@ -128,6 +111,7 @@ class App:
             config=self._config,
             runtimes=self._runtimes,
             find_workflow=self.find_workflow,
+            learn=lambda run: self._known_ones.learn(store, run),
             evict_after_us=self._evict_after_us,
         )
         if self._config.capture_logs:
@@ -290,14 +274,14 @@ class App:
         if isinstance(workflow, str):
             found = self.find_workflow(workflow, None)
         else:
-            group = self._workflows.get(getattr(workflow, "name", ""), [])
+            group = self._known_ones.given.get(getattr(workflow, "name", ""), [])
             found = workflow if any(one is workflow for one in group) else None
         if found is None:
             name = getattr(workflow, "name", workflow)
-            if name in self._workflows:
+            if name in self._known_ones.given:
                 msg = f"this App has another workflow called {name!r}: start the one it was given, or rename this"
                 raise UnknownDefinition(msg)
-            have = ", ".join(self._workflows) or "none"
+            have = ", ".join(self._known_ones.given) or "none"
             msg = f"this App does not know workflow {name!r} (it has: {have}); add it to App(workflows=[…])"
             raise UnknownDefinition(msg)
         return found

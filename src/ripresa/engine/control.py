@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from ripresa.ports.store import Run
 
 
-_GRAPHS = frozenset({"graph", "yaml"})
-"""Kinds of definitions whose program tells nodes that are set aside from the run."""
-
-
 class Control:
     """The engine's levers."""
 
@@ -220,7 +216,7 @@ class Control:
 
     def _release(self, held: Held, output: str | None, *, discard: bool) -> None:
         engine = self._engine
-        of_nodes = not discard and not held.quarantined and held.workflow.kind in _GRAPHS
+        of_nodes = not discard and not held.quarantined and getattr(held.workflow, "graph", None) is not None
         if of_nodes and output is not None and not held.nodes_aside:
             msg = f"release: run {held.ref!r}: what is set aside is no step, so it has no output to give; repeat it"
             raise RunError(held.ref, msg)

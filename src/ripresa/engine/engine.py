@@ -41,7 +41,7 @@ from ripresa.kernel.transitions import require
 from ripresa.ports.store import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from ripresa.engine.config import Config
     from ripresa.engine.sources import Sources
@@ -68,6 +68,7 @@ class Engine:
         config: Config,
         runtimes: dict[str, Runtime],
         find_workflow: Callable[[str, str | None], Any],
+        learn: Callable[[tuple[str, str]], Awaitable[None]],
         evict_after_us: int,
     ) -> None:
         self.store = store
@@ -78,6 +79,7 @@ class Engine:
         self.sources = sources
         self.config = config
         self.find_workflow = find_workflow
+        self.learn = learn
         self.evict_after_us = evict_after_us
         self.lease_us = int(config.lease_s * 1e6)
         self.timers = Timers(clock)

@@ -17,10 +17,10 @@ from ripresa.contracts.errors import RunError, UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Held
-from ripresa.engine.rows import as_run, seed_of
+from ripresa.engine.rows import as_run, definition_row, seed_of
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import undone
-from ripresa.ports.store import Definition, Message, NewRun, Ready, Run, RunFilter
+from ripresa.ports.store import Message, NewRun, Ready, Run, RunFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -187,7 +187,8 @@ class Loading:
             missed = [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
             for start in range(0, len(fresh), _CHUNK):
                 for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
-                    ready = await self._engine.outside.ready(loaded)
+                    await engine.learn((loaded.run.definition, loaded.run.version))
+                    ready = await engine.outside.ready(loaded)
                     if ready is not None:
                         self._take(ready, recovered=recovered)
         finally:
@@ -342,12 +343,7 @@ class Loading:
             return
         self._noted.add(mark)
         engine = self._engine
-        schemas = _schemas(workflow)
-        engine.committer.batch.definitions.append(
-            Definition(
-                workflow.name, workflow.version, workflow.label, workflow.kind, workflow.body, *schemas, engine.now()
-            )
-        )
+        engine.committer.batch.definitions.append(definition_row(workflow, engine.now()))
 
     def log_soon(self) -> None:
         """Write log lines within a moment."""
@@ -358,15 +354,6 @@ class Loading:
     def _flush_logs(self) -> None:
         self._logging = False
         self._engine.committer.kick()
-
-
-def _schemas(workflow: Any) -> tuple[str | None, str | None]:
-    import json  # noqa: PLC0415 - once a definition
-
-    try:
-        return json.dumps(workflow.signature.input_schema()), json.dumps(workflow.signature.output_schema())
-    except Exception:  # noqa: BLE001 - types without a schema are allowed; they check nothing
-        return None, None
 
 
 def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEvent]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.payload import load
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import what_stands
-from ripresa.ports.store import HistoryEvent, NewRun, Run
+from ripresa.ports.store import Definition, HistoryEvent, NewRun, Run
 
 if TYPE_CHECKING:
     import asyncio
@@ -93,3 +93,18 @@ def settle(future: asyncio.Future[Any], value: Any) -> None:
     """Resolve a future that its waiter may have given up."""
     if not future.done():
         future.set_result(value)
+
+
+def definition_row(workflow: Any, at: int) -> Definition:
+    """What a store keeps of a definition; `at` in microseconds."""
+    schemas = _schemas(workflow)
+    return Definition(workflow.name, workflow.version, workflow.label, workflow.kind, workflow.body, *schemas, at)
+
+
+def _schemas(workflow: Any) -> tuple[str | None, str | None]:
+    import json  # noqa: PLC0415 - once a definition
+
+    try:
+        return json.dumps(workflow.signature.input_schema()), json.dumps(workflow.signature.output_schema())
+    except Exception:  # noqa: BLE001 - types without a schema are allowed; they check nothing
+        return None, None

@@ -434,8 +434,13 @@ class Store(Protocol):
         the kind is not `retry`.
         """
 
-    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
-        """Create a run from outside an engine, ready at its time of creation; False if its id or key exists."""
+    async def submit(
+        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+    ) -> bool:
+        """Create a run from outside an engine, ready at its time of creation, and keep its definition.
+
+        False if its id or key exists; then nothing is written.
+        """
 
     async def check(self) -> list[str]:
         """What is wrong with the store's integrity or settings, a line each; empty: all is well."""

@@ -17,7 +17,7 @@ from ripresa.testing.faults import Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ripresa.ports.store import Batch, HistoryEvent, Lease, Message, Micros, NewRun
+    from ripresa.ports.store import Batch, Definition, HistoryEvent, Lease, Message, Micros, NewRun
     from ripresa.testing.world import World
 
 _READS = frozenset(
@@ -113,11 +113,13 @@ class SimStore:
         """As the port has it."""
         await self._send("send", lambda: self.inner.send(message))
 
-    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
+    async def submit(
+        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+    ) -> bool:
         """As the port has it."""
 
         async def apply() -> bool:
-            done = await self.inner.submit(run, first, tags)
+            done = await self.inner.submit(run, first, tags, definition)
             if done:
                 self._note("submit", None, {run.id: None}, [first])
             return done

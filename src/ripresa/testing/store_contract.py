@@ -920,7 +920,9 @@ class StoreContract:
 
     async def test_a_run_may_be_submitted_without_an_engine(self, store: Store) -> None:
         run = new_run(A, key="order-1", status="queued", priority=5)
-        assert await store.submit(run, event(A, 1), {"region": "eu", "tier": "1"}) is True
+        definition = Definition("orders", "v1", None, "yaml", "{}", "{}", None, T)
+        assert await store.submit(run, event(A, 1), {"region": "eu", "tier": "1"}, definition) is True
+        assert await store.definitions() == [definition]
         assert await store.submit(new_run(B, key="order-1"), event(B, 1), {"region": "us"}) is False
         assert await store.submit(new_run(A), event(A, 2), {}) is False
         assert await ids(store) == [A]

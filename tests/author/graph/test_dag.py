@@ -307,7 +307,7 @@ def test_the_version_is_that_of_the_tasks_and_their_code():
 
 
 def test_a_dag_has_a_schedule_for_who_starts_runs():
-    assert (order_processing().schedule, order_processing().timezone) == ("@daily", "UTC")
+    assert order_processing().schedule == {"cron": "@daily", "timezone": "UTC"}
 
 
 async def test_ten_thousand_tasks_in_a_chain_run_without_recursion(memory):

@@ -176,6 +176,9 @@ def _all_params(values: Values) -> Any:
     return values["params"]
 
 
+_INSIDE = ("steps", "date_texts")
+
+
 class _Context:
     """What a task may know of its run, all in one: params, dates, and the outputs of what comes before."""
 
@@ -185,4 +188,4 @@ class _Context:
     def __call__(self, values: Values) -> Mapping[str, Any]:
         steps = values["steps"]
         outputs = {name: steps[name]["output"] for name in self.before if "output" in steps.get(name, ())}
-        return {**{key: value for key, value in values.items() if key != "steps"}, "outputs": outputs}
+        return {**{key: value for key, value in values.items() if key not in _INSIDE}, "outputs": outputs}

@@ -203,8 +203,7 @@ class DAG(GraphDefinition):
     ) -> None:
         self.name = name
         self.label = version
-        self.schedule = schedule
-        self.timezone = timezone
+        self.schedule = schedule if schedule is None else _in_zone(schedule, timezone)
         self.description = description
         self._params = None if params is None else dict(params)
         self._on_failure: OnFailure = on_failure
@@ -325,6 +324,12 @@ def _tasks(given: Any) -> list[Task]:
         if not isinstance(one, Task):
             raise TypeError(f">>: {one!r} is not a task; make one of it with task(…)")
     return found
+
+
+def _in_zone(schedule: str, timezone: str) -> dict[str, str]:
+    """The schedule as the contract has it."""
+    kind = "cron" if schedule.startswith("@") or " " in schedule.strip() else "interval"
+    return {kind: schedule, "timezone": timezone}
 
 
 @functools.lru_cache(maxsize=4096)

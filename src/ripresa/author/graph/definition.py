@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from datetime import date as Day  # noqa: N812 - `date` is a run's
 from typing import TYPE_CHECKING, Any
 
+from ripresa.author.dates import RunDates, Schedule
 from ripresa.author.graph.inputs import GraphInput
 from ripresa.author.graph.program import follow
 from ripresa.author.running import running
@@ -19,13 +20,11 @@ from ripresa.contracts.payload import dump, load
 if TYPE_CHECKING:
     from ripresa.author.graph.plan import Graph
 
-    Dates = Callable[[datetime], Mapping[str, Any]]
-
 
 class GraphDefinition:
     """A workflow that is a graph.
 
-    `label` is the author's version, `body` what is kept of it in the store, `config` what values know as `config`.
+    `label` is the author's version, `body` what is kept of it in the store.
     """
 
     __ripresa__ = "workflow"
@@ -37,8 +36,7 @@ class GraphDefinition:
     signature: GraphInput
     body: str
     schedule: Any = None
-    timezone: str | None = None
-    config: Mapping[str, Any] = {}
+    """As `ripresa.author.dates.Schedule.of` takes it."""
 
     def __init__(
         self, graph: Graph, *, signature: GraphInput | None = None, label: str | None = None, body: str | None = None
@@ -60,19 +58,32 @@ class GraphDefinition:
 
     async def _follow(self, text: str) -> Any:
         run = running(self.name)
-        params, date = self.signature.decode(text)
-        moment = datetime.fromtimestamp(run.started_us / 1e6, UTC) if date is None else _aware(date)
+        given = self.signature.decode(text)
+        started = datetime.fromtimestamp(run.started_us / 1e6, UTC)
+        dates = self.dates(started if given.date is None else self.moment_of(given.date))
         values = {
-            **self.dates(moment),
-            "params": params,
-            "config": self.config,
+            **dates.variables(),
+            "date_texts": dates.texts(),
+            "params": given.params,
+            "config": given.config,
             "run_id": run.name,
         }
         return await follow(run, self.graph, values)
 
-    def dates(self, moment: datetime) -> Mapping[str, Any]:
-        """The date variables for a logical date."""
-        return {"execution_date": moment.isoformat(), "ds": moment.date().isoformat(), "ts": moment.isoformat()}
+    @functools.cached_property
+    def ticks(self) -> Schedule:
+        """When its schedule ticks."""
+        return Schedule.of(self.schedule)
+
+    def dates(self, moment: datetime) -> RunDates:
+        """The dates of the run of this logical date; one without a zone is of the schedule's."""
+        return RunDates.of(self.ticks, moment)
+
+    def moment_of(self, date: str) -> datetime:
+        """The logical date that a text means; of a day alone, the first tick on that day, else its beginning."""
+        if len(date) <= len("2026-01-31"):
+            return self.ticks.logical_date_on(Day.fromisoformat(date))
+        return datetime.fromisoformat(date)
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The input as checked JSON text.  Raises PayloadError, TypeError."""
@@ -88,8 +99,3 @@ class GraphDefinition:
 
     def __repr__(self) -> str:
         return f"<graph {self.name}>"
-
-
-def _aware(date: str) -> datetime:
-    moment = datetime.fromisoformat(date)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

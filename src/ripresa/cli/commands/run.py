@@ -15,7 +15,7 @@ Target = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="file.py:workflow, module:workflow, a file.py with one workflow, or a name registered in ripresa.toml.",
+        help="definition.yaml, file.py:workflow, module:workflow, a file.py with one workflow, or a registered name.",
         show_default=False,
     ),
 ]
@@ -33,6 +33,19 @@ def run(
     id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The run's id; the id of a run that exists attaches to it.")
     ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option("--date", metavar="DATE", help="The run's logical date: 2026-01-31, or with a time."),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime", metavar="RUNTIME", help="Where the jobs of a definition file run: process, container …"
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done: order, commands, dates, environment.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Only put the run into the store; an engine takes it up.")
     ] = False,
@@ -54,10 +67,17 @@ def run(
     from ripresa.cli.target import workflow_of
 
     set_up = settings(store)
-    found = workflow_of(target, set_up.workflows)
-    given = bool(param) or input is not None
-    text = input_text(found.chosen, param or [], input) if given or id is None else None
+    found = workflow_of(target, set_up.workflows, runtime=runtime)
+    params = [*(param or []), *([f"execution_date={date}"] if date is not None else [])]
+    given = bool(params) or input is not None
+    text = input_text(found.chosen, params, input) if given or id is None or dry_run else None
     order = Order(found, text, id, priority, pairs(tag or [], "--tag"))
+    if dry_run:
+        from ripresa.cli.dry_running import planned, write_plan
+
+        plan = planned(order)
+        emit(plan, output, lambda: write_plan(plan))
+        return
     if detach:
         left = asyncio.run(leave(order, set_up))
         emit(left.model_dump(mode="json"), output, lambda: write(left.id))

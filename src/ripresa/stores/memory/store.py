@@ -231,13 +231,17 @@ class MemoryStore:
             database.ready.put(Ready(run.id, message.at, run.priority))
             self._wrote()
 
-    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
+    async def submit(
+        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+    ) -> bool:
         if self.database.refused([run]):
             return False
         self.database.add_run(run)
         self.database.add_event(first)
         self.database.ready.put(Ready(run.id, run.created_at, run.priority))
         self.database.tags[run.id].update(tags)
+        if definition is not None:
+            self.database.definitions.setdefault((definition.name, definition.version), definition)
         self._wrote()
         return True
 

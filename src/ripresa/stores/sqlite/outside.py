@@ -9,7 +9,7 @@ import sqlite3
 
 from ripresa.contracts.errors import RunFinished, RunNotFound
 from ripresa.contracts.status import TERMINAL
-from ripresa.ports.store import HistoryEvent, Message, NewRun, Ready
+from ripresa.ports.store import Definition, HistoryEvent, Message, NewRun, Ready
 from ripresa.stores.payloads import check_in
 from ripresa.stores.sqlite.batch import put, put_blobs
 from ripresa.stores.sqlite.loading import SQL
@@ -27,8 +27,14 @@ def send(connection: sqlite3.Connection, message: Message) -> None:
         put(connection, "put_ready", [Ready(message.run, message.at, priority)])
 
 
-def submit(connection: sqlite3.Connection, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
-    """Create the run, ready now; False if its id or key exists."""
+def submit(
+    connection: sqlite3.Connection,
+    run: NewRun,
+    first: HistoryEvent,
+    tags: dict[str, str],
+    definition: Definition | None,
+) -> bool:
+    """Create the run, ready now, and keep its definition; False if its id or key exists."""
     blobs: dict[str, str] = {}
     if not put(connection, "add_runs", check_in([run], blobs)):
         return False
@@ -36,5 +42,7 @@ def submit(connection: sqlite3.Connection, run: NewRun, first: HistoryEvent, tag
     put(connection, "put_ready", [Ready(run.id, run.created_at, run.priority)])
     if tags:
         put(connection, "put_tags", [(run.id, name, value) for name, value in tags.items()])
+    if definition is not None:
+        put(connection, "add_definitions", [definition])
     put_blobs(connection, blobs)
     return True

@@ -225,8 +225,10 @@ class SqliteStore:
     async def send(self, message: Message) -> None:
         await self._write(lambda connection: outside.send(connection, message))
 
-    async def submit(self, run: NewRun, first: HistoryEvent, tags: dict[str, str]) -> bool:
-        return await self._write(lambda connection: outside.submit(connection, run, first, tags))
+    async def submit(
+        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+    ) -> bool:
+        return await self._write(lambda connection: outside.submit(connection, run, first, tags, definition))
 
     # -- turns and looks ----------------------------------------------------------------------------------------------
 
