@@ -99,6 +99,13 @@ def test_one_job_can_be_asked_for(daily):
     assert 'did you mean "extract"?' in daily("explain", "daily.yaml", "--job", "extrac", code=2).stderr
 
 
+def test_where_there_is_only_ascii_it_is_written_in_ascii(daily):
+    told = daily("explain", "daily.yaml", "--now", "2026-03-27", PYTHONIOENCODING="ascii").stdout
+    assert told.isascii()
+    assert "03-27 02:30 -> 03-28 02:30" in told
+    assert "30m x 5" in told
+
+
 def test_yaml_and_json_hold_the_same(daily):
     yaml = pytest.importorskip("yaml")
     asked = ("explain", "daily.yaml", "--now", "2026-03-27")

@@ -61,7 +61,7 @@ def write_targets(told: WorkflowTold, names: Sequence[str], *, version: str, fil
             for fit in ("refused", "approximate", "emulated", "exact")
             for one in target.those(fit)
         ]
-        page.table(("fit", "feature", "first used at", ""), rows)
+        page.table(("fit", "feature", "first used at", ""), rows, fixed=2)
 
 
 def _head(page: Page, told: WorkflowTold, version: str, file: str) -> None:
@@ -150,11 +150,13 @@ def _starts(page: Page, schedule: ScheduleTold) -> None:
             _moment(one.due),
             f"{one.logical_date:%Y-%m-%d %H:%M}",
             f"{one.data_interval_start:%m-%d %H:%M} → {one.data_interval_end:%m-%d %H:%M}",
-            Text("; ".join(one.notes), style="yellow"),
         )
         for one in schedule.starts
     ]
-    page.table(("due", "logical date", "data interval", ""), rows, indent=2)
+    page.table(("due", "logical date", "data interval"), rows, indent=2)
+    for one in schedule.starts:
+        if one.notes:
+            page.write(Text(f"{one.due:%a %Y-%m-%d}: {'; '.join(one.notes)}", style="yellow"), indent=2)
     if schedule.clock_change:
         page.write(Text(schedule.clock_change, style="dim"), indent=2)
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from ripresa.cli.screen import wants_colour
 
 PIPE_WIDTH: Final = 110
+_ASCII = str.maketrans({"→": "->", "–": "-", "…": "...", "×": "x"})
 _CODE = re.compile(r"`([^`]+)`|(\{\{.*?\}\})")
 
 
@@ -39,7 +40,9 @@ class Page:
         """Write it; spaces at the ends of lines are left out."""
         with self._console.capture() as captured:
             self._console.print(Padding(piece, (0, 0, 0, indent)) if indent else piece)
-        sys.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+        text = "\n".join(line.rstrip() for line in captured.get().split("\n"))
+        has_all = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+        sys.stdout.write(text if has_all else text.translate(_ASCII))
 
     def gap(self) -> None:
         """An empty line."""
@@ -60,12 +63,19 @@ class Page:
         if table.row_count:
             self.write(table, indent=indent)
 
-    def table(self, head: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, indent: int = 0) -> None:
-        """Rows in columns, the last of which is wrapped."""
+    def table(
+        self,
+        head: Sequence[str],
+        rows: Iterable[Sequence[RenderableType]],
+        *,
+        indent: int = 0,
+        fixed: int | None = None,
+    ) -> None:
+        """Rows in columns; the first `fixed` of them (all but the last) are never wrapped."""
         table = Table(box=None, show_header=True, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+        never = len(head) - 1 if fixed is None else fixed
         for place, title in enumerate(head):
-            last = place == len(head) - 1
-            table.add_column(title.upper(), no_wrap=not last, overflow="fold", ratio=1 if last else None)
+            table.add_column(title.upper(), no_wrap=place < never, overflow="fold", ratio=None if place < never else 1)
         for row in rows:
             table.add_row(*row)
         self.write(table, indent=indent)
