@@ -368,3 +368,18 @@ def test_a_file_that_is_wrong_tells_all_of_it(flows):
     with pytest.raises(SpecInvalid) as refused:
         flows.load("workflow:\n  name: a\n  jobs: [{wait: {name: a, fro: 1s}}, {wait: {name: b, for: soon}}]\n")
     assert len(refused.value.problems) >= 2
+
+
+async def test_the_output_of_what_was_skipped_is_null(flows):
+    text = """
+        workflow:
+          name: nothing_to_do
+          output: {report: "{{ steps.report.output }}", status: "{{ steps.report.status }}"}
+          jobs:
+            - wait: {name: report, for: 1ms}
+              when: "{{ params.region != 'none' }}"
+        """
+    definition = flows.load(text)
+    app = await flows.world.open(definition)
+    run = await app.start(definition, {"region": "none"})
+    assert await run.result("30s") == {"report": None, "status": "skipped"}

@@ -18,9 +18,12 @@ from ripresa.author.yaml.entries import Find, Surroundings, node_of
 from ripresa.contracts.durations import micros
 from ripresa.contracts.params import problems_of
 from ripresa.contracts.spec import Entry, JobSpec, Loaded, WorkflowSpec, load
+from ripresa.contracts.status import StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from ripresa.author.graph.plan import Values
 
 
 class FileDefinition(GraphDefinition):
@@ -96,9 +99,22 @@ def _graph(spec: WorkflowSpec, around: Surroundings) -> Graph:
         finally_=tuple(node_of(entry, around) for entry in spec.finally_),
         on_failure=spec.on_failure,
         timeout_us=None if spec.timeout is None else micros(spec.timeout),
-        output=None if spec.output is None else r.expression(spec.output, "output"),
+        output=None if spec.output is None else _at_the_end(r.expression(spec.output, "output")),
         places=places,
     )
+
+
+def _at_the_end(output: Callable[[Values], Any]) -> Callable[[Values], Any]:
+    """The workflow's output, in which a step that was skipped has null: a run may skip what it is made of."""
+
+    def rendered(values: Values) -> Any:
+        steps = {
+            name: {"output": None, **step} if step["status"] == StepStatus.SKIPPED else step
+            for name, step in values["steps"].items()
+        }
+        return output({**values, "steps": steps})
+
+    return rendered
 
 
 def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
