@@ -38,6 +38,7 @@ demo: .venv/.ready ## Run the weather example, crash and all
 	@$(BIN)/python examples/weather/demo.py $(ARGS)
 
 test: .venv/.ready ## Run the tests: the core on the other Pythons found here, then all of them on this one
+	@tools/install_engines
 	@if [[ -z '$(ARGS)' ]]; then tools/test_other_pythons '$(JOBS)' $(VERSIONS); fi
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from ripresa.contracts.job_order import JobOrder
 from ripresa.contracts.step_context import StepContext
 from ripresa.ports.runtime import Work
 from ripresa.runtimes.job_settings import JobSettings
+from tests.support.container_engines import KINDS, ContainerEngine, missing
 
 
 class Log(list):
@@ -53,7 +57,8 @@ def settings(tmp_path):
 def work_of(log):
     """A Work for one attempt of a job of these fields."""
 
-    def make(image="here", *, attempt=1, run="0190a3c0-0000-7000-8000-000000000000", **fields):
+    def make(image="here", *, attempt=1, run=None, **fields):
+        run = run or str(uuid.uuid4())
         order = JobOrder(**{"name": "extract", "image": image, **fields})
         step = JobStep("extract", runtime="process")
         text, args, kwargs = step.encode((order,), {})
@@ -78,3 +83,35 @@ def runs(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+# --- containers --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def engine(request):
+    """A container engine of our own; each process of the tests starts its own."""
+    if (why := missing(request.param)) is not None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    started = ContainerEngine(request.param)
+    started.start()
+    started.import_image()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def container_settings(engine, tmp_path):
+    """Settings for that engine; `make(memory_max="64Mi")` makes others."""
+
+    def make(**policy):
+        told = {"container": {"host": engine.host, "network": "none", "pull": "never", **policy}}
+        return JobSettings.of(told, tmp_path)
+
+    return make
+
+
+async def until(condition):
+    """Wait for what a file, a process or a container tells."""
+    while not condition():  # noqa: ASYNC110 - another process: there is no event for it
+        await asyncio.sleep(0.01)

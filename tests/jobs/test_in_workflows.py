@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -134,6 +135,31 @@ async def slow_in_all() -> str:
 async def test_all_attempts_together_may_take_so_long(run_of):
     run, _ = await run_of(slow_in_all)
     assert await run.result("60s") == "job 'slow' took longer than 300ms in all"
+
+
+@workflow
+async def queues() -> list[object]:
+    first = shell("first", "until [ -e go ]; do sleep 0.01; done").start()
+    second = shell("second", "exit 0", timeout={"queue": "50ms"}, retry=Retry(max_attempts=3, delay=0)).start()
+    try:
+        await second
+    except StepFailed as error:
+        await shell("third", "exit 0", timeout={"queue": "1h"}, env={"GO": let_go()})
+        await first
+        return [error.cause.code, error.failure_class]
+    return []
+
+
+@step
+def let_go() -> str:
+    Path("go").touch()
+    return "gone"
+
+
+async def test_a_job_may_wait_for_a_slot_for_so_long(run_of):
+    run, app = await run_of(queues, subprocesses=1)
+    assert await run.result("60s") == ["queue_timeout", "terminal"]
+    assert {one.operation for one in await app.store.attempts(run.row.id)} <= {"first", "third"}
 
 
 @workflow

@@ -17,7 +17,7 @@ from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import JobFailed, RuntimeClosed
 from ripresa.runtimes.job_settings import JobSettings
 from ripresa.runtimes.subprocess import SubprocessRuntime
-from tests.jobs.conftest import runs
+from tests.jobs.conftest import runs, until
 
 SH = ["/bin/sh", "-c"]
 
@@ -28,11 +28,6 @@ async def runtime(settings, tmp_path, monkeypatch):
     runtime = SubprocessRuntime(lambda: settings, grace_s=0.5)
     yield runtime
     await runtime.close()
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - a file, or another process: there is no event for it
-        await asyncio.sleep(0.01)
 
 
 async def failure_of(runtime, work):

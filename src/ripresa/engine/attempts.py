@@ -24,8 +24,9 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import STEP_CONTEXT
+from ripresa.engine.adopting import Adopting
 from ripresa.engine.crew import Crew
-from ripresa.engine.held import Flight, Held
+from ripresa.engine.held import Flight, Held, Tally
 from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
 from ripresa.ports.store import Attempt
@@ -54,6 +55,7 @@ class Attempts:
         self._young: deque[Flight] = deque()
         self._watching = False
         self._crew: Crew
+        self._adopting = Adopting(engine, runtimes)
         self._inline_is_plain = type(runtimes["inline"]) is InlineRuntime
         self.running = 0
 
@@ -64,13 +66,19 @@ class Attempts:
     def close(self) -> None:
         """Take no more."""
         self._crew.close()
+        self._adopting.close()
 
     # --- starting ------------------------------------------------------------------------------
 
     def begin(self, held: Held, ask: ScheduleStep) -> None:
         """Carry this step to an outcome."""
         held.flights[ask.operation] = flight = Flight(self._engine, held, ask)
-        if held.loss_counts and self._remember(flight):
+        known = held.loss_counts.pop(ask.operation, None) if held.loss_counts else None
+        if known is not None:
+            flight.attempt, flight.failures, flight.losses, flight.first_started = known[:4]
+        if self._adopting.of(flight) is not None:
+            self._adopting.prepare(flight, known)
+        if known is not None and self._remember(flight, known.due):
             return
         slots = self._slots.get(ask.step.runtime)
         if slots is None or ask.step.runtime not in self._runtimes:
@@ -79,14 +87,10 @@ class Attempts:
             slots.free -= 1
             self._start(flight)
         else:
-            slots.take(flight)
+            self._wait(flight)
 
-    def _remember(self, flight: Flight) -> bool:
-        """Count earlier attempts; True: the next is not due yet, or too many were lost and the step is set aside."""
-        known = flight.held.loss_counts.pop(flight.ask.operation, None)
-        if known is None:
-            return False
-        flight.attempt, flight.failures, flight.losses, flight.first_started, due = known
+    def _remember(self, flight: Flight, due: int | None) -> bool:
+        """Look at earlier attempts; True: the next is not due yet, or too many were lost and the step is set aside."""
         verdict = after_loss(flight.losses, now=self._engine.now())
         if isinstance(verdict, SetAside):
             failure = Failure(
@@ -101,15 +105,38 @@ class Attempts:
         return False
 
     def _admit(self, flight: Flight) -> None:
-        if not flight.ended and self._slots[flight.ask.step.runtime].take(flight):
+        if flight.ended:
+            return
+        if self._slots[flight.ask.step.runtime].free > 0:
+            self._slots[flight.ask.step.runtime].free -= 1
             self._start(flight)
+        else:
+            self._wait(flight)
+
+    def _wait(self, flight: Flight) -> None:
+        """There is no slot now; the wait for one may be limited."""
+        self._slots[flight.ask.step.runtime].wait(flight)
+        limit_us = getattr(flight.ask.step, "queue_us", None)
+        if limit_us is not None:
+            flight.queue = self._engine.loop.call_later(limit_us / 1e6, self._waited, flight, limit_us / 1e6)
+
+    def _waited(self, flight: Flight, limit_s: float) -> None:
+        """It waited too long.  Another attempt would queue up behind all others, so this is the end of it."""
+        flight.queue = None
+        if not flight.ended:
+            step = flight.ask.step
+            why = f"step {step.name!r} waited for a free slot of runtime {step.runtime!r} for more than {limit_s:g} s"
+            self._never(flight, why, code="queue_timeout")
 
     def _start(self, flight: Flight) -> None:
         engine = self._engine
+        if flight.queue is not None:
+            flight.queue.cancel()
+            flight.queue = None
         flight.attempt += 1
         flight.recorded = flight.timed_out = False
         flight.due_at = None
-        flight.started_at = engine.now()
+        flight.started_at = engine.now() if flight.resumed_at is None else flight.resumed_at
         if flight.first_started is None:
             flight.first_started = flight.started_at
         self.running += 1
@@ -130,7 +157,9 @@ class Attempts:
         flight.launched = True
         self._crew.add(flight)
         if step.timeout_us is not None:
-            flight.timeout = loop.call_later(step.timeout_us / 1e6, self._time_out, flight, flight.attempt)
+            passed_us = 0 if flight.resumed_at is None else self._engine.now() - flight.resumed_at
+            left_us = max(0, step.timeout_us - passed_us)
+            flight.timeout = loop.call_later(left_us / 1e6, self._time_out, flight, flight.attempt)
         self._young.append(flight)
         if not self._watching:
             self._watching = True
@@ -167,7 +196,10 @@ class Attempts:
                 STEP_CONTEXT.set(flight.context)
                 output = step.dump(await step.function(*ask.args, **ask.kwargs))
             else:
-                output = await self._runtimes[step.runtime].run(self._work(flight))
+                work = self._work(flight)
+                if flight.careful:
+                    await self._adopting.hand_over(flight, work)
+                output = await self._runtimes[step.runtime].run(work)
         except asyncio.CancelledError as error:
             self._cut_off(flight, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
@@ -216,11 +248,14 @@ class Attempts:
     def _nowhere(self, flight: Flight) -> None:
         """There is no such runtime here."""
         runtime, have = flight.ask.step.runtime, ", ".join(self._runtimes)
-        message = f"step {flight.ask.step.name!r}: this App has no runtime {runtime!r} (it has: {have})"
+        why = f"step {flight.ask.step.name!r}: this App has no runtime {runtime!r} (it has: {have})"
+        self._never(flight, why, code="cannot_start")
+
+    def _never(self, flight: Flight, why: str, *, code: str) -> None:
+        """The step fails without a further attempt."""
         flight.ended = True
-        failure = Failure(
-            type="ripresa.JobFailed", message=message, failure_class=FailureClass.TERMINAL, code="cannot_start"
-        )
+        flight.started_at = self._engine.now()
+        failure = Failure(type="ripresa.JobFailed", message=why, failure_class=FailureClass.TERMINAL, code=code)
         self._engine.outcomes.step_done(flight, None, failure)
 
     # --- outcomes ------------------------------------------------------------------------------
@@ -242,13 +277,21 @@ class Attempts:
         if flight.recorded:
             self._record(flight, "succeeded", finished_at=self._engine.now())
         self._engine.outcomes.step_done(flight, output, None)
+        self._over(flight)
+
+    def _over(self, flight: Flight) -> None:
+        """The attempt's outcome is in the open batch; what comes next is another attempt."""
+        if flight.given is not None:
+            self._adopting.over(flight)
+            flight.given = None
+        flight.resumed_at = None
 
     def _given_back(self, flight: Flight, error: RuntimeClosed) -> None:
         """The runtime was closed under it: nobody's failure, and made again by the next owner.
 
         It stays among the flights: so the run is not parked, and is ours until that owner adopts it.
         """
-        if flight.recorded:
+        if flight.recorded and self._adopting.of(flight) is None:
             self._record(flight, "cancelled", finished_at=self._engine.now())
             self._engine.committer.kick()
         if not self._engine.stopping:
@@ -259,6 +302,7 @@ class Attempts:
         flight.losses += 1
         failure = Failure.of(error, FailureClass.RETRYABLE, code="lost")
         self._record(flight, "lost", finished_at=self._engine.now(), failure=failure)
+        self._over(flight)
         verdict = after_loss(flight.losses, now=self._engine.now())
         if isinstance(verdict, SetAside):
             self._set_aside(
@@ -294,6 +338,7 @@ class Attempts:
         status = "timeout" if flight.timed_out else "failed"
         due = verdict.due if isinstance(verdict, RetryAt) else None
         self._record(flight, status, finished_at=now, failure=failure, due=due)
+        self._over(flight)
         if isinstance(verdict, RetryAt):
             self._again(flight, verdict.due, failure)
         elif isinstance(verdict, SetAside):
@@ -345,24 +390,31 @@ class Attempts:
         return False
 
     def hand_back(self, flight: Flight) -> None:
-        """The engine stops: the attempt is cut off, which is nobody's loss, and made again by the next owner."""
-        self.forget(flight)
-        if flight.recorded:
+        """The engine stops: the attempt is cut off, which is nobody's loss, and made again by the next owner.
+
+        What can do without an engine goes on, and the next owner adopts it.
+        """
+        self.forget(flight, leave=True)
+        if flight.recorded and self._adopting.of(flight) is None:
             self._record(flight, "cancelled", finished_at=self._engine.now())
             self._engine.committer.kick()
 
     def put_off(self, flight: Flight) -> None:
         """Drop the flight of a run that is stopped for a while; its attempts go on counting."""
-        known = (flight.attempt, flight.failures, flight.losses, flight.first_started, flight.due_at)
-        flight.held.loss_counts[flight.ask.operation] = known
+        flight.held.loss_counts[flight.ask.operation] = Tally(
+            flight.attempt, flight.failures, flight.losses, flight.first_started, flight.due_at
+        )
         self.forget(flight)
 
-    def forget(self, flight: Flight) -> None:
-        """Drop the flight; the work is stopped, nothing is recorded."""
+    def forget(self, flight: Flight, *, leave: bool = False) -> None:
+        """Drop the flight; the work is stopped, nothing is recorded.  `leave`: unless it can do without an engine."""
         flight.ended = True
         flight.held.flights.pop(flight.ask.operation, None)
-        if flight.due is not None:
-            flight.due.cancel()
+        if flight.careful:
+            self._adopting.let_go(flight, leave=leave)
+        for handle in (flight.due, flight.queue):
+            if handle is not None:
+                handle.cancel()
         if flight.member is not None:
             flight.member.cancel()
         elif flight.launched:

@@ -12,6 +12,7 @@ from ripresa.contracts.errors import RunConflict, RunError, RunFinished, RunNotF
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
+from ripresa.engine.held import Tally
 from ripresa.engine.rows import as_run, forked_history, generation_seed, settle
 from ripresa.kernel import history as h
 from ripresa.kernel.operations import Operation
@@ -231,8 +232,8 @@ class Control:
             return
         self._go_on(held)
         for operation in aside:
-            number = held.loss_counts.get(operation, (0,))[0]
-            held.loss_counts[operation] = (number, 0, 0, None, None)  # numbers go on, the policy begins anew
+            number = held.loss_counts.get(operation, Tally()).number
+            held.loss_counts[operation] = Tally(number)  # numbers go on, the policy begins anew
             if mode == "override":
                 engine.append_and_tell(held, h.STEP_COMPLETED, operation=operation, attempt=0, data=output)
             elif mode == "discard":

@@ -147,7 +147,7 @@ class Engine:
             task.cancel()
         for held in list(self.held.values()):
             for flight in list(held.flights.values()):
-                self.attempts.forget(flight)
+                self.attempts.forget(flight, leave=True)
         self._discard_all()
 
     def _discard_all(self) -> None:

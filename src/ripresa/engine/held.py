@@ -7,7 +7,7 @@ are on disk and that the code has not seen.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.contracts.status import RunStatus
 from ripresa.contracts.step_context import StepContext
@@ -21,7 +21,23 @@ if TYPE_CHECKING:
     from ripresa.engine.timers import Due
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.kernel.live import LiveRun
+    from ripresa.ports.runtime import Work
     from ripresa.ports.store import HistoryEvent, Run
+
+
+class Tally(NamedTuple):
+    """What is known of the attempts of a step that is not under way."""
+
+    number: int = 0
+    """The last one's."""
+    failures: int = 0
+    losses: int = 0
+    """In a row."""
+    first_started: int | None = None
+    due: int | None = None
+    """When the next may start, after a failure."""
+    cut_at: int | None = None
+    """When the last one was started, if its engine ended under it."""
 
 
 class Flight:
@@ -38,11 +54,14 @@ class Flight:
         "engine",
         "failures",
         "first_started",
+        "given",
         "held",
         "launched",
         "losses",
         "member",
+        "queue",
         "recorded",
+        "resumed_at",
         "started_at",
         "timed_out",
         "timeout",
@@ -67,6 +86,12 @@ class Flight:
         """The task that drives the attempt now."""
         self.timeout: asyncio.TimerHandle | None = None
         self.timed_out = False
+        self.queue: asyncio.TimerHandle | None = None
+        """Ends the wait for a slot."""
+        self.resumed_at: int | None = None
+        """When an earlier engine started this attempt, which goes on."""
+        self.given: Work | None = None
+        """What the runtime has of it, if that adopts."""
         self.due: Due | None = None
         self.due_at: int | None = None
         """When the next attempt may start, after a failure."""
@@ -191,8 +216,8 @@ class Held:
         self.timers: dict[str, Due] = {}
         self.children: dict[str, str] | None = None
         """Operations whose child is known to exist, with its id; None: not looked up yet."""
-        self.loss_counts: dict[str, tuple[int, int, int, int | None, int | None]] = {}
-        """By operation not under way: last attempt's number, failures, losses in a row, first start, next due."""
+        self.loss_counts: dict[str, Tally] = {}
+        """By operation not under way."""
         self.recovered = False
         """Its last owner died: the attempts that its code asks for first are recorded before they start."""
         self.quarantined: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.errors import RunError, UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
-from ripresa.engine.held import Held
+from ripresa.engine.held import Held, Tally
 from ripresa.engine.rows import as_run, definition_row, seed_of
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import undone
@@ -360,22 +360,19 @@ def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEv
     """What the store knows of steps without an outcome; a retry or release by a person starts the count anew."""
     since = max((event.at for event in history if event.kind in (h.RETRIED, h.RELEASED)), default=0)
     for attempt in attempts:
-        number, failures, losses, first, _ = held.loss_counts.get(attempt.operation, (0, 0, 0, None, None))
+        known = held.loss_counts.get(attempt.operation, Tally())
+        number = max(known.number, attempt.number)
+        began = known.first_started if known.first_started is not None else attempt.started_at
         if attempt.started_at < since or attempt.status == "succeeded":
-            held.loss_counts[attempt.operation] = (max(number, attempt.number), 0, 0, None, None)
-            continue
-        if attempt.status == "cancelled":  # cut off when its engine stopped: neither a failure nor a loss
-            began = first if first is not None else attempt.started_at
-            held.loss_counts[attempt.operation] = (max(number, attempt.number), failures, losses, began, None)
-            continue
-        lost = attempt.status in ("lost", "running")
-        held.loss_counts[attempt.operation] = (
-            max(number, attempt.number),
-            failures if lost else failures + 1,
-            losses + 1 if lost else 0,
-            first if first is not None else attempt.started_at,
-            None if lost else attempt.due,
-        )
+            tally = Tally(number)
+        elif attempt.status == "cancelled":  # cut off when its engine stopped: neither a failure nor a loss
+            tally = Tally(number, known.failures, known.losses, began)
+        elif attempt.status in ("lost", "running"):
+            cut_at = attempt.started_at if attempt.error is None else None
+            tally = Tally(number, known.failures, known.losses + 1, began, None, cut_at)
+        else:
+            tally = Tally(number, known.failures + 1, 0, began, attempt.due)
+        held.loss_counts[attempt.operation] = tally
 
 
 def _set_aside(history: list[HistoryEvent]) -> dict[str, Any]:

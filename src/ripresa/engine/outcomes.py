@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
+from ripresa.engine.held import Tally
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, Quality
 
@@ -68,7 +69,7 @@ class Outcomes:
         if self._engine.held.get(held.id) is not held or self._engine.stopping:
             return
         held.quarantined[ask.operation] = failure
-        held.loss_counts[ask.operation] = (flight.attempt, 0, 0, None, None)
+        held.loss_counts[ask.operation] = Tally(flight.attempt)
         event = self._engine.append(
             held,
             h.QUARANTINED,

@@ -22,13 +22,9 @@ class Slots:
         self.waiting: list[tuple[int, int, Flight]] = []
         self._order = count()
 
-    def take(self, flight: Flight) -> bool:
-        """Whether it may start now; if not it waits."""
-        if self.free > 0:
-            self.free -= 1
-            return True
+    def wait(self, flight: Flight) -> None:
+        """There is none free: the flight waits for one."""
         heapq.heappush(self.waiting, (-flight.held.priority, next(self._order), flight))
-        return False
 
     def give(self) -> Flight | None:
         """A slot is free: the next one to start in it, if any waits."""

@@ -41,6 +41,12 @@ class Work:
     context: StepContext | Callable[[], StepContext]
     log: Keep
     options: dict[str, Any] = field(default_factory=dict)
+    resumed: bool = False
+    """An engine before this one has started the attempt; only for runtimes that adopt."""
+    told: dict[str, list[str]] = field(default_factory=dict)
+    """The lines of each stream that that engine has kept."""
+    leave: bool = False
+    """Set before a cancellation: the work goes on without this engine, and the next one adopts it."""
 
 
 class Runtime(Protocol):
@@ -61,3 +67,18 @@ class Runtime(Protocol):
 
     async def close(self) -> None:
         """Stop all work and let go of threads and processes; closing twice is fine."""
+
+
+class Adopting(Runtime, Protocol):
+    """A runtime whose work outlives the engine, which goes on with it under the same number after a crash.
+
+    `adopts` is True.  `run` of a `resumed` work raises `WorkerLost` if the work is not there any more.
+    """
+
+    adopts: bool
+
+    def forget(self, context: StepContext) -> None:
+        """The attempt's outcome is on disk, or nobody wants it: end and clear away what is kept of it, soon."""
+
+    async def left(self) -> list[StepContext]:
+        """The attempts of which something is still there, of any engine that uses the same place."""

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ripresa.runtimes import JobFailed
 
 if TYPE_CHECKING:
+    from ripresa.contracts.step_context import StepContext
     from ripresa.ports.runtime import Runtime, Work
     from ripresa.runtimes.job_settings import JobSettings
 
+logger = logging.getLogger("ripresa.jobs")
+
 
 class Later:
-    """A runtime that is made when the first work comes."""
+    """A runtime that is made when the first work comes; `adopts` says which kind."""
 
     attempts_max = None
 
-    def __init__(self, make: Callable[[], Runtime]) -> None:
+    def __init__(self, make: Callable[[], Runtime], *, adopts: bool = False) -> None:
         self._make = make
-        self._made: Runtime | None = None
+        self._made: Any = None
+        self.adopts = adopts
+
+    def _runtime(self) -> Any:
+        self._made = self._made or self._make()
+        return self._made
 
     async def run(self, work: Work) -> str:
         """As the runtime does it."""
-        self._made = self._made or self._make()
-        return await self._made.run(work)
+        output: str = await self._runtime().run(work)
+        return output
+
+    def forget(self, context: StepContext) -> None:
+        """As the runtime does it; one that cannot be made has nothing to forget."""
+        try:
+            self._runtime().forget(context)
+        except JobFailed as error:
+            logger.debug("nothing to forget of step %s of run %s: %s", context.step, context.run_id, error)
+
+    async def left(self) -> list[StepContext]:
+        """As the runtime does it."""
+        found: list[StepContext] = await self._runtime().left()
+        return found
 
     async def close(self) -> None:
         """Close it, if it was made."""
@@ -45,4 +68,15 @@ def job_runtimes(*, grace_s: float) -> dict[str, Runtime]:
 
         return SubprocessRuntime(settings, grace_s=grace_s)
 
-    return {"subprocess": Later(subprocess)}
+    def container() -> Runtime:
+        try:
+            from ripresa.runtimes.container.runtime import ContainerRuntime
+        except ModuleNotFoundError as error:
+            from ripresa.runtimes.job_outcome import cannot_start
+
+            raise cannot_start(
+                f"runtime container needs the package {error.name}: pip install 'ripresa[container]'"
+            ) from None
+        return ContainerRuntime(settings, grace_s=grace_s)
+
+    return {"subprocess": Later(subprocess), "container": Later(container, adopts=True)}

@@ -1,7 +1,7 @@
 """Output of a step, from bytes as they come to lines in the log, never more than a cap.
 
 What is past the cap is read and dropped, with one line to say so: a full pipe would stop the step.  Invariant: the
-lines are the same however the bytes were cut into pieces, so that output read again can be told from new output.
+lines are the same however the bytes were cut into pieces, so that output which is read again gives the same lines.
 """
 
 from __future__ import annotations
@@ -14,26 +14,16 @@ OUTPUT_BYTES_MAX = 1_048_576
 
 
 class OutputLines:
-    """The lines of one stream of one attempt; a line longer than `LINE_BYTES_MAX` is broken up.
-
-    `passed` lines at the beginning are not kept: they have been, by an engine before this one.
-    """
+    """The lines of one stream of one attempt; a line longer than `LINE_BYTES_MAX` is broken up."""
 
     def __init__(
-        self,
-        stream: str,
-        keep: Keep,
-        bytes_max: int = OUTPUT_BYTES_MAX,
-        *,
-        masker: Masker | None = None,
-        passed: int = 0,
+        self, stream: str, keep: Keep, bytes_max: int = OUTPUT_BYTES_MAX, *, masker: Masker | None = None
     ) -> None:
         self._stream = stream
         self._keep = keep
         self._left = bytes_max
         self._bytes_max = bytes_max
         self._masker = masker
-        self._passed = passed
         self._at: int | None = None
         self._rest = b""
         self.last = ""
@@ -67,16 +57,10 @@ class OutputLines:
             rest, self._rest = self._rest, b""
             if rest:
                 self._keep_line(rest)
-            self._tell("warning", f"[output past {self._bytes_max} bytes is not kept]")
+            self._keep(self._stream, "warning", f"[output past {self._bytes_max} bytes is not kept]", self._at)
 
     def _keep_line(self, line: bytes) -> None:
         for start in range(0, len(line) or 1, LINE_BYTES_MAX):
             text = line[start : start + LINE_BYTES_MAX].decode("utf-8", "replace")
             self.last = text if text.strip() else self.last
-            self._tell(None, text)
-
-    def _tell(self, level: str | None, text: str) -> None:
-        if self._passed:
-            self._passed -= 1
-        else:
-            self._keep(self._stream, level, text, self._at)
+            self._keep(self._stream, None, text, self._at)

@@ -1,0 +1,116 @@
+"""Listening: a container's output as lines in the log, each once, and when it was last heard of.
+
+    follow (live, from the start) ──> whole, when it has ended: what following left out
+    whole (what an earlier engine has not kept) ──> follow (live, from now on) ──> whole
+
+A connection may break, an engine of ours may end while the container goes on, and an engine that follows a container's
+output may leave out lines or stop before the last.  So all of the output is read once more at the end, and held against
+the lines that have been kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from ripresa.ports.runtime import Keep
+from ripresa.runtimes.container.client import Client
+from ripresa.runtimes.masking import Secrets
+from ripresa.runtimes.output_lines import OutputLines
+
+STREAMS = ("stdout", "stderr")
+
+
+class Line(NamedTuple):
+    """A line of output; the fields of `Keep`."""
+
+    stream: str
+    level: str | None
+    text: str
+    at: int | None
+
+
+class Listening:
+    """One attempt's output.  `told`: the lines of each stream that an earlier engine kept."""
+
+    def __init__(self, keep: Keep, secrets: Secrets, told: Mapping[str, list[str]]) -> None:
+        self._keep = keep
+        self._secrets = secrets
+        self._told = {stream: list(told.get(stream, ())) for stream in STREAMS}
+        self.heard_at = asyncio.get_running_loop().time()
+        """When it last wrote something that is new to us, on the loop's clock."""
+        self.last = ""
+        """The last line that it wrote, of stderr if there is any; known when the whole was read."""
+
+    async def follow(self, client: Client, name: str, *, anew: bool) -> None:
+        """Keep what the container writes, until it ends; `anew`: from its start.  Raises Unreachable, Refused."""
+
+        def keep(stream: str, level: str | None, text: str, at: int | None = None, /) -> None:
+            self._take(Line(stream, level, text, at))
+
+        lines = self._lines(keep)
+        async for stream, piece in client.frames(name, follow=True, past=anew):
+            at, data = split_time(piece)
+            lines[stream].feed(data, at)
+
+    async def whole(self, client: Client, name: str, *, ended: bool) -> None:
+        """Keep what it has written and is not kept yet; `ended`: all there will be.  Raises Unreachable, Refused."""
+        read: list[Line] = []
+
+        def note(stream: str, level: str | None, text: str, at: int | None = None, /) -> None:
+            read.append(Line(stream, level, text, at))
+
+        lines = self._lines(note)
+        async for stream, piece in client.frames(name, follow=False, past=True):
+            at, data = split_time(piece)
+            lines[stream].feed(data, at)
+        if ended:
+            for one in lines.values():
+                one.end()
+        self.last = lines["stderr"].last or lines["stdout"].last
+        texts = {stream: [line.text for line in read if line.stream == stream] for stream in STREAMS}
+        new = {stream: not_yet_told(self._told[stream], texts[stream]) for stream in STREAMS}
+        for line in read:
+            if next(new[line.stream]):
+                self._hand_on(line)
+        self._told = texts
+
+    def _lines(self, keep: Keep) -> dict[str, OutputLines]:
+        return {stream: OutputLines(stream, keep, masker=self._secrets.stream()) for stream in STREAMS}
+
+    def _take(self, line: Line) -> None:
+        self._told[line.stream].append(line.text)
+        self._hand_on(line)
+
+    def _hand_on(self, line: Line) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+        self._keep(*line)
+
+
+def not_yet_told(told: Sequence[str], output: Sequence[str]) -> Iterator[bool]:
+    """For each line of the output, whether it is not among those that were told, which are a part of it in its order.
+
+    What was told and is not in the output any more is passed over: its beginning may be gone.
+    """
+    rest = Counter(output)
+    at = 0
+    for line in output:
+        while at < len(told) and not rest[told[at]]:
+            at += 1
+        new = at == len(told) or told[at] != line
+        at += not new
+        rest[line] -= 1
+        yield new
+
+
+def split_time(piece: bytes) -> tuple[int | None, bytes]:
+    """The time in front of a piece of output, in microseconds since 1970, and the rest."""
+    stamp, space, data = piece.partition(b" ")
+    try:
+        moment = datetime.fromisoformat(stamp.decode("ascii"))
+    except ValueError:
+        return None, piece
+    return (round(moment.timestamp() * 1e6), data) if space else (None, piece)
