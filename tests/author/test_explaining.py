@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis.strategies import builds, floats, integers, lists, none, sampled_from, tuples
 
 from ripresa.author.explaining import explain_job, explain_schedule, explain_workflow, to_json
-from ripresa.author.explaining.attempts import attempts_of, limits_of, longest_us, policy_of
+from ripresa.author.explaining.attempts import attempts_of, longest_us
 from ripresa.author.explaining.cron_words import in_words
+from ripresa.author.templates import Template
+from ripresa.author.yaml.definition import FileDefinition
+from ripresa.author.yaml.entries import limits_of, retry_of
 from ripresa.contracts.cron import Cron
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.spec import RetrySpec, Schedule, TimeoutSpec, load
@@ -37,7 +40,7 @@ def test_waits_are_exact_and_those_of_the_engine_itself():
     attempts = attempts_of(spec)
     assert attempts.waits_us == (5 * M, 15 * M, 45 * M, H, H, H)
     assert attempts.shortest_us == attempts.waits_us
-    policy = policy_of(spec)
+    policy = retry_of(spec)
     assert attempts.waits_us == tuple(policy.wait_us(failure, jitter=0.5) for failure in range(1, 7))
 
 
@@ -103,7 +106,7 @@ def test_no_course_of_attempts_takes_longer(retry, timeout, luck):
         first = now if first is None else first
         now += round(ran * limits.attempt_us)
         verdict = after_failure(
-            policy_of(retry), failure, None, failures=failures, first_started=first, now=now, jitter=jitter
+            retry_of(retry), failure, None, failures=failures, first_started=first, now=now, jitter=jitter
         )
         if not isinstance(verdict, RetryAt):
             break
@@ -132,6 +135,37 @@ def test_layers_hold_what_may_run_at_the_same_time():
     assert names["undo"].layer is None
     assert names["undo"].starts == "only to undo a, when the run fails or is cancelled"
     assert names["d"].after == ("b", "c")
+
+
+def test_it_tells_what_the_graph_that_is_run_has():
+    """Layers, what comes before each, policies and limits, as the definition compiled for the engine has them."""
+    entries = [
+        job("a", timeout="1m", compensate="undo"), job("undo"),
+        job("b", ["a"], retry={"max_attempts": 4, "delay": "2s", "backoff_multiplier": 3}),
+        {"choice": {"name": "r", "cases": [{"if": "{{ params.x == 1 }}", "then": "c"}], "else": "d"}},
+        job("c", ["b"], timeout={"attempt": "1m", "total": "5m"}), job("d"),
+        {"signal": {"name": "go", "timeout": "2d"}, "depends_on": ["c", "d"], "run_if": "none_failed"},
+        {"workflow": {"name": "sub", "definition": "other", "timeout": "1h"}, "depends_on": ["a"]},
+    ]  # fmt: skip
+    text = json.dumps({"workflow": {
+        "name": "w", "input": {"type": "object", "properties": {"x": {"type": "integer"}}},
+        "jobs": entries, "defaults": {"retry": {"max_attempts": 2}}, "finally": [job("y"), job("z", ["y"])],
+    }})  # fmt: skip
+    loaded = load(text, "w.json", templates=Template.parse)
+    graph = FileDefinition(loaded, function=None, pipeline=None).graph
+    found = explain_workflow(loaded.spec, now=NOW)
+    assert found.layers == tuple(map(tuple, graph.main.layers))
+    assert found.finally_layers == tuple(map(tuple, graph.last.layers))
+    assert set(found.undoing) == graph.undoing
+    for one in found.jobs:
+        node = graph.by_name[one.name]
+        assert set(one.after) == {dependency.node for dependency in node.depends_on}
+        assert one.limits.total_us == node.timeout_us
+        if one.kind == "job":
+            step = node.work.step
+            assert (one.attempts.total, one.limits.attempt_us) == (step.retry.max_attempts, step.timeout_us)
+            waits = [step.retry.wait_us(failure, jitter=1.0) for failure in range(1, one.attempts.total)]
+            assert list(one.attempts.waits_us) == waits
 
 
 def test_the_longest_way_is_named_and_finally_comes_on_top():

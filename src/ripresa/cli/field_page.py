@@ -88,7 +88,7 @@ _TYPE_WIDTH = 24
 def _row_says(one: Field) -> Text:
     values = (
         f" One of {', '.join(f'`{value}`' for value in one.values)}."
-        if len(one.type) > _TYPE_WIDTH and one.values
+        if len(one.type) > _TYPE_WIDTH and one.values and " or " not in one.type
         else ""
     )
     return prose(f"{one.says}{values}")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ripresa.author.yaml.entries import retry_of
 from ripresa.contracts.durations import micros
-from ripresa.contracts.spec import RetrySpec, TimeoutSpec
+from ripresa.contracts.spec import RetrySpec
 from ripresa.contracts.time_limits import TimeLimits
-from ripresa.kernel.retry import Retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,23 +34,9 @@ class Attempts:
         return sum(self.waits_us)
 
 
-def policy_of(spec: RetrySpec | None) -> Retry | None:
-    """The engine's policy for a retry of the contract; None: one attempt."""
-    if spec is None:
-        return None
-    return Retry(
-        max_attempts=spec.attempts,
-        delay=spec.delay,
-        multiplier=spec.multiplier,
-        max_delay=spec.max_delay,
-        jitter=spec.jitter,
-        max_elapsed=spec.max_elapsed,
-    )
-
-
 def attempts_of(spec: RetrySpec | None, memory_bytes: tuple[int, ...] = ()) -> Attempts:
     """The attempts that this policy gives."""
-    policy = policy_of(spec)
+    policy = retry_of(spec)
     if policy is None:
         return Attempts(total=1, waits_us=(), shortest_us=(), jitter="none", max_elapsed_us=None)
     failures = range(1, policy.max_attempts)
@@ -62,11 +48,6 @@ def attempts_of(spec: RetrySpec | None, memory_bytes: tuple[int, ...] = ()) -> A
         max_elapsed_us=None if policy.max_elapsed is None else micros(policy.max_elapsed),
         memory_bytes=memory_bytes,
     )
-
-
-def limits_of(spec: TimeoutSpec | None) -> TimeLimits:
-    """The time limits that a definition says."""
-    return TimeLimits() if spec is None else TimeLimits.of(spec.model_dump(exclude_none=True))
 
 
 def longest_us(attempts: Attempts, limits: TimeLimits) -> int | None:

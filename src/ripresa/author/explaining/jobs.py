@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
-from ripresa.author.explaining.attempts import Attempts, attempts_of, limits_of, longest_us
+from ripresa.author.explaining.attempts import Attempts, attempts_of, longest_us
 from ripresa.author.explaining.starting import ALONE, listed, starts, when_it_fails
+from ripresa.author.yaml.entries import limits_of
 from ripresa.contracts.durations import micros, spelled
 from ripresa.contracts.job_order import CANNOT_START, DATE_NAMES, RUN_NAMES, param_variable
 from ripresa.contracts.resources import Resources
