@@ -377,6 +377,10 @@ async def test_a_process_that_takes_too_long_is_killed(memory, tmp_path, monkeyp
         import os, pathlib, time
         from ripresa import step, workflow
 
+        @step(runtime="process")
+        def warm() -> None:
+            "Starts the process, which may take long on a busy machine."
+
         @step(runtime="process", timeout="1500ms")
         def slow(folder: str) -> None:
             pathlib.Path(folder, "pid").write_text(str(os.getpid()))
@@ -384,10 +388,11 @@ async def test_a_process_that_takes_too_long_is_killed(memory, tmp_path, monkeyp
 
         @workflow
         async def limited(folder: str) -> None:
+            warm()
             slow(folder)
         """,
     )
-    app = await memory.open(module.limited, config={"process_grace_s": 0.05})
+    app = await memory.open(module.limited, config={"process_grace_s": 0.05, "processes": 1})
     run = await app.start(module.limited, str(tmp_path))
     with pytest.raises(RunFailed, match=r"took longer than 1\.5 s"):
         await run.result("30s")
