@@ -13,6 +13,22 @@ def test_the_tree_shows_steps_retries_and_how_it_ended(shop):
     assert "\x1b[?25h" in terminal.raw.rpartition("\x1b[?25l")[2], "the cursor is shown again"
 
 
+def test_follow_shows_what_the_steps_write_instead_of_the_tree(shop):
+    (shop.folder / "talks.yaml").write_text("""
+workflow:
+  name: talks
+  defaults: {runtime: process}
+  jobs:
+    - job: {name: say, image: "box:1", command: [sh, -c, "echo first; echo second >&2"]}
+""")
+    (shop.folder / "ripresa.toml").write_text('[runtimes.process.images]\n"box" = "."\n')
+    terminal = shop.terminal("run", "talks.yaml", "--follow")
+    assert terminal.wait() == 0
+    for line in (r"say started", r"say \| first", r"say \| second", r"say succeeded in ", r"run is succeeded"):
+        assert re.search(line, terminal.text)
+    assert "\x1b[?25l" not in terminal.raw, "no tree was drawn"
+
+
 def test_children_and_what_they_wait_for_are_in_the_tree(shop):
     terminal = shop.terminal("run", "shop.py:family", "-p", "order=x", "--id", "f1")
     text = terminal.until(r"waiting for signal 'label', until ")

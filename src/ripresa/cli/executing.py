@@ -44,6 +44,8 @@ class Order:
     id: str | None
     priority: int
     tags: dict[str, str]
+    follow: bool = False
+    """Show what the steps write, as it comes, instead of a tree."""
 
 
 async def carry_out(order: Order, set_up: Settings) -> Any:
@@ -121,7 +123,7 @@ async def _executed(order: Order, set_up: Settings, known: rows.Run | None) -> r
     with steps_write_to_stderr():
         async with app_of(set_up, order.found.workflows) as app:
             assert app.engine is not None  # noqa: S101 - it is open
-            audience = Audience(app.engine, screen())
+            audience = Audience(app.engine, screen(follow=order.follow))
             try:
                 run = await _begun(app, order, known)
                 await audience.follow(run.row)

@@ -41,9 +41,9 @@ class Screen(Protocol):
         """Show how it stands at last; None: there was nothing to show."""
 
 
-def screen() -> Screen:
-    """A live tree on a terminal that wants it, else plain lines."""
-    if not wants_colour(sys.stderr):
+def screen(*, follow: bool = False) -> Screen:
+    """A live tree on a terminal that wants it, else plain lines, among which is what the steps write."""
+    if follow or not wants_colour(sys.stderr):
         return PlainLines()
     from ripresa.cli.live import LiveTree
 

@@ -46,6 +46,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done: order, commands, dates, environment.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show what the steps write, line by line, instead of the tree.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Only put the run into the store; an engine takes it up.")
     ] = False,
@@ -71,7 +74,7 @@ def run(
     params = [*(param or []), *([f"execution_date={date}"] if date is not None else [])]
     given = bool(params) or input is not None
     text = input_text(found.chosen, params, input) if given or id is None or dry_run else None
-    order = Order(found, text, id, priority, pairs(tag or [], "--tag"))
+    order = Order(found, text, id, priority, pairs(tag or [], "--tag"), follow)
     if dry_run:
         from ripresa.cli.dry_running import planned, write_plan
 
