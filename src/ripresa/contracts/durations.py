@@ -46,7 +46,7 @@ def _read(value: Duration) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return int(value * 1_000_000) if abs(value) < 1e10 else None
+        return round(value * 1_000_000) if abs(value) < 1e10 else None
     return _read_text(value)
 
 
@@ -54,10 +54,10 @@ def _read(value: Duration) -> int | None:
 def _read_text(value: str) -> int | None:
     text = value.strip()
     if _WHOLE.fullmatch(text):
-        return sum(int(float(number) * _UNIT_US[unit]) for number, unit in _PART.findall(text))
+        return sum(round(float(number) * _UNIT_US[unit]) for number, unit in _PART.findall(text))
     iso = _ISO.fullmatch(text)
     if iso and text[-1] not in "PT":
-        return sum(int(float(number) * _UNIT_US[unit]) for unit, number in iso.groupdict().items() if number)
+        return sum(round(float(number) * _UNIT_US[unit]) for unit, number in iso.groupdict().items() if number)
     return None
 
 
