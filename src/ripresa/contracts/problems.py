@@ -18,6 +18,8 @@ PROBLEMS_MAX = 200
 """Beyond these, one more would help nobody."""
 VALUE_CHARS_MAX = 60
 SOURCE_CHARS_MAX = 160
+MASKED_CHARS = 2_000
+"""So much of a line is looked at to either side, so that a credential is not cut in two before it is seen."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -45,15 +47,14 @@ class Problem:
     """The column that `source` begins with."""
 
     def __post_init__(self) -> None:
-        for name in ("message", "remedy", "path", "value", "source"):
+        for name in ("message", "remedy", "path", "value"):
             text = getattr(self, name)
             if text:
                 object.__setattr__(self, name, masked(text))
-        source = self.source or ""
-        if len(source) > SOURCE_CHARS_MAX and self.column is not None:
-            start = max(0, min(self.column - 1 - SOURCE_CHARS_MAX // 2, len(source) - SOURCE_CHARS_MAX))
-            object.__setattr__(self, "source", source[start : start + SOURCE_CHARS_MAX])
-            object.__setattr__(self, "source_from", start + 1)
+        if self.source is not None:
+            source, start = _window(self.source, self.column or 1)
+            object.__setattr__(self, "source", source)
+            object.__setattr__(self, "source_from", start)
 
     @property
     def where(self) -> str:
@@ -84,6 +85,16 @@ class Problem:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object without empty fields."""
         return {key: value for key, value in asdict(self).items() if value not in (None, "") and key != "source_from"}
+
+
+def _window(line: str, column: int) -> tuple[str, int]:
+    """The part of a line around a column, masked, and the column that it would have to begin with to fit."""
+    start = max(0, column - 1 - MASKED_CHARS)
+    before = masked(line[start : column - 1])
+    whole = masked(line[start : column - 1 + MASKED_CHARS])
+    caret = len(before) if whole.startswith(before) else min(column - 1 - start, len(whole))
+    first = max(0, min(caret - SOURCE_CHARS_MAX // 2, len(whole) - SOURCE_CHARS_MAX))
+    return whole[first : first + SOURCE_CHARS_MAX], column - (caret - first)
 
 
 def _pointed(source: str, line: int, column: int) -> list[str]:

@@ -33,7 +33,6 @@ _REFERENCES = (
 _WORDS = frozenset(("", "none", "null", "true", "false", "required", "optional", "disabled", "enabled", "default"))
 _URL = re.compile(r"https?://[^\s@]*", re.IGNORECASE)
 _DENSE = re.compile(r"[A-Za-z0-9+/=_.~-]{20,200}")
-_HEX = re.compile(r"[0-9a-fA-F-]{32,200}")
 
 
 @lru_cache(maxsize=4096)
@@ -91,13 +90,14 @@ def is_literal(value: object) -> bool:
 
 
 def is_random(value: object) -> bool:
-    """Whether a text looks drawn by lot: long, dense, of several kinds of characters, or plain hexadecimal."""
+    """Whether a text looks drawn by lot: long, dense, of several kinds of characters.
+
+    Plain hexadecimal does not count: digests, commits and UUIDs look like that too.
+    """
     if not isinstance(value, str) or not _DENSE.fullmatch(value):
         return False
-    if _HEX.fullmatch(value):
-        return any(one.isdigit() for one in value) and any(one.isalpha() for one in value)
-    kinds = sum((any(map(str.isupper, value)), any(map(str.islower, value)), any(map(str.isdigit, value))))
-    return kinds == 3 and entropy(value) >= 3.8 and "." not in value[1:-1].replace("..", "")
+    kinds = (any(map(str.isupper, value)), any(map(str.islower, value)), any(map(str.isdigit, value)))
+    return all(kinds) and entropy(value) >= 3.8 and "." not in value
 
 
 def entropy(text: str) -> float:

@@ -12,7 +12,7 @@ from ripresa.contracts.credentials.shapes import AUTHORIZATION, PRIVATE_KEY, USE
 
 MASK = "•••"
 _ASSIGNED = re.compile(
-    r"(?P<name>(?:--?)?[A-Za-z][A-Za-z0-9_-]{0,60})(?P<between>\s{0,2}=\s{0,2}|[\"']\s{0,3}:\s{0,3})"
+    r"(?P<name>(?:--?)?[A-Za-z][A-Za-z0-9_-]{0,60})(?P<between>=|[\"']\s{0,3}:\s{0,3})"
     r"(?P<quote>[\"']?)(?P<value>[^\s\"',;&|{}()<>]{1,300})"
 )
 _FLAG = re.compile(r"(?P<name>--[A-Za-z][A-Za-z0-9-]{0,60})\s{1,3}(?P<quote>[\"']?)(?P<value>[^\s\"'-][^\s\"']{0,300})")
@@ -34,17 +34,39 @@ def found_in(texts: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         if shape.holds in whole:
             for found in shape.expression.finditer(whole):
                 yield bisect_right(starts, found.start()) - 1, shape.what, found[0]
-    for what, expression in (("a private key", PRIVATE_KEY), ("a password in an address", USERINFO),
-                             ("an authorization", AUTHORIZATION), ("a password", _USER)):  # fmt: skip
-        for found in expression.finditer(whole):
-            value = found["value"] if "value" in expression.groupindex else found[0]
-            if what != "a password in an address" or is_literal(value):
-                yield bisect_right(starts, found.start()) - 1, what, value
+    for what, marks, expression in _MARKED:
+        for mark in marks:
+            for value, start in _around(mark, expression, whole):
+                if what != "a password in an address" or is_literal(value):
+                    yield bisect_right(starts, start) - 1, what, value
 
 
-def assigned_in(text: str) -> Iterator[tuple[str, str]]:
-    """`NAME=value`, `"name": "value"` and `--name value` in a text, whose name promises a credential: name, value."""
-    for expression in (_ASSIGNED, _FLAG):
+_MARKED = (
+    ("a private key", ("-----BEGIN",), PRIVATE_KEY),
+    ("a password in an address", ("://",), USERINFO),
+    ("an authorization", ("earer", "EARER", "asic", "ASIC", "oken", "OKEN"), AUTHORIZATION),
+    ("a password", ("curl",), _USER),
+)
+"""Expressions that begin with anything: they are tried only around a text that each of theirs holds."""
+BEFORE, AFTER = 40, 700
+
+
+def _around(mark: str, expression: re.Pattern[str], whole: str) -> Iterator[tuple[str, int]]:
+    """What the expression finds near the mark, and where."""
+    at = whole.find(mark)
+    while at >= 0:
+        found = expression.search(whole, max(0, at - BEFORE), at + AFTER)
+        if found and found.start() <= at:
+            yield found["value"] if "value" in expression.groupindex else found[0], found.start()
+        at = whole.find(mark, at + len(mark))
+
+
+def assigned_in(text: str, *, prose: bool = False) -> Iterator[tuple[str, str]]:
+    """`NAME=value`, `"name": "value"` and `--name value` in a text, whose name promises a credential: name, value.
+
+    In `prose`, what follows `--name` is the sentence.
+    """
+    for expression in (_ASSIGNED,) if prose else (_ASSIGNED, _FLAG):
         for found in expression.finditer(text):
             name, value = found["name"].lstrip("-"), found["value"]
             if promises_credential(name) and is_literal(value) and not value.startswith(("-", "*", "%", "`", "\\")):

@@ -16,7 +16,6 @@ REMEDY = "write NAME: secret:path#key under `secrets:`, and replace the credenti
 
 _FREE = frozenset(("params", "env", "with", "targets", "input", "output", "for_each"))
 """Where keys are the user's own, so that their names tell something."""
-_PROSE = frozenset(("description",))
 
 
 def credential_problems(sources: Sources, strings: list[String]) -> Iterator[Problem]:
@@ -33,8 +32,8 @@ def _found(sources: Sources, strings: list[String]) -> Iterator[tuple[Path, str]
         yield strings[index].path, what
     for one in strings:
         if not one.key:
-            if ("=" in one.text or "-" in one.text or ":" in one.text) and not _PROSE.intersection(one.path[-1:]):
-                for name, _ in assigned_in(one.text):
+            if "=" in one.text or "-" in one.text or ":" in one.text:
+                for name, _ in assigned_in(one.text, prose=one.path[-1:] == ("description",)):
                     yield one.path, f"the value of {name}"
         elif _FREE.intersection(one.path[:-1]):
             value = sources.at(one.path)

@@ -113,6 +113,6 @@ def _ancestors(before: Edges, bits: dict[str, int]) -> dict[str, int]:
 
 def _declared(schema: Any) -> frozenset[str] | None:
     """The parameters that an input schema declares; None: any may be given."""
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict) or not schema["properties"]:
         return None
     return None if schema.get("additionalProperties") else frozenset(schema["properties"])

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ripresa.contracts.problems import Problem, nearest
+from ripresa.contracts.problems import PROBLEMS_MAX, Problem, nearest
 from ripresa.contracts.reading.document import Path
 from ripresa.contracts.spec.base import Spec
 from ripresa.contracts.spec.entries import KINDS, Entry
@@ -34,7 +34,8 @@ def checked(model: type[S], sources: Sources) -> tuple[S | None, list[Problem]]:
     try:
         return model.model_validate(sources.value), []
     except ValidationError as error:
-        return None, [_problem(model, one, sources) for one in error.errors(include_url=False)]
+        found = error.errors(include_url=False)[:PROBLEMS_MAX]
+        return None, [_problem(model, one, sources) for one in found]
 
 
 def _problem(model: type[Spec], error: Any, sources: Sources) -> Problem:

@@ -40,21 +40,23 @@ class JobSpec(TimedWork):
         description="Program and its first arguments; absent: the image's own.",
     )
     args: list[Text] = Field(
-        default=[], max_length=ARGUMENTS_MAX, description="Arguments after the command. Templates."
+        default_factory=list, max_length=ARGUMENTS_MAX, description="Arguments after the command. Templates."
     )
     params: dict[ParamName, JsonValue] = Field(
-        default={},
+        default_factory=dict,
         max_length=1000,
         description="Values of the job; also in the environment as `PARAM_NAME`. Templates.",
     )
-    env: dict[EnvKey, Text] = Field(default={}, max_length=1000, description="Environment. Templates in the values.")
+    env: dict[EnvKey, Text] = Field(
+        default_factory=dict, max_length=1000, description="Environment. Templates in the values."
+    )
     secrets: dict[EnvKey, SecretRef] = Field(
-        default={},
+        default_factory=dict,
         max_length=1000,
         description="Environment from secrets: `env:NAME`, `file:/path`, `secret:path#key`.",
     )
     volumes: list[Volume] = Field(
-        default=[], max_length=100, description="Folders in the container: `name:/inside[:ro]`."
+        default_factory=list, max_length=100, description="Folders in the container: `name:/inside[:ro]`."
     )
     resources: Resources = Field(default=Resources.model_construct(), description="CPU and memory.")
     exit_codes: ExitCodes = Field(default=ExitCodes.model_construct(), description="What its exit codes mean.")
@@ -63,7 +65,7 @@ class JobSpec(TimedWork):
         default=None, description="Where it runs; absent: the default, else `container`."
     )
     outputs: dict[ParamName, OutputType] = Field(
-        default={},
+        default_factory=dict,
         max_length=1000,
         description="Keys, and their types, of the JSON object that the job leaves in the file `$JOB_OUTPUT`.",
     )
@@ -96,7 +98,7 @@ class PythonSpec(TimedWork):
 
     call: Call = Field(description="`package.module:function`, found beside the definition or on PYTHONPATH.")
     with_: dict[ParamName, JsonValue] = Field(
-        default={}, alias="with", max_length=1000, description="Its arguments by name. Templates."
+        default_factory=dict, alias="with", max_length=1000, description="Its arguments by name. Templates."
     )
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
 
@@ -105,7 +107,9 @@ class PipelineSpec(TimedWork):
     """A registered pipeline."""
 
     pipeline: Name = Field(description="Name that it was registered under.")
-    params: dict[ParamName, JsonValue] = Field(default={}, max_length=1000, description="Its parameters. Templates.")
+    params: dict[ParamName, JsonValue] = Field(
+        default_factory=dict, max_length=1000, description="Its parameters. Templates."
+    )
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
 
 
@@ -154,7 +158,9 @@ class ChildSpec(TimedWork):
     """A run of another workflow."""
 
     definition: Name = Field(description="The other workflow's name.")
-    params: dict[ParamName, JsonValue] = Field(default={}, max_length=1000, description="Its parameters. Templates.")
+    params: dict[ParamName, JsonValue] = Field(
+        default_factory=dict, max_length=1000, description="Its parameters. Templates."
+    )
 
 
 class DependsOn(Spec):
@@ -188,7 +194,7 @@ class Entry(Spec):
     signal: SignalSpec | None = Field(default=None, description="A wait for a signal.")
     workflow: ChildSpec | None = Field(default=None, description="A run of another workflow.")
     depends_on: list[DependsOnItem] = Field(
-        default=[], max_length=10_000, description="Entries that come first: names, or `{job, when}`."
+        default_factory=list, max_length=10_000, description="Entries that come first: names, or `{job, when}`."
     )
     when: Expression | StrictBool | None = Field(default=None, description="`{{ … }}`; false: skipped.")
     run_if: RunIf = Field(default="all_success", description="What the entries that come first must have come to.")

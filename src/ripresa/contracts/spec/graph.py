@@ -16,7 +16,7 @@ from ripresa.contracts.reading.document import Path
 from ripresa.contracts.spec.entries import KINDS
 from ripresa.contracts.spec.strings import entries_of
 
-SEARCH_STEPS_MAX = 2_000_000
+SEARCH_STEPS_MAX = 500_000
 """Edges that the search for a shortest cycle may look at; the shortest found until then is shown."""
 
 

@@ -14,23 +14,26 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Generic, TypeVar, overload
 
 from ripresa.contracts.credentials import MASK
 from ripresa.contracts.errors import SpecInvalid
 from ripresa.contracts.problems import PROBLEMS_MAX, Problem, as_path
 from ripresa.contracts.reading import read as read_text
+from ripresa.contracts.reading.document import Path
 from ripresa.contracts.spec.base import Spec
 from ripresa.contracts.spec.check_credentials import credential_problems
 from ripresa.contracts.spec.check_graph import graph_problems
+from ripresa.contracts.spec.check_input import input_problems
 from ripresa.contracts.spec.check_references import reference_problems
-from ripresa.contracts.spec.check_templates import ReadTemplate, in_code, misplaced, templates_of
+from ripresa.contracts.spec.check_templates import ReadTemplate, TemplateLike, in_code, misplaced, templates_of
 from ripresa.contracts.spec.checking import checked
 from ripresa.contracts.spec.entries import JobSpec
-from ripresa.contracts.spec.graph import nodes_of
+from ripresa.contracts.spec.graph import Node, nodes_of
 from ripresa.contracts.spec.including import ReadFile, include
 from ripresa.contracts.spec.sources import Sources
-from ripresa.contracts.spec.strings import strings_of
+from ripresa.contracts.spec.strings import String, strings_of
 from ripresa.contracts.spec.versions import version_problems
 from ripresa.contracts.spec.workflow import JobFile, WorkflowFile, WorkflowSpec
 
@@ -135,19 +138,32 @@ def _follows_from_unread(problem: Problem, sources: Sources) -> bool:
 
 
 def _of_the_whole(sources: Sources, read_template: ReadTemplate | None) -> Iterator[Problem]:
-    """What no field can know by itself."""
+    """What no field can know by itself; of each kind no more than anybody reads."""
     strings = strings_of(sources.value)
-    yield from credential_problems(sources, strings)
-    yield from misplaced(sources, strings)
-    yield from in_code(sources)
     nodes = nodes_of(sources.value)
-    yield from graph_problems(sources, nodes)
+    checks = [
+        credential_problems(sources, strings),
+        misplaced(sources, strings),
+        in_code(sources),
+        input_problems(sources),
+        graph_problems(sources, nodes),
+    ]
     if read_template is not None:
-        found = list(templates_of(sources, strings, read_template))
-        yield from (one for _, one in found if isinstance(one, Problem))
-        yield from reference_problems(
-            sources, nodes, [(path, one) for path, one in found if not isinstance(one, Problem)]
-        )
+        checks.append(_template_problems(sources, strings, nodes, read_template))
+    for check in checks:
+        yield from islice(check, PROBLEMS_MAX)
+
+
+def _template_problems(
+    sources: Sources, strings: list[String], nodes: list[Node], read_template: ReadTemplate
+) -> Iterator[Problem]:
+    read: list[tuple[Path, TemplateLike]] = []
+    for path, found in templates_of(sources, strings, read_template):
+        if isinstance(found, Problem):
+            yield found
+        else:
+            read.append((path, found))
+    yield from reference_problems(sources, nodes, read)
 
 
 def _presentable(problems: list[Problem], sources: Sources) -> list[Problem]:

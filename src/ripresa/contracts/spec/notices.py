@@ -53,7 +53,7 @@ Notice = Annotated[Email | Slack | Webhook, Discriminator("type")]
 class Notifications(Spec):
     """Who is told what."""
 
-    on_failure: list[Notice] = Field(default=[], max_length=100, description="When a run has failed.")
-    on_success: list[Notice] = Field(default=[], max_length=100, description="When a run has succeeded.")
-    on_quarantine: list[Notice] = Field(default=[], max_length=100, description="When a run was set aside.")
-    on_late: list[Notice] = Field(default=[], max_length=100, description="When a run missed its `sla`.")
+    on_failure: list[Notice] = Field(default_factory=list, max_length=100, description="When a run has failed.")
+    on_success: list[Notice] = Field(default_factory=list, max_length=100, description="When a run has succeeded.")
+    on_quarantine: list[Notice] = Field(default_factory=list, max_length=100, description="When a run was set aside.")
+    on_late: list[Notice] = Field(default_factory=list, max_length=100, description="When a run missed its `sla`.")

@@ -132,10 +132,14 @@ _CANNOT_START = frozenset((125, 126, 127))
 class ExitCodes(Spec):
     """What a job's exit codes mean.  0 is success; those not listed are failures worth a retry, 125 to 127 are not."""
 
-    terminal: list[ExitCode] = Field(default=[], max_length=255, description="No further attempt can succeed.")
-    quarantine: list[ExitCode] = Field(default=[], max_length=255, description="Set the run aside for a person.")
+    terminal: list[ExitCode] = Field(
+        default_factory=list, max_length=255, description="No further attempt can succeed."
+    )
+    quarantine: list[ExitCode] = Field(
+        default_factory=list, max_length=255, description="Set the run aside for a person."
+    )
     skip: list[ExitCode] = Field(
-        default=[], max_length=255, description="There was nothing to do: the job counts as skipped."
+        default_factory=list, max_length=255, description="There was nothing to do: the job counts as skipped."
     )
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ class Told(NamedTuple):
 def told(wrong: Wrong) -> Told:
     """The words for it."""
     tell = _WORDS.get(wrong.kind)
-    return tell(wrong) if tell else Told("invalid", f"{kind_of(wrong.value)} does not fit here", "see the reference")
+    return tell(wrong) if tell else Told("invalid", f"{kind_of(wrong.value)} does not fit here", "mend the value")
 
 
 def kind_of(value: Any) -> str:
@@ -112,6 +112,7 @@ _WORDS: dict[str, Callable[[Wrong], Told]] = {
     "missing": _always("missing", "this field is required", "add it"),
     "extra_forbidden": _always("unknown_field", "unknown field", "remove it"),
     "model_type": _wants("a mapping", "write its fields below it, indented"),
+    "model_attributes_type": _wants("a mapping", "write its fields below it, indented"),
     "dict_type": _wants("a mapping", "write `key: value` lines below it, indented"),
     "list_type": _list,
     "string_type": _text,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import Field, JsonValue, WithJsonSchema, model_validator
 
 from ripresa.contracts.spec.base import Spec, refuse
 from ripresa.contracts.spec.entries import Entry, JobSpec
@@ -54,23 +54,10 @@ class Defaults(Spec):
 class Portability(Spec):
     """Where the workflow must be able to run, and how exactly."""
 
-    require: list[TargetName] = Field(default=[], description="Targets that it must fit.")
+    require: list[TargetName] = Field(default_factory=list, description="Targets that it must fit.")
     allow: Literal["exact", "emulated", "approximate"] = Field(
         default="emulated", description="How far from exact a target may be."
     )
-
-
-def _input_schema(value: dict[str, Any]) -> dict[str, Any]:
-    from ripresa.contracts.json_schema import check_input_schema  # noqa: PLC0415 - beside its only use
-
-    return check_input_schema(value)
-
-
-InputSchema = Annotated[
-    dict[str, JsonValue],
-    AfterValidator(_input_schema),
-    WithJsonSchema({"type": "object", "additionalProperties": True}),
-]
 
 
 class WorkflowSpec(Spec):
@@ -79,10 +66,14 @@ class WorkflowSpec(Spec):
     name: Name = Field(description="Its name; runs, schedules and other workflows refer to it.")
     version: Line | None = Field(default=None, description="A label; the hash of the content is always recorded too.")
     description: Text = Field(default="", description="What it is for.")
-    input: InputSchema = Field(default={}, description="JSON Schema of its params: an object. Draws the form, too.")
+    input: dict[str, JsonValue] = Field(
+        default_factory=dict, description="JSON Schema of its params: an object. Draws the form, too."
+    )
     output: JsonValue = Field(default=None, description="Its output; absent: that of the last entries. Templates.")
     schedule: Schedule | None = Field(default=None, description="When it starts by itself.")
-    dependencies: list[Dependency] = Field(default=[], max_length=1000, description="Workflows that it waits for.")
+    dependencies: list[Dependency] = Field(
+        default_factory=list, max_length=1000, description="Workflows that it waits for."
+    )
     idempotency_key: Text | None = Field(
         default=None, description="Two starts with the same key are one run. Templates."
     )
@@ -99,10 +90,15 @@ class WorkflowSpec(Spec):
         default=Defaults.model_construct(), description="What entries have that say nothing else."
     )
     portability: Portability | None = Field(default=None, description="Where it must be able to run.")
-    targets: dict[TargetName, dict[str, JsonValue]] = Field(default={}, description="Settings for one target only.")
+    targets: dict[TargetName, dict[str, JsonValue]] = Field(
+        default_factory=dict, description="Settings for one target only."
+    )
     jobs: list[Entry] = Field(min_length=1, max_length=JOBS_MAX, description="The nodes of the graph.")
     finally_: list[Entry] = Field(
-        default=[], alias="finally", max_length=JOBS_MAX, description="Entries that run at the end, whatever happened."
+        default_factory=list,
+        alias="finally",
+        max_length=JOBS_MAX,
+        description="Entries that run at the end, whatever happened.",
     )
 
     def retry_of(self, entry: Entry) -> RetrySpec | None:
