@@ -200,6 +200,37 @@ async def test_quality_is_judged_before_the_outcome_counts(flows, on_breach, end
     assert run.status == ends
 
 
+async def test_a_skipped_job_has_no_quality_to_judge(flows):
+    app, run = await flows.run(
+        """
+        workflow:
+          name: closed
+          jobs:
+            - job: {name: extract, image: demo/a, command: [sh, -c, "exit 99"], runtime: process,
+                    exit_codes: {skip: [99]}}
+              quality: {min_valid_rate: 0.95, min_record_count: 100}
+        """
+    )
+    await run.result("30s")
+    assert (await flows.steps(app, run))["extract"].status == "skipped"
+    assert await app.quality("closed") == []
+
+
+async def test_a_function_that_measures_nothing_does_not_pass_a_gate(flows):
+    flows.write("def measure():\n    return None\n", "measures.py")
+    _, run = await flows.run(
+        """
+        workflow:
+          name: silent
+          jobs:
+            - python: {name: measure, call: "measures:measure"}
+              quality: {min_record_count: 1}
+        """
+    )
+    with pytest.raises(RunFailed, match="record_count was not measured"):
+        await run.result("30s")
+
+
 async def test_another_workflow_runs_as_a_child(flows):
     flows.write(WORK, "work.py")
     inner = flows.load(

@@ -158,7 +158,7 @@ def _python(entry: Entry, around: Surroundings) -> Call:
     given = r.expression(dict(spec.with_), f"{spec.name}.with")
     step = _with_policies(around.function(spec.call), entry, around)
     if entry.quality is not None:
-        step = guarded(step, thresholds(entry.quality), lambda value: value)
+        step = guarded(step, thresholds(entry.quality), lambda value: {} if value is None else value)
     return Call.of(spec.name, step, lambda values: ((), given(values)), quarantine=entry.on_error == "quarantine")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import RipresaError
+from ripresa.contracts.job_order import is_skipped
 from ripresa.contracts.payload import dump, load
 from ripresa.contracts.quality import QualityMetrics, QualityThresholds
 from ripresa.contracts.status import FailureClass
@@ -43,7 +44,7 @@ def thresholds(spec: QualitySpec) -> QualityThresholds:
 
 
 def guarded(step: Any, limits: QualityThresholds, numbers: Callable[[Any], Any]) -> Any:
-    """The step, whose output is judged before it counts; `numbers` finds them in what it returned."""
+    """The step, whose output is judged before it counts; `numbers` finds them in it, and None is not judged."""
     judged = copy.copy(step)
 
     def checked(value: Any) -> str:
@@ -59,10 +60,12 @@ def guarded(step: Any, limits: QualityThresholds, numbers: Callable[[Any], Any])
 def measured(output: str | None, failure: Failure | None) -> str | None:  # noqa: ARG001 - as the engine calls it
     """The quality that an outcome tells of, as JSON text; None: it was not measured."""
     said = load(output) if output is not None else None
-    return None if not isinstance(said, Mapping) else dump(QualityMetrics.of(said).to_json())
+    return None if not isinstance(said, Mapping) or is_skipped(said) else dump(QualityMetrics.of(said).to_json())
 
 
 def _require(name: str, limits: QualityThresholds, numbers: Any) -> None:
+    if numbers is None:  # it was skipped: there is no data
+        return
     metrics = QualityMetrics.of(numbers) if isinstance(numbers, Mapping) else None
     breaches = limits.judge(metrics)
     if not breaches:
