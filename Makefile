@@ -2,6 +2,7 @@
 # The settings may be given on the command line:
 #   PYTHON=python3.12  another interpreter      ARGS='-k retry'   passed on to what the target runs
 #   JOBS=4             test processes           VERSIONS=         the other Pythons to test on (none: empty)
+#   DEMO=weather       the other demo
 #   UV=uv              a uv of your own instead of the pinned one
 
 PYTHON   ?= python3
@@ -9,6 +10,7 @@ JOBS     ?= 2
 VERSIONS ?= 3.11 3.12 3.13
 UV       ?= .venv-tools/bin/uv
 ARGS     ?=
+DEMO     ?= daily_sales
 
 BIN   := .venv/bin
 BENCH := .venv-bench/bin
@@ -34,8 +36,8 @@ help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | \
 	  while IFS=$$'\t' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
 
-demo: .venv/.ready ## Run the weather example, crash and all
-	@$(BIN)/python examples/weather/demo.py $(ARGS)
+demo: .venv/.ready ## Run a day's sales, crash and all (DEMO=weather: four years of weather)
+	@$(BIN)/python examples/$(DEMO)/demo.py $(ARGS)
 
 test: .venv/.ready ## Run the tests: the core on the other Pythons found here, then all of them on this one
 	@tools/install_engines

@@ -1,6 +1,6 @@
 """The demo: run the pipeline, kill it twice with SIGKILL, and prove that nothing recorded was done again.
 
-    make demo        (or: python examples/weather/demo.py)
+    make demo DEMO=weather        (or: python examples/weather/demo.py)
 
 The pipeline runs in a process of its own.  This one starts it, watches its journal through the store, kills it at two
 chosen moments and starts it again each time.  In the end it compares the journal with the ledger into which each step

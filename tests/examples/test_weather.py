@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "weather"
 DAMAGED = EXAMPLE / "damaged_rows.csv"
 
 
-# --- the demo, as `make demo` runs it --------------------------------------------------------------
+# --- the demo, as `make demo DEMO=weather` runs it --------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
