@@ -65,7 +65,7 @@ addresses: .venv/.ready
 	$(BIN)/python tools/check_addresses.py
 
 manual: .venv/.ready
-	$(BIN)/mkdocs build --quiet --strict
+	tools/build_manual $(BIN)
 
 bench: .venv-bench/.ready ## Measure, beside rivals, in an environment of its own
 	@$(BENCH)/python benchmarks/run.py $(ARGS)
