@@ -14,7 +14,7 @@ from ripresa import App, Retry, job, workflow
 
 # Waits until told to end; says each time it is started.
 SCRIPT = """
-echo "started $ATTEMPT"
+echo "started $ATTEMPT $TOKEN"
 until [ -e /shared/go$ATTEMPT ]; do sleep 0.05; done
 echo "ended $ATTEMPT"
 echo "{\\"attempt\\": $ATTEMPT}" > $JOB_OUTPUT

@@ -94,7 +94,7 @@ async def test_a_container_outlives_a_killed_engine_and_is_not_started_twice(sce
     app = await scene.open()
     scene.tell("go1")
     assert await (await app.get("r")).result("60s") == {"attempt": 1}
-    assert await scene.told(app) == ["started 1", "ended 1"]
+    assert await scene.told(app) == ["started 1 ***", "ended 1"]
     assert await scene.attempts(app) == [(1, "succeeded")]
     await app.close()
     assert scene.containers() == {}
@@ -112,7 +112,7 @@ async def test_a_container_that_ended_while_nobody_looked_gives_its_outcome(scen
     scene.tell("go2")
     app = await scene.open()
     assert await (await app.get("r")).result("60s") == {"attempt": 2}
-    assert await scene.told(app) == ["started 1", "ended 1", "started 2", "ended 2"]
+    assert await scene.told(app) == ["started 1 ***", "ended 1", "started 2 ***", "ended 2"]
     assert await scene.attempts(app) == [(1, "failed"), (2, "succeeded")]
     await app.close()
     assert scene.containers() == {}
@@ -128,7 +128,7 @@ async def test_an_engine_that_closes_lets_its_containers_run_and_the_next_goes_o
         app = await scene.open()
     scene.tell("go1")
     assert await (await app.get("r")).result("60s") == {"attempt": 1}
-    assert await scene.told(app) == ["started 1", "ended 1"]
+    assert await scene.told(app) == ["started 1 ***", "ended 1"]
     assert await scene.attempts(app) == [(1, "succeeded")]
 
 

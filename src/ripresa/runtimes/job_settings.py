@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from ripresa.runtimes.container.policy import ContainerPolicy
 from ripresa.runtimes.local_images import LocalImages
+from ripresa.runtimes.secrets.settings import SecretSettings
 from ripresa.runtimes.toml_tables import only, table
 
 FILE = "ripresa.toml"
@@ -25,14 +26,15 @@ FILE = "ripresa.toml"
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """The tables `runtimes.*` of the file, read."""
+    """The tables `runtimes` and `secrets` of the file, read."""
 
     images: LocalImages = field(default_factory=LocalImages)
     container: ContainerPolicy = field(default_factory=ContainerPolicy)
+    secrets: SecretSettings = field(default_factory=SecretSettings)
 
     @classmethod
-    def of(cls, told: Mapping[str, Any], base: Path) -> Self:
-        """From the file's table `runtimes`; paths are relative to `base`.  Raises ValueError naming the field."""
+    def of(cls, told: Mapping[str, Any], base: Path, secrets: Mapping[str, Any] | None = None) -> Self:
+        """From tables `runtimes` and `secrets`; paths are relative to `base`.  Raises ValueError naming the field."""
         only(told, ("process", "container"), "runtimes")
         process = table(told, "process", "runtimes")
         only(process, ("images",), "runtimes.process")
@@ -40,7 +42,11 @@ class JobSettings:
         for pattern, place in images.items():
             if not isinstance(place, str) or not place:
                 raise ValueError(f'runtimes.process.images."{pattern}": {place!r} is not a directory\'s path')
-        return cls(LocalImages(images, base), ContainerPolicy.of(table(told, "container", "runtimes")))
+        return cls(
+            LocalImages(images, base),
+            ContainerPolicy.of(table(told, "container", "runtimes")),
+            SecretSettings.of(secrets or {}),
+        )
 
     @classmethod
     def from_file(cls, path: Path = Path(FILE)) -> Self:
@@ -51,6 +57,6 @@ class JobSettings:
 
         try:
             told = tomllib.loads(path.read_text("utf-8"))
-            return cls.of(table(told, "runtimes", ""), path.resolve().parent)
+            return cls.of(table(told, "runtimes", ""), path.resolve().parent, table(told, "secrets", ""))
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from None

@@ -29,6 +29,11 @@ class OutputLines:
         self.last = ""
         """The last line that was not blank."""
 
+    @property
+    def full(self) -> bool:
+        """Whether no more is kept."""
+        return self._left < 0
+
     def feed(self, data: bytes, at: int | None = None) -> None:
         """Keep every line that is whole now; `at` is when the data was written."""
         self._at = at

@@ -64,8 +64,10 @@ class SubprocessRuntime:
         """Run to the end; raises JobFailed for whatever the job came to, WorkerLost if this machine is full."""
         order: JobOrder = work.args[0]
         self._refuse_if_closed()
-        directory, argv = self._found(order)
-        values = await resolved(order.secrets)
+        settings = self._known(order)
+        directory = settings.images.directory(order.image)
+        argv = argv_of(order, directory)
+        values = await resolved(order.secrets, settings.secrets)
         folder = Path(tempfile.mkdtemp(prefix="ripresa-job-"))
         try:
             file = folder / "output.json"
@@ -81,13 +83,11 @@ class SubprocessRuntime:
         await asyncio.gather(*(process.stop(self._grace_s) for process in list(self._running)))
         await self._guard.close()
 
-    def _found(self, order: JobOrder) -> tuple[Path, tuple[str, ...]]:
+    def _known(self, order: JobOrder) -> JobSettings:
         try:
-            images = self._settings().images
+            return self._settings()
         except ValueError as error:
             raise cannot_start(f"job {order.name!r}: {error}") from None
-        directory = images.directory(order.image)
-        return directory, argv_of(order, directory)
 
     async def _carry_out(self, start: _Start, work: Work, secrets: Secrets) -> JobResult:
         order: JobOrder = work.args[0]

@@ -143,9 +143,8 @@ class Client:
         with self._told():
             async with self._docker.session.get(self._url(f"{name}/logs"), params=params, timeout=endless) as answer:
                 await self._require_fine(answer)
-                while header := await _exactly(answer, _FRAME_BYTES):
-                    stream, size = struct.unpack(">BxxxL", header)
-                    yield _STREAMS.get(stream, "stdout"), await _exactly(answer, size)
+                async for frame in _frames(answer):
+                    yield frame
 
     async def put_directory(self, name: str, path: str, modes: Mapping[str, int]) -> None:
         """Make directories below `path` of a container, with these modes."""
@@ -229,17 +228,21 @@ def _gone() -> Iterator[None]:
             raise
 
 
-async def _exactly(answer: aiohttp.ClientResponse, size: int) -> bytes:
-    """So many bytes; none at the end of the stream."""
-    data = b""
-    while len(data) < size:
-        piece = await answer.content.read(size - len(data))
-        if not piece:
-            if data:
-                raise aiohttp.ClientPayloadError("the stream ended within a frame")
-            return b""
-        data += piece
-    return data
+async def _frames(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, bytes]]:
+    """The frames of an engine's stream, each with eight bytes in front that tell stream and size."""
+    rest = b""
+    async for piece in answer.content.iter_any():
+        rest += piece
+        at = 0
+        while len(rest) - at >= _FRAME_BYTES:
+            stream, size = struct.unpack_from(">BxxxL", rest, at)
+            if len(rest) - at - _FRAME_BYTES < size:
+                break
+            at += _FRAME_BYTES + size
+            yield _STREAMS.get(stream, "stdout"), rest[at - size : at]
+        rest = rest[at:]
+    if rest:
+        raise aiohttp.ClientPayloadError("the stream ended within a frame")
 
 
 def _is_link(header: str) -> bool:

@@ -53,8 +53,7 @@ class Listening:
 
         lines = self._lines(keep)
         async for stream, piece in client.frames(name, follow=True, past=anew):
-            at, data = split_time(piece)
-            lines[stream].feed(data, at)
+            _feed(lines[stream], piece)
 
     async def whole(self, client: Client, name: str, *, ended: bool) -> None:
         """Keep what it has written and is not kept yet; `ended`: all there will be.  Raises Unreachable, Refused."""
@@ -65,8 +64,7 @@ class Listening:
 
         lines = self._lines(note)
         async for stream, piece in client.frames(name, follow=False, past=True):
-            at, data = split_time(piece)
-            lines[stream].feed(data, at)
+            _feed(lines[stream], piece)
         if ended:
             for one in lines.values():
                 one.end()
@@ -104,6 +102,12 @@ def not_yet_told(told: Sequence[str], output: Sequence[str]) -> Iterator[bool]:
         at += not new
         rest[line] -= 1
         yield new
+
+
+def _feed(lines: OutputLines, piece: bytes) -> None:
+    if not lines.full:
+        at, data = split_time(piece)
+        lines.feed(data, at)
 
 
 def split_time(piece: bytes) -> tuple[int | None, bytes]:

@@ -25,7 +25,6 @@ from ripresa.runtimes import JobFailed, RuntimeClosed, WorkerLost
 from ripresa.runtimes.container import spec
 from ripresa.runtimes.container.client import Client, NoEngine, Refused, Unreachable, address
 from ripresa.runtimes.container.listening import Listening
-from ripresa.runtimes.container.policy import ContainerPolicy
 from ripresa.runtimes.ending import to_the_end
 from ripresa.runtimes.job_outcome import cannot_start, failed, outcome, silent
 from ripresa.runtimes.job_settings import JobSettings
@@ -73,7 +72,7 @@ class ContainerRuntime:
         try:
             async with Client(self._host()) as client:
                 patience = _Patience(self._grace_s, self._patience_s)
-                return work.dump(await _Attempt(self._policy(), client, work, context, patience).result())
+                return work.dump(await _Attempt(self._known(), client, work, context, patience).result())
         finally:
             self._active.pop(name).set_result(None)
 
@@ -105,15 +104,15 @@ class ContainerRuntime:
         except (Unreachable, Refused, NoEngine, JobFailed) as error:
             logger.warning("container %s could not be removed: %s", name, error)
 
-    def _policy(self) -> ContainerPolicy:
+    def _known(self) -> JobSettings:
         try:
-            return self._settings().container
+            return self._settings()
         except ValueError as error:
             raise cannot_start(str(error)) from None
 
     def _host(self) -> str:
         try:
-            return address(self._policy().host)
+            return address(self._known().container.host)
         except NoEngine as error:
             raise cannot_start(str(error)) from None
 
@@ -129,9 +128,10 @@ class _Attempt:
     """One attempt, from the order to the result."""
 
     def __init__(
-        self, policy: ContainerPolicy, client: Client, work: Work, context: StepContext, patience: _Patience
+        self, settings: JobSettings, client: Client, work: Work, context: StepContext, patience: _Patience
     ) -> None:
-        self._policy = policy
+        self._settings = settings
+        self._policy = settings.container
         self._client = client
         self._work = work
         self._context = context
@@ -166,7 +166,7 @@ class _Attempt:
         if found is None:
             if self._work.resumed:
                 raise WorkerLost(f"container {self._name} is gone: somebody removed it, or it is on another machine")
-            found = await self._created(await resolved(self._order.secrets))
+            found = await self._created(await resolved(self._order.secrets, self._settings.secrets))
             self._adopted = False
         self._require_ours(found)
         if found["State"]["Status"] in _NOT_YET:

@@ -14,27 +14,21 @@ from pathlib import Path
 from ripresa.contracts.secret_ref import SecretRef
 from ripresa.contracts.status import FailureClass
 from ripresa.runtimes.job_outcome import failed
+from ripresa.runtimes.secrets.settings import SecretSettings
+from ripresa.runtimes.secrets.unavailable import SecretUnavailable
 
 VALUE_BYTES_MAX = 131_071
 """The longest text that Linux takes in an environment."""
 
 
-class SecretUnavailable(Exception):
-    """The secret is not to be had; the message never holds a value.  `for_now`: another time perhaps."""
-
-    def __init__(self, message: str, *, for_now: bool = False) -> None:
-        super().__init__(message)
-        self.for_now = for_now
-
-
-async def resolved(references: Mapping[str, str]) -> dict[str, str]:
+async def resolved(references: Mapping[str, str], settings: SecretSettings) -> dict[str, str]:
     """Values by variable.  Raises JobFailed `secret_unavailable` that names variable and reference."""
-    return {name: await _value(name, SecretRef.parse(text, where=name)) for name, text in references.items()}
+    return {name: await _value(name, SecretRef.parse(text, where=name), settings) for name, text in references.items()}
 
 
-async def _value(name: str, reference: SecretRef) -> str:
+async def _value(name: str, reference: SecretRef, settings: SecretSettings) -> str:
     try:
-        return _fit(await _read(reference))
+        return _fit(await asyncio.to_thread(_read, reference, settings))
     except SecretUnavailable as error:
         lasting = FailureClass.RETRYABLE if error.for_now else FailureClass.TERMINAL
         raise failed(
@@ -50,11 +44,24 @@ def _fit(value: str) -> str:
     return value
 
 
-async def _read(reference: SecretRef) -> str:
+def _read(reference: SecretRef, settings: SecretSettings) -> str:
+    """In a thread: files and secret stores take their time."""
     if reference.kind == "env":
         return _variable(reference.path)
     if reference.kind == "file":
-        return await asyncio.to_thread(_file, Path(reference.path))
+        return _file(Path(reference.path))
+    if settings.store == "vault":
+        from ripresa.runtimes.secrets import vault
+
+        return vault.read(settings.vault, reference.path, reference.key)
+    if settings.store == "kubernetes":
+        from ripresa.runtimes.secrets import kubernetes
+
+        return kubernetes.read(settings.kubernetes, reference.path, reference.key)
+    if settings.store == "aws":
+        from ripresa.runtimes.secrets import aws
+
+        return aws.read(settings.aws, reference.path, reference.key)
     raise SecretUnavailable("no secret store is configured; name one under [secrets] in ripresa.toml")
 
 
