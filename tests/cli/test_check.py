@@ -17,6 +17,21 @@ def test_settings_are_told_with_their_origin(shop):
     assert "RIPRESA_STORE" in shop("check", RIPRESA_STORE="x.db").stdout
 
 
+def test_what_is_said_of_jobs_is_told_and_checked(shop):
+    file = shop.folder / "ripresa.toml"
+    file.write_text(
+        '[runtimes.container]\npids = 9\n[runtimes.process.images]\n"a/*" = "jobs"\n[secrets]\nstore = "aws"\n'
+    )
+    found = shop.json("check")
+    told = {one["name"]: (one["value"], one["origin"]) for one in found["settings"]}
+    assert told["runtimes.container.pids"] == (9, "ripresa.toml")
+    assert told["runtimes.process.images.a/*"] == ("jobs", "ripresa.toml")
+    assert told["secrets.store"] == ("aws", "ripresa.toml")
+    file.write_text("[runtimes.container]\npid = 9\n")
+    ran = shop("check", code=2)
+    assert 'ripresa.toml: runtimes.container.pid: unknown field; did you mean "pids"?' in ran.stderr
+
+
 def test_code_that_a_replay_cannot_repeat_is_found(shop):
     (shop.folder / "bad.py").write_text(
         "import time\nfrom ripresa import workflow\n@workflow\nasync def bad() -> float:\n    return time.time()\n"

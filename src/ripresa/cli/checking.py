@@ -42,7 +42,8 @@ def _settings(set_up: Settings) -> list[dict[str, Any]]:
         {"name": f"workflows.{name}", "value": target, "origin": "ripresa.toml"}
         for name, target in set_up.workflows.items()
     ]
-    return told + named
+    jobs = [{"name": name, "value": given.value, "origin": given.origin} for name, given in set_up.jobs.items()]
+    return told + named + jobs
 
 
 async def _store(url: str) -> dict[str, Any]:

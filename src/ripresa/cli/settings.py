@@ -6,6 +6,7 @@ Read at the edge, once a command; everything below gets plain values.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from ripresa.cli.nearest import did_you_mean
 FILE = "ripresa.toml"
 DEFAULT_STORE = "sqlite:///.ripresa/ripresa.db"
 
-_TABLES = ("store", "engine", "workflows", "runtimes", "config")
+_TABLES = ("store", "engine", "workflows", "runtimes", "secrets", "config")
 _CONFIG = "RIPRESA_CONFIG_"
 """What a variable begins with that sets a value of `config`: RIPRESA_CONFIG_TRINO_ENDPOINT is config.trino_endpoint."""
 
@@ -56,13 +57,15 @@ class Settings:
     """Fields of `Config` that differ from their defaults."""
     config: dict[str, Any] = field(default_factory=dict)
     """What templates know as `config`."""
+    jobs: dict[str, Value] = field(default_factory=dict)
+    """What is said of the runtimes of jobs, by dotted name; they read it themselves."""
 
 
 def settings(store: str | None = None) -> Settings:
     """The settings under these flags.  Raises UsageProblem for a file or variable that cannot be read."""
     GIVEN.store = store or GIVEN.store
     told = _file()
-    return Settings(_store(told), _workflows(told), _engine(told), _config(told))
+    return Settings(_store(told), _workflows(told), _engine(told), _config(told), _jobs(told))
 
 
 def _store(told: dict[str, Any]) -> Value:
@@ -93,6 +96,31 @@ def _config(told: dict[str, Any]) -> dict[str, Any]:
         raise UsageProblem(f'{FILE}: config: a table is needed, as [config] trino_endpoint = "http://trino:8080"')
     given = {name: value for name, value in os.environ.items() if name.startswith(_CONFIG)}
     return {**table, **{name.removeprefix(_CONFIG).lower(): value for name, value in given.items()}}
+
+
+def _jobs(told: dict[str, Any]) -> dict[str, Value]:
+    """The tables of the runtimes and secrets of jobs, checked."""
+    if not (told.get("runtimes") or told.get("secrets")):
+        return {}
+    from ripresa.runtimes.job_settings import HOST_VARIABLE, JobSettings
+
+    try:
+        JobSettings.read(told, Path())
+    except ValueError as error:
+        raise UsageProblem(f"{FILE}: {error}") from None
+    found = {name: Value(value, FILE) for name, value in _leaves(told, ("runtimes", "secrets"))}
+    if host := os.environ.get(HOST_VARIABLE):
+        found["runtimes.container.host"] = Value(host, HOST_VARIABLE)
+    return found
+
+
+def _leaves(table: dict[str, Any], names: Iterable[str], where: str = "") -> Iterator[tuple[str, Any]]:
+    for name in names:
+        value, place = table.get(name, {}), f"{where}{name}"
+        if isinstance(value, dict):
+            yield from _leaves(value, value, f"{place}.")
+        else:
+            yield place, value
 
 
 def _engine(told: dict[str, Any]) -> dict[str, Value]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ripresa.contracts.job_order import is_skipped
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import RunStatus, StepStatus
 
@@ -374,14 +375,19 @@ def _see_event(found: dict[str, dict[str, Any]], event: Any) -> None:
     step = found.setdefault(event.operation, {"operation": event.operation, "step": event.name or event.operation})
     started = step.setdefault("started_at", moment(event.started_at or event.at))
     error = failure(event.error)
-    aside = error is not None and error.failure_class == "quarantine"
+    output = value(event.data)
+    status = _STATUS_OF_EVENT[event.kind]
+    if error is not None and error.failure_class == "quarantine":
+        status = StepStatus.QUARANTINED
+    elif is_skipped(output):
+        status, output = StepStatus.SKIPPED, None
     step |= {
-        "status": StepStatus.QUARANTINED if aside else _STATUS_OF_EVENT[event.kind],
+        "status": status,
         "attempts": max(event.attempt or 0, step.get("attempts", 0)),
         "finished_at": moment(event.at),
         "duration_seconds": (moment(event.at) - started).total_seconds(),
         "next_attempt_at": None,
-        "output": value(event.data),
+        "output": output,
         "error": error,
     }
     if event.kind == "step_completed" and event.operation.startswith(_UNDO):

@@ -11,8 +11,9 @@ Read at the edge, by the command line or when an App without settings of its own
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from ripresa.runtimes.secrets.settings import SecretSettings
 from ripresa.runtimes.toml_tables import only, table
 
 FILE = "ripresa.toml"
+HOST_VARIABLE = "RIPRESA_CONTAINER_HOST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,28 @@ class JobSettings:
         for pattern, place in images.items():
             if not isinstance(place, str) or not place:
                 raise ValueError(f'runtimes.process.images."{pattern}": {place!r} is not a directory\'s path')
-        return cls(
-            LocalImages(images, base),
-            ContainerPolicy.of(table(told, "container", "runtimes")),
-            SecretSettings.of(secrets or {}),
-        )
+        container = ContainerPolicy.of(table(told, "container", "runtimes"))
+        return cls(LocalImages(images, base), container, SecretSettings.of(secrets or {}))
+
+    @classmethod
+    def read(cls, file: Mapping[str, Any], base: Path) -> Self:
+        """From a whole file, as TOML has it.  Raises ValueError naming the field."""
+        return cls.of(table(file, "runtimes", ""), base, table(file, "secrets", ""))
 
     @classmethod
     def from_file(cls, path: Path = Path(FILE)) -> Self:
-        """From a file, or the defaults if there is none.  Raises ValueError naming the file and the field."""
-        if not path.is_file():
-            return cls()
-        import tomllib
+        """From a file, or the defaults if there is none, and the environment, which wins.
 
-        try:
-            told = tomllib.loads(path.read_text("utf-8"))
-            return cls.of(table(told, "runtimes", ""), path.resolve().parent, table(told, "secrets", ""))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+        Raises ValueError naming the file and the field.
+        """
+        settings = cls()
+        if path.is_file():
+            import tomllib
+
+            try:
+                settings = cls.read(tomllib.loads(path.read_text("utf-8")), path.resolve().parent)
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{path}: {error}") from None
+        if host := os.environ.get(HOST_VARIABLE):
+            settings = replace(settings, container=replace(settings.container, host=host))
+        return settings
