@@ -536,3 +536,12 @@ async def test_a_run_is_stopped_wherever_its_code_has_got_to(module, tmp_path, m
             with pytest.raises(RunFailed, match=message):
                 await (await app.start(flow, str(tmp_path / "written"))).result()
         assert await (await app.start(made.fine, str(tmp_path / "written"))).result() == 42
+
+
+@pytest.mark.parametrize("name", ["pdb", "ipdb", "debugpy", "_pydevd_bundle.pydevd_frame"])
+def test_debuggers_may_talk_to_whoever_sits_before_them(name, tmp_path):
+    """An editor's debugger does so through a socket, from within the code that it has stopped."""
+    debugger = ModuleType(name)
+    exec("import socket\ndef talk():\n    socket.socket().close()", debugger.__dict__)
+    with guarded():
+        debugger.talk()

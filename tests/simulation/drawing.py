@@ -78,7 +78,7 @@ def _any(random: Random, kind: str, names: Iterator[str], parts: list[Node]) -> 
     return {
         "kind": kind,
         "name": name,
-        "alone": random.randrange(1, 1_000) / 1e6,
+        "alone": random.randrange(1, 50_000) / 1e6,
         "step": _one_of(random, _STEPS),
         "signal": random.choice("ab"),
         "seconds": random.choice(_DELAYS),

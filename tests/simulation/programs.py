@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import ripresa
@@ -41,7 +42,8 @@ Node = dict[str, Any]
 """`kind` names the method of `Interpreter` that runs it; what else there is, the method says."""
 
 Program = dict[str, Any]
-"""`root` is a node; `raises`: an error of it fails the run; `left`: how often `again` begins anew."""
+"""`root` is a node; `raises`: an error of it fails the run; `left`: how often `again` begins anew; children begin
+`alone`: things that several runs do at one moment have no order."""
 
 TRIED: set[str] = set()
 """What `mended` has failed at in this execution."""
@@ -145,9 +147,16 @@ class Interpreter:
         one: Callable[[Node], Awaitable[Any]] = getattr(self, f"_{node['kind']}")
         return await one(node)
 
-    async def _alone(self, node: Node) -> None:
-        """Wait for a moment at which nothing else happens: what comes next is in no race with it."""
-        await sleep(seconds=node["alone"])
+    async def alone(self, node: Node | Program) -> None:
+        """Wait for a moment at which nothing else happens: what comes next is in no race with it.
+
+        A plain call of a step holds up all that is due meanwhile; when it ends, all of that is due at once.
+        """
+        on_time = False
+        while not on_time:
+            due = ripresa.now() + timedelta(seconds=node["alone"])
+            await sleep(seconds=node["alone"])
+            on_time = ripresa.now() <= due
 
     def _tasks(self, node: Node) -> list[asyncio.Task[Any]]:
         return [asyncio.create_task(self.run(part)) for part in node["parts"]]
@@ -229,16 +238,16 @@ class Interpreter:
         return got
 
     async def _send(self, node: Node) -> str:
-        await self._alone(node)
+        await self.alone(node)
         try:
             await send_signal(ROOT, node["signal"], node["name"])
         except RipresaError:
             self.log.append("nobody there")
-        await self._alone(node)
+        await self.alone(node)
         return "sent"
 
     async def _publish(self, node: Node) -> str:
-        await self._alone(node)
+        await self.alone(node)
         await publish("test.event", node["name"])
         return "published"
 
@@ -377,20 +386,20 @@ class Interpreter:
     # --- children ------------------------------------------------------------------------------
 
     async def _child(self, node: Node) -> Any:
-        await self._alone(node)
+        await self.alone(node)
         found = await child(interpret, self._programs(node)[0])
         self.log.append("child done")
         return found["log"]
 
     async def _started(self, node: Node) -> Any:
         """A child with a name of its own, which is told something and perhaps called off."""
-        await self._alone(node)
+        await self.alone(node)
         handle = start_child(interpret, self._programs(node)[0], id=f"{ROOT}/{node['name']}.{self._generation()}")
         try:
             await send_signal(handle, node["signal"], "from its parent")
         except RipresaError:
             self.log.append("the child has ended already")
-        await self._alone(node)
+        await self.alone(node)
         if node["quiet"]:
             await sleep(seconds=node["seconds"])
             self.log.append(f"called off: {handle.cancel()}")
@@ -398,7 +407,7 @@ class Interpreter:
         return [one["log"] if isinstance(one, dict) else _told(one) for one in found]
 
     async def _children(self, node: Node) -> list[Any]:
-        await self._alone(node)
+        await self.alone(node)
         least = 0 if node["quiet"] else None
         found = await map_(interpret, self._programs(node), max_parallel=node["width"], min_success=least)
         self.log.append(f"{len(found)} children done")
@@ -408,7 +417,7 @@ class Interpreter:
         return int(self.program.get("left", 0))
 
     def _programs(self, node: Node) -> list[Program]:
-        return [{"root": part, "raises": node["raises"]} for part in node["parts"]]
+        return [{"root": part, "raises": node["raises"], "alone": part["alone"]} for part in node["parts"]]
 
 
 def _not_empty(line: str) -> None:
@@ -422,6 +431,8 @@ async def interpret(program: Program) -> dict[str, Any]:
     interpreter = Interpreter(program)
     interpreter.listen()
     try:
+        if "alone" in program:
+            await interpreter.alone(program)
         value = await interpreter.run(program["root"])
     except Exception as error:
         if program["raises"]:

@@ -32,7 +32,8 @@ _installed: list[bool] = []
 
 _TRUSTED = (
     *("importlib", "zipimport", "linecache", "traceback", "warnings", "logging", "weakref", "zoneinfo"),
-    *("pdb", "bdb", "loguru", "structlog"),
+    *("pdb", "bdb", "ipdb", "IPython", "pudb", "debugpy", "_pydevd_bundle", "_pydev_bundle", "pydevd"),
+    *("loguru", "structlog"),
 )
 """Modules that may do I/O on behalf of workflow code, for it never sees what they read or write."""
 

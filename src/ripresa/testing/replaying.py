@@ -9,12 +9,15 @@ own stack, with or without an event loop around it.
 
 from __future__ import annotations
 
+import bdb
 import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from ripresa.contracts.errors import Diverged, RunNotFound, UnknownDefinition
 from ripresa.contracts.failure import Failure
@@ -104,13 +107,19 @@ def _read(history: str | os.PathLike[str] | dict[str, Any]) -> tuple[Run, list[H
         data: Any = history if isinstance(history, dict) else json.loads(Path(history).read_text(encoding="utf-8"))
         export = RunExport.model_validate(data)
     except ValueError as error:  # json's and pydantic's own are among them
-        where = "this" if isinstance(history, dict) else f"{os.fspath(history)}:"
-        raise ValueError(f"{where} is not an exported history ({error}); `ripresa runs export` makes one") from None
+        what = "this value" if isinstance(history, dict) else os.fspath(history)
+        why = _first(error) if isinstance(error, ValidationError) else error
+        raise ValueError(f"{what} is not an exported history ({why}); `ripresa runs export` makes one") from None
     run = _row(export)
     events = [_event(run.id, event) for event in export.history if event.seq > run.base_seq]
     if not events:
         raise ValueError(f"the history of run {export.run.id!r} is empty: the run has not begun")
     return run, events
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    return ".".join(map(str, problem["loc"])) + f" {problem['msg']}"
 
 
 def _row(export: RunExport) -> Run:
@@ -198,7 +207,10 @@ def _require_same_end(run: Run, events: list[HistoryEvent], replayed: Replayed) 
         return
     if replayed.status == finished.name:
         return
-    waits = f"and waits for {', '.join(replayed.waits_for)}" if replayed.waits_for else f"and is {replayed.status}"
-    where = f"run {run.key or run.id} no longer fits its code"
-    message = f"{where}: history ends with {finished.name!r}, the code goes on {waits}"
+    if replayed.error is not None and replayed.error.type.endswith("BdbQuit"):
+        raise bdb.BdbQuit  # who debugs it has had enough
+    does = f"waits for {', '.join(replayed.waits_for) or 'a message'}"
+    if replayed.status != "waiting":
+        does = f"ends as {replayed.status}" + (f": {replayed.error}" if replayed.error else "")
+    message = f"run {run.key or run.id} no longer fits its code: history ends with {finished.name!r}, the code {does}"
     raise Diverged(message, operation=(*replayed.waits_for, "?")[0], line="", recorded=str(finished.name))
