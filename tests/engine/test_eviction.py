@@ -9,9 +9,12 @@ import pytest
 
 from ripresa import (
     RunCancelled,
+    RunError,
+    RunFailed,
     Terminal,
     child,
     continue_as_new,
+    on_update,
     saga,
     send_signal,
     sleep,
@@ -226,6 +229,45 @@ async def test_a_child_of_the_last_generation_is_none_of_the_next(every_world):
     assert await run.result("30s") == "quick"
     assert len(await app.list(workflow=quick)) == 4
     assert (await _kinds(app, run)).count(h.CHILD_FINISHED) == 1
+
+
+# --- updates ----------------------------------------------------------------------------------
+
+
+async def test_an_update_that_a_retried_run_hears_again_is_answered_once(every_world):
+    @step
+    async def fails_at_first() -> None:
+        every_world.did("try")
+        if every_world.count("try") == 1:
+            raise Terminal("not yet")
+
+    @workflow
+    async def parent() -> str:
+        @on_update("tell")
+        async def _tell(value: int) -> int:
+            await sleep(minutes=1)
+            return value
+
+        await wait_for_signal("go")
+        await fails_at_first()
+        await sleep(days=1)
+        return "done"
+
+    clock = every_world.clock_that_stands()
+    app = await every_world.open(parent, clock=clock)
+    run = await app.start(parent)
+    told = asyncio.ensure_future(app.update(run, "tell", 3))
+    while h.UPDATE_RECEIVED not in await _kinds(app, run):  # noqa: ASYNC110 - there is none
+        await asyncio.sleep(0)
+    await app.signal(run, "go")
+    with pytest.raises(RunFailed):
+        await run.result("30s")
+    with pytest.raises(RunError, match="the run ended before it had answered"):
+        await told
+    await app.retry(run)
+    clock.run_free()
+    assert await run.result("30s") == "done"
+    assert (await _kinds(app, run)).count(h.UPDATE_COMPLETED) == 1
 
 
 # --- time -------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def _driver(program: Program) -> Any:
             await clock.advance(seconds=seconds)
             said.append(await _begun(app, run, verb, word))
         if program["outside"]:
+            await clock.advance(seconds=0)  # until all that was said has been heard
             said.append(await _begun(app, run, "resume", ""))
         clock.run_free()
         try:

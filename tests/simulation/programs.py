@@ -8,6 +8,7 @@ interleave differently have different outputs.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -45,11 +46,20 @@ Program = dict[str, Any]
 """`root` is a node; `raises`: an error of it fails the run; `left`: how often `again` begins anew; children begin
 `alone`: things that several runs do at one moment have no order."""
 
-TRIED: set[str] = set()
-"""What `mended` has failed at in this execution."""
+TRIED: Counter[str] = Counter()
+"""How often `mended` and `flaky` were tried in this execution, by idempotency key.
+
+Not the attempt's number: one that was under way when its run failed counts if it had been so for a while of real time.
+"""
 
 ROOT = "both-ways"
 """The id of the run that all others descend from."""
+
+
+def _tries() -> int:
+    tried = context().idempotency_key
+    TRIED[tried] += 1
+    return TRIED[tried]
 
 
 @step
@@ -72,16 +82,14 @@ async def broken(name: str) -> str:
 @step
 async def mended(name: str) -> str:
     """Fails until a person has the run tried again."""
-    tried = context().idempotency_key
-    if tried not in TRIED:
-        TRIED.add(tried)
+    if _tries() == 1:
         raise Terminal(name)
     return name
 
 
 @step(retry=Retry(max_attempts=3, delay="300ms"))
 async def flaky(name: str) -> str:
-    if context().attempt < 3:
+    if _tries() < 3:
         raise Retryable(name)
     return name
 
@@ -434,6 +442,10 @@ async def interpret(program: Program) -> dict[str, Any]:
         if "alone" in program:
             await interpreter.alone(program)
         value = await interpreter.run(program["root"])
+    except asyncio.CancelledError:
+        if "alone" in program:  # its parent may have called off others with it
+            await interpreter.alone(program)
+        raise
     except Exception as error:
         if program["raises"]:
             raise

@@ -1,8 +1,9 @@
 """1,000 random programs: one outcome and one history, whether their code stays in memory or leaves it at every await.
 
 What is compared is all of it – status, output, error, what outsiders were told, and of each event of the run and of its
-children kind, operation, name, attempt, payload, failure and virtual moment – but for the ids of updates: they are
-drawn by the engine, and how many it draws depends on what it holds in memory.
+children kind, operation, name, payload, failure and virtual moment – but for two things.  Ids of updates are drawn by
+the engine, and how many it draws depends on what it holds in memory.  Numbers of attempts depend on real time if a
+person has the run tried again: one that was under way for a while before counts.
 """
 
 from collections import Counter

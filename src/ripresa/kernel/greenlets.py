@@ -126,10 +126,15 @@ class Runners:
 
 
 def _runner() -> None:
-    here = greenlet.getcurrent()
-    assert here.parent is not None  # noqa: S101 - only the main greenlet has none, and it is no runner
-    run: LiveRun | None = here.parent.switch(IDLE)
+    """Drain one run after the other.  While idle it holds neither a run nor itself, or both would stay for ever."""
+    run: LiveRun | None = _parent().switch(IDLE)
     while run is not None:
         run.drain()
-        run = None  # while it is idle it keeps no run in memory
-        run = here.parent.switch(IDLE)
+        run = None
+        run = _parent().switch(IDLE)
+
+
+def _parent() -> greenlet.greenlet:
+    parent = greenlet.getcurrent().parent
+    assert parent is not None  # noqa: S101 - only the main greenlet has none, and it is no runner
+    return parent

@@ -138,7 +138,8 @@ class Mail:
             except BaseException as failed:  # noqa: BLE001 - the caller of the update gets it
                 output, error = None, dump(failure_of(failed).to_json())
             self._open.pop(event.operation, None)
-            self._run.ask(c.FinishUpdate(event.operation, event.name, output, error))
+            if event.operation not in self.answered:  # a retried run answers nobody twice
+                self._run.ask(c.FinishUpdate(event.operation, event.name, output, error))
 
         self._run.loop.create_task(_named(answer(), f"on_update:{event.name}"))
 

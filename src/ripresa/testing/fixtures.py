@@ -81,12 +81,15 @@ class Outcome:
 
 
 class Seen(NamedTuple):
-    """What is compared of an event of a journal."""
+    """What is compared of an event of a journal.
+
+    Not the attempt's number: one that was under way for a while of real time counts, even if a retry of the run repeats
+    it.
+    """
 
     kind: str
     operation: str | None
     name: str | None
-    attempt: int | None
     data: str | None
     error: str | None
     virtual_s: float
@@ -184,4 +187,4 @@ def _seen(events: Iterable[HistoryEvent]) -> Iterator[Seen]:
         if event.kind in (h.UPDATE_RECEIVED, h.UPDATE_COMPLETED):
             operation = f"update {numbers.setdefault(operation, len(numbers) + 1)}"
         virtual_s = (event.at - EPOCH_US) / 1e6
-        yield Seen(event.kind, operation, event.name, event.attempt, event.data, event.error, virtual_s)
+        yield Seen(event.kind, operation, event.name, event.data, event.error, virtual_s)

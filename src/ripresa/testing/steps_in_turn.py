@@ -13,6 +13,7 @@ Owns when a step's function is called; how is the wrapped runtime's matter.
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,14 @@ class StepsInTurn:
         self._runtime = runtime
         self._clock = clock
         self._seed = seed
+        self._tries: Counter[str] = Counter()
         self._longest_us = micros(longest, where="StepsInTurn(longest)")
 
     async def run(self, work: Work) -> str:
         """Wait for the turn of this attempt, then do as the wrapped runtime does."""
         context = work.context() if callable(work.context) else work.context
-        text = f"{self._seed}/{context.idempotency_key}/{context.attempt}"
+        self._tries[context.idempotency_key] += 1  # the attempt's number depends on real time after a person's retry
+        text = f"{self._seed}/{context.idempotency_key}/{self._tries[context.idempotency_key]}"
         order = blake2b(text.encode(), digest_size=8).hexdigest()
         takes_us = self._longest_us * int(order, 16) >> 64
         await self._clock.turn(self._clock.now() + takes_us, order)
