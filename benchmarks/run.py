@@ -113,6 +113,17 @@ def scale(rounds: int, note: Callable[[str], None], *, quick: bool) -> Results:
     return told
 
 
+def graphs(rounds: int, note: Callable[[str], None], *, quick: bool) -> Results:
+    """What a job costs in graphs of three shapes, as a function in a thread."""
+    jobs = 250 if quick else 1_000
+    samples: Samples = {"wide": [], "layered": [], "chain": []}
+    for _ in range(rounds):
+        for kind, taken in samples.items():
+            note(f"graphs: {kind}, {jobs:,}")
+            taken.append(run("benchmarks.graphs", kind, f"--size={jobs}"))
+    return {kind: median_of(taken) for kind, taken in samples.items()}
+
+
 # -- telling ----------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +199,17 @@ def told_scale(told: Results) -> list[str]:
     return lines
 
 
+def told_graphs(told: Results) -> str:
+    """Graphs as a Markdown table."""
+    lines = ["| graph | jobs | ms/job | CPU µs/job | commits/job |", "|---|--:|--:|--:|--:|"]
+    for kind, value in told.items():
+        lines.append(
+            f"| {kind} | {value['size']:,} | {value['ms_per_job']:.2f} | {value['cpu_us_per_job']:.0f} "
+            f"| {value['commits_per_job']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
 def chart(results: Results, ratios: dict[str, float], about: Results) -> str:
     """The picture."""
 
@@ -238,6 +260,7 @@ def main() -> int:
     results = {key: median_of(taken) for key, taken in samples.items()}
     syncs(all_entries, results, _note, quick=given.quick)
     told = scale(1 if given.quick else min(rounds, 3), _note, quick=given.quick)
+    shapes = graphs(1 if given.quick else min(rounds, 3), _note, quick=given.quick)
     if asleep:
         _note(f"asleep: {asleep:,} runs")
         with empty_directory() as directory:
@@ -250,6 +273,7 @@ def main() -> int:
     for what, ratio in ratios.items():
         print(f"{what}: {ratio:.2f}")
     print(*told_scale(told), sep="\n")
+    print(f"\n{told_graphs(shapes)}")
 
     OUT.mkdir(parents=True, exist_ok=True)
     everything = {
@@ -259,6 +283,7 @@ def main() -> int:
         "samples": samples,
         "ratios": ratios,
         "scale": told,
+        "graphs": shapes,
     }
     (OUT / "results.json").write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
     (OUT / "bench.svg").write_text(chart(results, ratios, about), "utf-8")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks import graphs
 from benchmarks import run as bench
 
 FACTS = {"cpu": "a CPU"}
@@ -32,3 +33,18 @@ def test_a_chart_of_a_quick_run_is_not_published(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         bench.main()
     assert "leave --quick out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "edges"), [("wide", 998 * 2), ("chain", 999), ("layered", 980 * 3)])
+def test_the_graphs_that_are_measured_have_their_shape(kind, edges):
+    graph = graphs.shape(kind, 1000)
+
+    assert len(graph) == 1000
+    assert sum(map(len, graph.values())) == edges
+    assert len(graphs.made(kind, graph, inline=False).graph.nodes) == 1000
+
+
+def test_the_table_of_graphs_tells_each_of_them():
+    measured = {"size": 1000, "ms_per_job": 0.25, "cpu_us_per_job": 120.0, "commits_per_job": 0.04}
+
+    assert bench.told_graphs({"wide": measured}).splitlines()[-1] == "| wide | 1,000 | 0.25 | 120 | 0.040 |"
