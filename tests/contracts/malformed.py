@@ -496,7 +496,15 @@ TABLE = [
     (job, "args: [python3.11, -c, 'print({{ ds }})']", "shell_interpolation", "job.args[2]"),
     (job, "args: ['{{ steps.b.output }}']", "unknown_reference", "job.args[0]"),
     (entry, "when: '{{ steps.d.output.x }}'", "unknown_reference", "@.when"),
-    (entry, "when: '{{ steps.b.output.x }}'", "unknown_reference", "@.when"),
+    (
+        jobs,
+        (
+            "- job: {name: a, image: b:1}\n  when: '{{ steps.b.output.x }}'\n"
+            "- job: {name: b, image: b:1}\n  depends_on: [a]\n"
+        ),
+        "unknown_reference",
+        "@.when",
+    ),
     (entry, "when: '{{ item }}'", "unknown_reference", "@.when"),
     (flow, "idempotency_key: '{{ steps.a.output }}'", "unknown_reference", "~idempotency_key"),
     (flow, "input: {type: object, properties: {b: {}}}\noutput: '{{ params.c }}'", "unknown_reference", "~output"),

@@ -21,16 +21,16 @@ from ripresa.contracts.credentials import MASK
 from ripresa.contracts.errors import SpecInvalid
 from ripresa.contracts.problems import PROBLEMS_MAX, Problem, as_path
 from ripresa.contracts.reading import read as read_text
-from ripresa.contracts.reading.document import Path
 from ripresa.contracts.spec.base import Spec
 from ripresa.contracts.spec.check_credentials import credential_problems
 from ripresa.contracts.spec.check_graph import graph_problems
 from ripresa.contracts.spec.check_input import input_problems
 from ripresa.contracts.spec.check_references import reference_problems
-from ripresa.contracts.spec.check_templates import ReadTemplate, TemplateLike, in_code, misplaced, templates_of
+from ripresa.contracts.spec.check_templates import ReadTemplate, in_code, misplaced, templates_of
 from ripresa.contracts.spec.checking import checked
 from ripresa.contracts.spec.entries import JobSpec
-from ripresa.contracts.spec.graph import Node, nodes_of
+from ripresa.contracts.spec.graph import nodes_of
+from ripresa.contracts.spec.implied import imply
 from ripresa.contracts.spec.including import ReadFile, include
 from ripresa.contracts.spec.sources import Sources
 from ripresa.contracts.spec.strings import String, strings_of
@@ -101,8 +101,14 @@ def _checked(model: Any, sources: Sources, read: ReadFile | None, templates: Rea
     if problems:
         raise SpecInvalid(problems)
     problems += include(sources, read)
+    strings = strings_of(sources.value)
+    written = [] if templates is None else list(templates_of(sources, strings, templates))
+    readable = [(path, one) for path, one in written if not isinstance(one, Problem)]
+    imply(sources, readable)
     spec, found = checked(model, sources)
-    found += _of_the_whole(sources, templates)
+    found += _of_the_whole(sources, strings)
+    found += islice((one for _, one in written if isinstance(one, Problem)), PROBLEMS_MAX)
+    found += islice(reference_problems(sources, nodes_of(sources.value), readable), PROBLEMS_MAX)
     problems += [one for one in found if not _follows_from_unread(one, sources)]
     if spec is None or problems:
         raise SpecInvalid(_presentable(problems, sources))
@@ -137,33 +143,16 @@ def _follows_from_unread(problem: Problem, sources: Sources) -> bool:
     return within or problem.code in {"unknown_entry", "unknown_reference"}
 
 
-def _of_the_whole(sources: Sources, read_template: ReadTemplate | None) -> Iterator[Problem]:
+def _of_the_whole(sources: Sources, strings: list[String]) -> Iterator[Problem]:
     """What no field can know by itself; of each kind no more than anybody reads."""
-    strings = strings_of(sources.value)
-    nodes = nodes_of(sources.value)
-    checks = [
+    for check in (
         credential_problems(sources, strings),
         misplaced(sources, strings),
         in_code(sources),
         input_problems(sources),
-        graph_problems(sources, nodes),
-    ]
-    if read_template is not None:
-        checks.append(_template_problems(sources, strings, nodes, read_template))
-    for check in checks:
+        graph_problems(sources, nodes_of(sources.value)),
+    ):
         yield from islice(check, PROBLEMS_MAX)
-
-
-def _template_problems(
-    sources: Sources, strings: list[String], nodes: list[Node], read_template: ReadTemplate
-) -> Iterator[Problem]:
-    read: list[tuple[Path, TemplateLike]] = []
-    for path, found in templates_of(sources, strings, read_template):
-        if isinstance(found, Problem):
-            yield found
-        else:
-            read.append((path, found))
-    yield from reference_problems(sources, nodes, read)
 
 
 def _presentable(problems: list[Problem], sources: Sources) -> list[Problem]:
