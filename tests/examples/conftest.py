@@ -5,5 +5,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-for name in ("weather", "order_saga", "market_data", "order_processing"):
+for name in ("weather", "order_saga", "market_data", "order_processing", "video"):
     sys.path.append(str(ROOT / "examples" / name))
