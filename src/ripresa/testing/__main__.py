@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from ripresa.testing.again import fault_called, scenario_called
+from ripresa.testing.faults import Plan
 from ripresa.testing.scenarios import ALL
 from ripresa.testing.simulation import Simulation
+
+if TYPE_CHECKING:
+    from ripresa.contracts.durations import Duration
 
 
 def main() -> int:
@@ -15,15 +22,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ripresa.testing", description="Run simulations of the engine under faults."
     )
-    parser.add_argument("--scenario", default="mixed", choices=sorted(ALL))
+    parser.add_argument("--scenario", default="mixed", help=f"file.py:name, module:name, or one of {', '.join(ALL)}")
     parser.add_argument("--seed", default="0", help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after the other")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="KIND@POINT", help="this fault instead of drawn ones"
+    )
+    parser.add_argument("--evict-after", metavar="DURATION", help="instead of one that is drawn")
     args = parser.parse_args()
+    try:
+        scenario = scenario_called(args.scenario)
+        faults = [fault_called(text) for text in args.fault]
+    except ValueError as error:
+        parser.error(str(error))
+    if args.evict_after is not None:
+        scenario = replace(scenario, evict_after=(_duration(args.evict_after),))
     failed = turns = fired = 0
     began = time.perf_counter()
     for i in range(args.seeds):
         seed = int(args.seed) + i if args.seed.isdigit() else args.seed
-        report = Simulation(seed).run(ALL[args.scenario])
+        report = Simulation(seed, plan=Plan(list(faults)) if faults else None).run(scenario)
         turns += report.turns
         fired += len(report.faults_fired)
         if report.violations or args.seeds == 1:
@@ -33,6 +51,10 @@ def main() -> int:
     sums = f"{args.seeds} seeds, {failed} with violations, {fired} faults fired, {turns} turns, {rate:.1f} seeds/s"
     print(sums)  # noqa: T201
     return 1 if failed else 0
+
+
+def _duration(text: str) -> Duration:
+    return float(text) if text.replace(".", "", 1).isdigit() else text
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.status import TERMINAL
+from ripresa.testing.again import Again
 from ripresa.testing.checker import check
 from ripresa.testing.client import Client
 from ripresa.testing.evidence import Evidence, Policy, Violation
@@ -61,6 +62,7 @@ class Report:
     redraws: int
     virtual_s: float
     turns: int
+    again: Again
 
     @property
     def history(self) -> dict[str, list[Any]]:
@@ -69,8 +71,8 @@ class Report:
 
     @property
     def rerun(self) -> str:
-        """How to see it again."""
-        return f"python -m ripresa.testing --scenario {self.scenario} --seed {self.seed}"
+        """How to see it again: a command, or the Python that does it if no command can."""
+        return str(self.again)
 
     def require(self) -> Report:
         """Raise AssertionError, with all that is needed to see it again, if an invariant does not hold."""
@@ -105,13 +107,15 @@ class Simulation:
         while True:
             random = Random(f"{self.seed}/{redraws}")
             plan = draw(self.faults, random) if self.plan is None else self.plan
-            report = _run_once(self.seed, scenario, plan, random, redraws)
+            again = Again(scenario, self.seed, self.faults, self.plan)
+            report = _run_once(again, plan, random, redraws)
             if report.faults_fired or not may_fire or redraws == _REDRAWS_MAX:
                 return report
             redraws += 1
 
 
-def _run_once(seed: int | str, scenario: Scenario, plan: Plan, random: Random, redraws: int) -> Report:
+def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
+    scenario = again.scenario
     loop = SimLoop(random)
     world = World(loop, random, plan, list(scenario.workflows), random.choice(scenario.evict_after))
     client = Client(world)
@@ -131,9 +135,9 @@ def _run_once(seed: int | str, scenario: Scenario, plan: Plan, random: Random, r
             loop.let_go()
     described = ", ".join([str(fault) for fault in plan.faults] + [f"{kind}@{at:.1f}s" for at, kind in plan.at_times])
     return Report(
-        seed, scenario.name, trace_hash, plan.fired, violations, evidence, plan.passed,
+        again.seed, scenario.name, trace_hash, plan.fired, violations, evidence, plan.passed,
         f"{described or 'none'}; trouble {plan.trouble}; latency {plan.latency_s} s; evict_after {world.evict_after!r}",
-        redraws, loop.time(), loop.turns,
+        redraws, loop.time(), loop.turns, again,
     )  # fmt: skip
 
 
