@@ -62,8 +62,8 @@ class Hall:
         self._doors.clear()
 
 
-async def supervise(hall, graph, *, slots=None, until=None):
-    """Let the jobs go one by one, to the end, or until so many have ended.
+async def supervise(hall, graph, *, slots=None, until=None, before_each=None):
+    """Let the jobs go one by one, to the end, or until so many have ended; `before_each` is awaited before each.
 
     At each moment all are at work that can be – those whose parents have ended, as far as there is room – and no other.
     """
@@ -76,6 +76,8 @@ async def supervise(hall, graph, *, slots=None, until=None):
     while free and (until is None or len(hall.ended_ms) < until):
         await hall.until_there_are(min(len(free), slots or len(free)))
         assert hall.at_work <= free, f"began too early: {sorted(hall.at_work - free)}"
+        if before_each is not None:
+            await before_each()
         ended = hall.let_go()
         free.discard(ended)
         for job in following[ended]:
