@@ -21,6 +21,7 @@ from ripresa.author.graph import merging
 from ripresa.author.graph.fan_out import FanOut
 from ripresa.author.graph.rules import Settled, decide
 from ripresa.author.graph.works import Place, Result, scoped, truth
+from ripresa.contracts.durations import spelled
 from ripresa.contracts.errors import ChildFailed, StepFailed
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
@@ -195,7 +196,7 @@ class Course:
             return
         going = self._let_go(node.name)
         going.future.cancel()
-        failure = timeout(f"it took longer than {(node.timeout_us or 0) / 1e6:g} s")
+        failure = timeout(f"it took longer than {spelled(node.timeout_us or 0)}")
         self._failed(node, going, StepFailed(node.name, failure, 0))
         self._go_on()
 

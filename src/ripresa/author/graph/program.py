@@ -13,6 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ripresa.author.graph.course import Course, State, failure_before, limit, timeout
+from ripresa.contracts.durations import spelled
 from ripresa.contracts.errors import Quarantine, StepFailed
 from ripresa.contracts.status import StepStatus
 
@@ -115,8 +116,8 @@ class Program:
         return error
 
     def _out_of_time(self) -> StepFailed:
-        seconds = (self._graph.timeout_us or 0) / 1e6
-        return StepFailed(self._graph.name, timeout(f"the run took longer than {seconds:g} s"), 0)
+        limit = spelled(self._graph.timeout_us or 0)
+        return StepFailed(self._graph.name, timeout(f"the run took longer than {limit}"), 0)
 
     def _set_aside(self) -> str:
         told = [f"{name}: {failure.message}" for name, failure in self._state.quarantined.items()]

@@ -6,6 +6,7 @@ with, though the file has changed since.  Its version is the hash of the content
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class FileDefinition(GraphDefinition):
         self.body = loaded.body
         self.version = loaded.version  # known already
         self.description = spec.description
-        self.graph = _graph(spec, Surroundings(spec=spec, function=function, pipeline=pipeline))
+        self.graph = _graph(spec, Surroundings(spec=spec, function=functools.cache(function), pipeline=pipeline))
         self.schedule = None if spec.schedule is None else spec.schedule.written()
         names = r.config_names(list(_templates(spec)))
         self.signature = GraphInput(
