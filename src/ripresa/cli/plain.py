@@ -51,9 +51,10 @@ class PlainLines:
                 why = brief(notice.failure) if notice.failure else ""
                 return f"{notice.operation} failed{of}, again in {wait}: {why}"
             case "step_done":
-                took = span(notice.at - self._started.pop(mark, notice.at))
+                started = self._started.pop(mark, None)  # None: it was under way when this began to look
+                took = "" if started is None else f" in {span(notice.at - started)}"
                 if notice.failure is None:
-                    return f"{notice.operation} succeeded in {took}"
+                    return f"{notice.operation} succeeded{took}"
                 return f"{notice.operation} failed for good{of}: {brief(notice.failure)}"
             case "node_settled":
                 why = f": {brief(notice.failure)}" if notice.failure else ""
