@@ -269,4 +269,5 @@ def _empty(batch: Batch) -> bool:
         or batch.logs
         or batch.tags
         or batch.definitions
+        or batch.leaving
     )

@@ -181,6 +181,21 @@ class Definition(NamedTuple):
     created_at: Micros
 
 
+class Place(NamedTuple):
+    """A run's place among those of which only so many go on at a time (`concurrency`)."""
+
+    run: str
+    line: str
+    """Those that count together: the workflow's name and its rendered key."""
+    places: int
+    """How many of the line go on at a time, as this run's definition has it."""
+    held: bool
+    """It goes on; else it waits."""
+    priority: int
+    since: Micros
+    """When the run was created."""
+
+
 @dataclass(slots=True)
 class Batch:
     """All that one engine writes at once.
@@ -207,6 +222,8 @@ class Batch:
     """(run, name, value)"""
     definitions: list[Definition] = field(default_factory=list)
     quality: list[Quality] = field(default_factory=list)
+    leaving: list[tuple[str, Micros]] = field(default_factory=list)
+    """Runs that have ended and give up their place, and when; whoever is first in line then is made ready."""
 
 
 class Run(NamedTuple):
@@ -433,6 +450,20 @@ class Store(Protocol):
         A message that is known is let be, and wakes nobody.  Raises RunNotFound; RunFinished if the run has ended and
         the kind is not `retry`.
         """
+
+    async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
+        """Give the run a place in its line if fewer than `places` others hold one or wait before it, else let it wait.
+
+        Those with a higher priority go first, then those that were created earlier.  With `force` it has a place
+        whatever there is.  False: it waits, and is made ready when its turn comes.  A run that has a place keeps it.
+        Raises EngineFenced.
+        """
+
+    async def place(self, run: str) -> Place | None:
+        """The run's place in its line, held or waited for; None: it is in none."""
+
+    async def line(self, line: str) -> list[Place]:
+        """The runs of a line: those that hold a place, longest first, then those that wait, in order."""
 
     async def submit(
         self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None

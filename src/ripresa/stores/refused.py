@@ -27,4 +27,5 @@ def without(batch: Batch, refused: AbstractSet[str]) -> Batch:
         tags=[row for row in batch.tags if row[0] not in refused],
         definitions=batch.definitions,
         quality=[row for row in batch.quality if row.run not in refused],
+        leaving=[row for row in batch.leaving if row[0] not in refused],
     )

@@ -17,7 +17,7 @@ from ripresa.testing.faults import Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ripresa.ports.store import Batch, Definition, HistoryEvent, Lease, Message, Micros, NewRun
+    from ripresa.ports.store import Batch, Definition, HistoryEvent, Lease, Message, Micros, NewRun, Place
     from ripresa.testing.world import World
 
 _READS = frozenset(
@@ -39,6 +39,8 @@ _READS = frozenset(
         "outgoing",
         "definitions",
         "quality",
+        "place",
+        "line",
         "engine",
         "check",
     ]
@@ -103,6 +105,11 @@ class SimStore:
     async def claim(self, lease: Lease, run: str) -> bool:
         """As the port has it."""
         got: bool = await self._send("claim", lambda: self.inner.claim(lease, run))
+        return got
+
+    async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
+        """As the port has it."""
+        got: bool = await self._send("admit", lambda: self.inner.admit(lease, wanted, now=now, force=force))
         return got
 
     async def published(self, ids: list[str]) -> None:

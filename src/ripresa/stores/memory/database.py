@@ -30,6 +30,7 @@ from ripresa.ports.store import (
     Run,
     RunFilter,
 )
+from ripresa.stores.memory.places import Places
 from ripresa.stores.memory.ready import ReadyRuns
 from ripresa.stores.memory.rows import changed, created
 
@@ -54,6 +55,7 @@ class MemoryDatabase:
         self.journal: defaultdict[str, list[HistoryEvent]] = defaultdict(list)
         self.attempts: defaultdict[str, dict[tuple[int, str, int], Attempt]] = defaultdict(dict)
         self.ready = ReadyRuns()
+        self.places = Places(self.ready)
         self.inbox: defaultdict[str, dict[str, Message]] = defaultdict(dict)
         self.receivers: dict[str, str] = {}
         """The run of each message that is not taken."""
@@ -137,6 +139,8 @@ class MemoryDatabase:
             self.tags[run][name] = value
         for definition in batch.definitions:
             self.definitions.setdefault((definition.name, definition.version), definition)
+        for run, now in batch.leaving:
+            self.places.leave(run, now)
         for row in batch.quality:
             insort(self.quality[row.definition], row, key=attrgetter("at", "run", "seq"))
 

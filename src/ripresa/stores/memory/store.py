@@ -26,6 +26,7 @@ from ripresa.ports.store import (
     NewRun,
     Outgoing,
     Page,
+    Place,
     Quality,
     Ready,
     Run,
@@ -244,6 +245,19 @@ class MemoryStore:
             self.database.definitions.setdefault((definition.name, definition.version), definition)
         self._wrote()
         return True
+
+    # -- lines --------------------------------------------------------------------------------------------------------
+
+    async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
+        self.database.confirm(lease)
+        self._wrote()
+        return self.database.places.admit(wanted, now, force=force)
+
+    async def place(self, run: str) -> Place | None:
+        return self.database.places.of_run.get(run)
+
+    async def line(self, line: str) -> list[Place]:
+        return self.database.places.line(line)
 
     # -- what the verbs share -----------------------------------------------------------------------------------------
 

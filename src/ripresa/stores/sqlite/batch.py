@@ -63,6 +63,10 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
     ):
         if rows:
             put(connection, query, rows)
+    if batch.leaving:
+        from ripresa.stores.sqlite.places import leave
+
+        leave(connection, batch.leaving)
 
 
 def write_accepted(connection: sqlite3.Connection, lease: Lease, batch: Batch, lease_us: int) -> frozenset[str]:

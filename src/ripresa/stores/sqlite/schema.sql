@@ -7,6 +7,7 @@
 --       ──< outbox       what it wants published
 --       ──< log, tag, quality
 --       ──1 ready        it needs an engine, now or at a time
+--       ──1 place        it goes on, or waits, with others of which only so many do
 --   engine (one row)     who may write
 --   blob                 payloads too large for a row; the row holds `@blob:<sha256>`
 --
@@ -160,6 +161,20 @@ CREATE TABLE quality (
 
 CREATE INDEX quality_by_definition ON quality (definition, at, run, seq);
 CREATE INDEX quality_by_step ON quality (definition, step, at, run, seq);
+
+-- Runs of which only so many of a line go on at a time.  While a place is free and a run waits for one, the first in
+-- line has a `ready` row.
+CREATE TABLE place (
+  run TEXT NOT NULL,
+  line TEXT NOT NULL,
+  places INTEGER NOT NULL,              -- how many of the line go on, as this run's definition has it
+  held INTEGER NOT NULL,                -- 1: it goes on; 0: it waits
+  priority INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY (run)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX place_in_line ON place (line, held, priority DESC, since, run);
 
 CREATE TABLE definition (
   name TEXT NOT NULL,

@@ -25,13 +25,14 @@ from ripresa.ports.store import (
     NewRun,
     Outgoing,
     Page,
+    Place,
     Quality,
     Run,
     RunFilter,
 )
 from ripresa.stores.counting import by_version
 from ripresa.stores.sqlite import batch as batches
-from ripresa.stores.sqlite import outside, owner
+from ripresa.stores.sqlite import outside, owner, places
 from ripresa.stores.sqlite.checks import check
 from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
@@ -219,6 +220,21 @@ class SqliteStore:
 
     async def check(self) -> list[str]:
         return await self._read(check)
+
+    # -- lines --------------------------------------------------------------------------------------------------------
+
+    async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
+        return await self._write(lambda connection: places.admit(connection, lease, wanted, now, force=force))
+
+    async def place(self, run: str) -> Place | None:
+        return next(iter(await self._places("place", {"run": run})), None)
+
+    async def line(self, line: str) -> list[Place]:
+        return await self._places("line", {"line": line})
+
+    async def _places(self, query: str, params: Mapping[str, Any]) -> list[Place]:
+        rows = await self._read(lambda connection: connection.execute(places.SQL[query], params).fetchall())
+        return [Place._make(row)._replace(held=bool(row[3])) for row in rows]
 
     # -- from outside an engine ---------------------------------------------------------------------------------------
 

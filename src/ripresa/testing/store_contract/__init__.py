@@ -19,6 +19,7 @@ from ripresa.testing.store_contract.loading import Loading
 from ripresa.testing.store_contract.messages import Messages
 from ripresa.testing.store_contract.opening import Opening
 from ripresa.testing.store_contract.owning import Owning
+from ripresa.testing.store_contract.places import Places
 from ripresa.testing.store_contract.reading import Reading
 from ripresa.testing.store_contract.refusing import Refusing
 from ripresa.testing.store_contract.rows import (
@@ -37,6 +38,7 @@ from ripresa.testing.store_contract.rows import (
     measured,
     message,
     new_run,
+    place,
     run_id,
 )
 
@@ -59,9 +61,10 @@ __all__ = [
     "measured",
     "message",
     "new_run",
+    "place",
     "run_id",
 ]
 
 
-class StoreContract(Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists):
+class StoreContract(Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places):
     """The promises; a subclass says how a store is made."""

@@ -11,6 +11,7 @@ from ripresa.ports.store import (
     Lease,
     Message,
     NewRun,
+    Place,
     Quality,
     RunChange,
     RunFilter,
@@ -67,6 +68,11 @@ def measured(run: str, seq: int, **fields: Any) -> Quality:
     return given._replace(**fields)
 
 
+def place(run: str, **fields: Any) -> Place:
+    """A place in a line of one, asked for by a run of its own age."""
+    return Place(run, "sales", 1, held=False, priority=0, since=T)._replace(**fields)
+
+
 class Engine:
     """A store with a lease on it, which numbers its batches."""
 
@@ -85,6 +91,9 @@ class Engine:
 
     async def claim_due(self, *, now: int = T + 10, limit: int = 100) -> list[str]:
         return await self.store.claim_due(self.lease, now=now, limit=limit)
+
+    async def admit(self, run: str, *, force: bool = False, **fields: Any) -> bool:
+        return await self.store.admit(self.lease, place(run, **fields), now=T, force=force)
 
 
 async def ids(store: Store, **where: Any) -> list[str]:
