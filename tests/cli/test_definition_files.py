@@ -183,3 +183,30 @@ def test_a_drawing_as_data(flows):
     told = json.loads(flows("graph", "daily.yaml", "-o", "json").stdout)
     assert {"from": "route", "to": "greet", "when": "chosen"} in told["edges"]
     assert told["layers"]["jobs"] == [["extract"], ["route"], ["many", "greet"]]
+
+
+# --- how many at a time ---------------------------------------------------------------------------
+
+QUEUE = """
+workflow:
+  name: one_by_one
+  concurrency: {limit: 1}
+  idempotency_key: "{{ params.n }}"
+  jobs: [{signal: {name: go}}]
+"""
+
+
+def test_a_run_that_waits_for_its_turn_says_so(flows):
+    (flows.folder / "queue.yaml").write_text(QUEUE)
+    first = flows.start("run", "queue.yaml", "-p", "n=1")
+    flows.until("one_by_one:1", "waiting")
+    flows("run", "queue.yaml", "-p", "n=2", "--detach")
+    again = flows("run", "queue.yaml", "-p", "n=2", "--detach").stdout
+    assert again == "one_by_one:2\n"
+    flows.until("one_by_one:2", "queued")
+    told = flows.json("runs", "show", "one_by_one:2")
+    while told["reason"] is None:
+        told = flows.json("runs", "show", "one_by_one:2")
+    assert told["reason"] == "1 of 1 of one_by_one go on"
+    flows("runs", "signal", "one_by_one:1", "go", "1")
+    assert first.communicate(timeout=60)[0] == b"1\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.inputs import pairs
 from ripresa.cli.reading import find, opened
@@ -15,6 +17,9 @@ from ripresa.contracts.records import (
 )
 from ripresa.contracts.status import RunStatus
 from ripresa.ports.store import RunFilter
+
+if TYPE_CHECKING:
+    from ripresa.ports.store import Run, Store
 
 
 def run_filter(status: list[str], workflow: str | None, tag: list[str], id_prefix: str | None) -> RunFilter:
@@ -36,7 +41,10 @@ async def page(url: str, where: RunFilter, limit: int, cursor: str | None) -> tu
             found = await store.list_runs(where, limit=limit, cursor=cursor)
         except ValueError as error:
             raise UsageProblem(f"--cursor: {error}") from None
-        return [JobRun.of(row, tags=await store.tags(row.id)) for row in found.runs], found.cursor
+        runs = [
+            JobRun.of(row, tags=await store.tags(row.id), reason=await why_queued(store, row)) for row in found.runs
+        ]
+        return runs, found.cursor
 
 
 async def whole(url: str, ref: str) -> tuple[JobRun, list[StepRecord], list[JobRun]]:
@@ -45,7 +53,22 @@ async def whole(url: str, ref: str) -> tuple[JobRun, list[StepRecord], list[JobR
         row = await find(store, ref)
         history, attempts = await store.history(row.id, after=row.base_seq), await store.attempts(row.id)
         children = [JobRun.of(child) for child in await store.children(row.id)]
-        return JobRun.of(row, tags=await store.tags(row.id)), steps_of(row, history, attempts), children
+        run = JobRun.of(row, tags=await store.tags(row.id), reason=await why_queued(store, row))
+        return run, steps_of(row, history, attempts), children
+
+
+async def why_queued(store: Store, row: Run) -> str | None:
+    """Why a run is queued, if it waits for others of its kind."""
+    if row.status != RunStatus.QUEUED:
+        return None
+    place = await store.place(row.id)
+    if place is None or place.held:
+        return None
+    line = await store.line(place.line)
+    goes = sum(one.held for one in line)
+    before = next((number for number, one in enumerate(one for one in line if not one.held) if one.run == row.id), 0)
+    ahead = f", {before} before it" if before else ""
+    return f"{goes} of {place.places} of {place.line} go on{ahead}"
 
 
 async def journal(url: str, ref: str) -> list[HistoryRecord]:

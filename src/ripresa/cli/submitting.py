@@ -9,7 +9,7 @@ from ripresa.cli.exits import UsageProblem
 from ripresa.contracts.errors import RunConflict
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import RunStatus
-from ripresa.engine.rows import definition_row
+from ripresa.engine.rows import definition_row, run_key
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import history as h
 from ripresa.ports.store import HistoryEvent, NewRun
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 async def submitted(
     store: Store, workflow: Any, text: str, *, key: str | None, priority: int, tags: dict[str, str]
 ) -> Run:
-    """The new run, on disk.  Raises RunConflict if its id was taken meanwhile."""
+    """The new run, on disk; or the one that the definition's own key says is the same.
+
+    Raises RunConflict if its id was taken meanwhile.
+    """
+    if key is None and (derived := run_key(workflow, text, time.time_ns() // 1000)) is not None:
+        known = await store.get_run(derived)
+        if known is not None:
+            return known
+        key = derived
+    priority = priority or getattr(workflow, "priority", 0)
     new = _new(workflow.name, workflow.version, text, key=key, priority=priority)
     return await _submit(store, new, _first(new, new.created_at), tags, definition_row(workflow, new.created_at))
 

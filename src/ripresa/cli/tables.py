@@ -132,6 +132,7 @@ def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
         ("input", inline(found.input)),
         *([("output", inline(found.output))] if found.output is not None else []),
         *([("error", why(found.error))] if found.error else []),
+        *([("waits for", found.reason)] if found.reason else []),
     ]
     columns([(Cell(name, "2"), text) for name, text in facts])
     if steps:

@@ -138,9 +138,11 @@ class JobRun(_Record):
     updated_at: datetime
     duration_seconds: float | None = None
     tags: dict[str, str] = Field(default_factory=dict)
+    reason: str | None = None
+    """Why it is queued."""
 
     @classmethod
-    def of(cls, row: Any, *, tags: dict[str, str] | None = None) -> Self:
+    def of(cls, row: Any, *, tags: dict[str, str] | None = None, reason: str | None = None) -> Self:
         """From a store's `Run`."""
         started = row.started_at or row.created_at
         return cls(
@@ -162,6 +164,7 @@ class JobRun(_Record):
             updated_at=moment(row.updated_at),
             duration_seconds=None if row.finished_at is None else (row.finished_at - started) / 1e6,
             tags=tags or {},
+            reason=reason,
         )
 
 

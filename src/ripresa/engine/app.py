@@ -23,6 +23,7 @@ from ripresa.engine.engine import Engine
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
 from ripresa.engine.known import Known
+from ripresa.engine.rows import run_key
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
 from ripresa.ports.clock import SystemClock
@@ -265,8 +266,16 @@ class App:
         require_id(correlation_id, what="correlation_id")
         require_priority(priority)
         require_tags(tags or {})
+        derived = None if id is not None else run_key(workflow, text, engine.now())
+        require_id(derived)
         row = await engine.verbs.start(
-            workflow, text, key=id, priority=priority, tags=tags or {}, correlation_id=correlation_id
+            workflow,
+            text,
+            key=id or derived,
+            priority=priority or getattr(workflow, "priority", 0),
+            tags=tags or {},
+            correlation_id=correlation_id,
+            any_input=derived is not None,
         )
         return Run(self, row)
 

@@ -98,13 +98,14 @@ class CarryOut:
             return
         held.children[marker] = command.child
         engine = self._engine
-        if command.workflow.version is None:
-            try:
-                command = self._by_name(command)
-            except RipresaError as error:
-                self._child_failed(held, command, type(error).__name__, str(error), code="cannot_start")
-                return
         now = engine.now()
+        try:
+            if command.workflow.version is None:
+                command = self._by_name(command)
+            engine.lines.line_of(command.workflow, command.input, now)
+        except RipresaError as error:
+            self._child_failed(held, command, type(error).__name__, str(error), code="cannot_start")
+            return
         new = NewRun(
             command.child,
             command.key,
@@ -122,7 +123,7 @@ class CarryOut:
             now,
         )
         self.new_run(
-            new,
+            engine.lines.opening(new, command.workflow),
             command.workflow,
             command.tags or {},
             lambda refused: self._child_refused(held, command, refused=refused),
@@ -177,6 +178,7 @@ class CarryOut:
         """Put a new run that we own into the open batch; `told(refused)` after the commit, then it begins."""
         engine = self._engine
         batch = engine.committer.batch
+        queued = new.status == RunStatus.QUEUED
         batch.runs.append(new)
         events = history or [
             HistoryEvent(new.id, 1, h.RUN_STARTED, new.created_at, None, new.definition, None, None, None, None, None)
@@ -186,10 +188,12 @@ class CarryOut:
         engine.loading.note_definition(workflow)
 
         def begin(refused: frozenset[str]) -> None:
-            if new.id not in refused:
+            if new.id not in refused and not queued:
                 engine.loading.begin(new, workflow, events)
             told(new.id in refused)
 
+        if queued:
+            engine.lines.stand(new)
         engine.committer.then(begin)
 
     def cancel_child(self, held: Held, command: c.CancelChild) -> None:

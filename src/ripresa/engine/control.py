@@ -56,6 +56,7 @@ class Control:
         engine = self._engine
         now = engine.now()
         engine.committer.batch.changes.append(RunChange(run.id, RunStatus.CANCELLED.value, now, None, finished_at=now))
+        engine.committer.batch.leaving.append((run.id, now))
         engine.carry_out.tell_parent(run, RunStatus.CANCELLED, None, None)
         engine.committer.then(lambda _: engine.wake_waiters(run.id))
 
@@ -66,6 +67,9 @@ class Control:
             return
         if held.status is RunStatus.BLOCKED:
             self._end_held_blocked(held)
+            return
+        if held.in_line:
+            engine.lines.end(held, RunStatus.CANCELLED, None)
             return
         if held.status in (RunStatus.PAUSED, RunStatus.QUARANTINED):
             self._go_on(held)
@@ -120,6 +124,7 @@ class Control:
 
     def _go_on(self, held: Held) -> None:
         """A stopped run runs again: its code is made anew, and it takes its messages."""
+        held.in_line = False  # a person's word goes before the line's
         self._engine.set_status(held, RunStatus.RUNNING, write=True)
         self._anew(held)
 

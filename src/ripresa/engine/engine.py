@@ -26,6 +26,7 @@ from ripresa.engine.carry_out import CarryOut
 from ripresa.engine.committer import Committer
 from ripresa.engine.control import Control
 from ripresa.engine.held import Held
+from ripresa.engine.lines import Lines
 from ripresa.engine.loading import Loading
 from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.outside import Outside
@@ -94,6 +95,7 @@ class Engine:
             self, {**runtimes, "engine": OwnSteps(store, runtimes["inline"])}, slots_of(config, runtimes)
         )
         self.carry_out = CarryOut(self)
+        self.lines = Lines(self)
         self.loading = Loading(self)
         self.parking = Parking(self)
         self.verbs = Verbs(self)
@@ -294,7 +296,7 @@ class Engine:
         self.watching.ask_idle()
 
     def _activate(self, held: Held) -> None:
-        if held.status not in _MAY_RUN and not held.trying:
+        if not self.may_run(held) and not held.trying:
             self.parking.idle(held)
             return
         live = held.live
@@ -335,7 +337,7 @@ class Engine:
 
     def may_run(self, held: Held) -> bool:
         """Whether the run's code may go on."""
-        return held.status in _MAY_RUN
+        return held.status in _MAY_RUN and not held.in_line
 
     may_start = may_run
 
@@ -403,6 +405,9 @@ class Engine:
         if not write and held.status_on_disk == status.value:
             return
         now = self.now()
+        if held.line is not None and status in TERMINAL:
+            self.committer.batch.leaving.append((held.id, now))
+            self.committer.then(lambda _: self.loading.look())
         finished = now if status in TERMINAL else -1 if reopened else None
         held.status_on_disk = status.value
         self.committer.batch.changes.append(

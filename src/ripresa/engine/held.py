@@ -141,9 +141,11 @@ class Held:
         "flights",
         "id",
         "idle_since",
+        "in_line",
         "inbox",
         "input",
         "key",
+        "line",
         "live",
         "loading",
         "loss_counts",
@@ -198,6 +200,10 @@ class Held:
         """Number of the event of the last retry by a person."""
         self.asked: set[str] = set()
         """Signals and events being sent, whose outcome is not told yet."""
+        self.line: str | None = None
+        """The line that it stands in, if only so many of its kind go on at a time."""
+        self.in_line = False
+        """It waits for a place."""
         self.nodes_aside: set[str] = set()
         """Nodes of a graph that are set aside, of which its program was told."""
         self.noted: set[str] = set()

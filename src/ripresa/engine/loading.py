@@ -185,18 +185,30 @@ class Loading:
         self._coming.update(dict.fromkeys(fresh, come))
         try:
             missed = [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
+            for held in [engine.held[run] for run in ids if run in engine.held and engine.held[run].in_line]:
+                await engine.lines.again(held)
             for start in range(0, len(fresh), _CHUNK):
                 for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
-                    await engine.learn((loaded.run.definition, loaded.run.version))
-                    ready = await engine.outside.ready(loaded)
-                    if ready is not None:
-                        self._take(ready, recovered=recovered)
+                    await self._bring(loaded, recovered=recovered)
         finally:
             for run in fresh:
                 del self._coming[run]
             come.set_result(None)
         if missed:
             await self._take_in(missed, recovered=recovered)
+
+    async def _bring(self, loaded: Loaded, *, recovered: bool) -> None:
+        """Hold a run, unless it has ended, or its line has no place for it."""
+        engine = self._engine
+        await engine.learn((loaded.run.definition, loaded.run.version))
+        ready = await engine.outside.ready(loaded)
+        if ready is None:
+            return
+        verdict = await engine.lines.verdict(ready.run)
+        known = ready.run.id in engine.held
+        held = self._take(ready, recovered=recovered, waits=verdict.does != "go")
+        if held is not None and not known:
+            engine.lines.take(held, verdict)
 
     async def take_messages(self, held: Held) -> bool:
         """Hand in the messages that wait for a held run; False: it was let go of meanwhile."""
@@ -214,7 +226,7 @@ class Loading:
                 await engine.verbs.on_disk()
                 await engine.store.claim(engine.lease, run)
 
-    def _take(self, loaded: Loaded, *, recovered: bool) -> Held | None:
+    def _take(self, loaded: Loaded, *, recovered: bool, waits: bool) -> Held | None:
         engine = self._engine
         run = loaded.run
         if run.id in engine.held or RunStatus(run.status) in TERMINAL:
@@ -228,6 +240,7 @@ class Loading:
             return None
         held = Held(run, workflow, loaded.last_seq)
         held.recovered = recovered
+        held.in_line = waits
         held.seed = seed_of(run)
         if held.status is RunStatus.QUEUED:
             self.note_definition(workflow)  # who submitted it could not

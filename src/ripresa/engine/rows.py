@@ -108,3 +108,10 @@ def _schemas(workflow: Any) -> tuple[str | None, str | None]:
         return json.dumps(workflow.signature.input_schema()), json.dumps(workflow.signature.output_schema())
     except Exception:  # noqa: BLE001 - types without a schema are allowed; they check nothing
         return None, None
+
+
+def run_key(workflow: Any, text: str, now_us: int) -> str | None:
+    """The id that a definition gives a run of this input (`idempotency_key`); None: it gives none."""
+    of = getattr(workflow, "run_key", None)
+    key: str | None = None if of is None else of(text, now_us)
+    return key

@@ -64,21 +64,26 @@ class Verbs:
         priority: int,
         tags: dict[str, str],
         correlation_id: str | None,
+        any_input: bool = False,
     ) -> Run:
-        """Start a run, or find the one that was started with this key.  Raises RunConflict."""
+        """Start a run, or find the one that was started with this key, with `any_input` whatever it was given.
+
+        Raises RunConflict.
+        """
         engine = self._engine
         if key is not None:
             while key in self._starting:
                 await asyncio.wait([self._starting[key]])
             found = await engine.store.get_run(key)
             if found is not None:
-                return await self._same(found, workflow, text)
+                return await self._same(found, workflow, None if any_input else text)
         run_id = engine.sources.new_id()
         now = engine.now()
         new = NewRun(
             run_id, key, workflow.name, workflow.version, RunStatus.RUNNING.value, priority, text, None, None,
             correlation_id or run_id, engine.number, now, None, now,
         )  # fmt: skip
+        new = engine.lines.opening(new, workflow)
         future = self.caller()
         self._uncommitted[run_id] = future
         if key is not None:
@@ -92,14 +97,14 @@ class Verbs:
             del self._uncommitted[run_id]
             engine.carry_out.callers.discard(future)
         if refused:
-            return await self._same(await self.find(key or run_id), workflow, text)
+            return await self._same(await self.find(key or run_id), workflow, None if any_input else text)
         return as_run(new)
 
-    async def _same(self, found: Run, workflow: Any, text: str) -> Run:
+    async def _same(self, found: Run, workflow: Any, text: str | None) -> Run:
         what = None
         if found.definition != workflow.name:
             what = f"of workflow {found.definition!r}, not {workflow.name!r}"
-        elif not same_json(await first_input(self._engine.store, found), text):
+        elif text is not None and not same_json(await first_input(self._engine.store, found), text):
             what = "with another input"
         if what is not None:
             msg = f"run {found.key!r} exists {what}: choose another id"

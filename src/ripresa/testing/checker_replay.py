@@ -107,6 +107,8 @@ def _one_by_one(run: Run, live: LiveRun, events: list[HistoryEvent], asked: dict
 
 def _same_end(run: Run, live: LiveRun, events: list[HistoryEvent]) -> Iterator[Violation]:
     law = "I8 the code repeats itself"
+    if run.started_at is None:
+        return  # it was ended while it waited for its turn
     if run.status not in TERMINAL or any(event.kind == h.RELEASED for event in events):
         return
     end = live.finished

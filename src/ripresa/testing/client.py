@@ -84,7 +84,7 @@ class Client:
             return "succeeded", value, app.find_workflow(handle.definition, handle.row.version).dump(value)
 
         op, (status, value, text) = await self._ask("result", run, wait)
-        row = self._row(run)
+        row = self.row(run)
         op.durable = row is not None and row.status == status and (status != "succeeded" or row.output == text)
         op.value = (status, dump(value))
         op.expected = None if expected is ... else (dump(expected),)
@@ -107,7 +107,7 @@ class Client:
         raise AssertionError(f"signal {token!r} was never taken")
 
     def _arrived(self, run: str, token: Any) -> bool:
-        row = self._row(run)
+        row = self.row(run)
         if row is None:
             return False
         database, text = self._world.database, dump(token)
@@ -121,7 +121,7 @@ class Client:
             op, value = await self._ask("update", run, lambda app: app.update(run, name, token), token, tries=1)
         except (Unknown, UpdateRejected, RunError):
             return None
-        row = self._row(run)
+        row = self.row(run)
         assert row is not None
         text = dump(value)
         op.value = text
@@ -247,12 +247,13 @@ class Client:
         op.ended = self._world.next_order()
         self._world.trace(told, op.verb, op.run)
 
-    def _row(self, run: str) -> Any:
+    def row(self, run: str) -> Any:
+        """The run as the store has it; None: it does not know it."""
         database = self._world.database
         return database.runs.get(database.keys.get(run, ""))
 
     def _told(self, run: str, kinds: tuple[str, ...]) -> bool:
-        row = self._row(run)
+        row = self.row(run)
         if row is None:
             return False
         return row.status in TERMINAL or any(event.kind in kinds for event in self._world.database.journal[row.id])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ripresa import DAG, task
-from ripresa.author.graph.definition import GraphDefinition
+from ripresa.author.graph.definition import Concurrency, GraphDefinition
 from ripresa.author.graph.plan import Dependency, Graph, Node
 from ripresa.author.graph.works import Call, Pause, Receive
 from ripresa.testing import reference as r
@@ -59,6 +60,21 @@ def _gate() -> GraphDefinition:
     return GraphDefinition(Graph(name="gate", nodes=nodes))
 
 
+def _lane() -> GraphDefinition:
+    """Of its runs one goes on at a time; the others wait in line."""
+    enter = Call.of("enter", r.add, lambda values: ((), {"a": values["params"]["n"], "b": 1}))
+    leave = Call.of("leave", r.flaky, lambda _: ((), {"name": "leave", "fails": 1}))
+    nodes = (
+        Node(name="enter", work=enter),
+        Node(name="rest", work=Pause(for_us=lambda _: 700_000), depends_on=(Dependency("enter"),)),
+        Node(name="leave", work=leave, depends_on=(Dependency("rest"),)),
+    )
+    lane = GraphDefinition(Graph(name="lane", nodes=nodes))
+    lane.concurrency = Concurrency(lambda _: "", 1, "queue")
+    return lane
+
+
+lane = _lane()
 trip = _trip()
 gate = _gate()
 
@@ -94,11 +110,26 @@ async def told_gate(client: Client, id: str) -> None:
         await client.release(id, **how)
 
 
+async def told_lane(client: Client, id: str) -> None:
+    """Three at once, of which one may be cancelled while it waits; never do two go on at a time."""
+    names = [f"{id}-{number}" for number in range(3)]
+    dice = client.random
+    await asyncio.gather(*(client.start(lane, {"n": number}, id=name) for number, name in enumerate(names)))
+    if dice.random() < 0.5:
+        await client.sleep(dice.random())
+        await client.cancel(dice.choice(names))
+    for name in names:
+        await client.result(name)
+    spans = sorted((row.started_at, row.finished_at or 0) for row in map(client.row, names) if row and row.started_at)
+    if any(after[0] < before[1] for before, after in pairwise(spans)):
+        raise AssertionError(f"{id}: two runs of a line of one went on at the same time: {spans}")
+
+
 async def _drive(client: Client) -> None:
     await asyncio.gather(
-        *(told(client, f"{told.__name__}-{number}") for number, told in enumerate((told_trip, told_gate)))
+        *(told(client, f"{told.__name__}-{number}") for number, told in enumerate((told_trip, told_gate, told_lane)))
     )
 
 
-graphs = Scenario(name="graphs", workflows=(trip, gate), drive=_drive)
-"""Both at once."""
+graphs = Scenario(name="graphs", workflows=(trip, gate, lane), drive=_drive)
+"""All three at once."""

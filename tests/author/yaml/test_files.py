@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ripresa import PayloadError, RunFailed, RunQuarantined, SpecInvalid, UnknownDefinition
+from ripresa import PayloadError, RunCancelled, RunFailed, RunQuarantined, SpecInvalid, UnknownDefinition
 
 WORK = """
 def score(rows: int, factor: int = 1):
@@ -414,3 +414,27 @@ async def test_the_output_of_what_was_skipped_is_null(flows):
     app = await flows.world.open(definition)
     run = await app.start(definition, {"region": "none"})
     assert await run.result("30s") == {"report": None, "status": "skipped"}
+
+
+# --- how many at a time ---------------------------------------------------------------------------
+
+
+async def test_concurrency_priority_and_idempotency_are_read_from_the_file(flows):
+    definition = flows.load(
+        """
+        workflow:
+          name: one_by_one
+          priority: 3
+          concurrency: {key: "{{ params.region }}", limit: 1, policy: skip}
+          idempotency_key: "{{ params.region }}:{{ params.n }}"
+          jobs: [{signal: {name: go}}]
+        """
+    )
+    app = await flows.world.open(definition)
+    first = await app.start(definition, {"region": "eu", "n": 1})
+    assert (first.id, first.row.priority) == ("one_by_one:eu:1", 3)
+    assert (await app.start(definition, {"region": "eu", "n": 1})).row.id == first.row.id
+    with pytest.raises(RunCancelled, match="1 run of one_by_one:eu goes on already"):
+        await (await app.start(definition, {"region": "eu", "n": 2})).result("30s")
+    await app.signal(first, "go", "now")
+    assert await first.result("30s") == "now"

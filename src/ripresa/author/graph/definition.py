@@ -9,16 +9,25 @@ import functools
 import hashlib
 from datetime import UTC, datetime
 from datetime import date as Day  # noqa: N812 - `date` is a run's
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.author.dates import RunDates, Schedule
 from ripresa.author.graph.inputs import GraphInput
 from ripresa.author.graph.program import follow
 from ripresa.author.running import running
+from ripresa.contracts.line import Line, LinePolicy
 from ripresa.contracts.payload import dump, load
 
 if TYPE_CHECKING:
-    from ripresa.author.graph.plan import Graph
+    from ripresa.author.graph.plan import Expression, Graph
+
+
+class Concurrency(NamedTuple):
+    """How many runs with the same key go on at a time, and what one more does."""
+
+    key: Expression
+    limit: int
+    policy: LinePolicy
 
 
 class GraphDefinition:
@@ -35,6 +44,10 @@ class GraphDefinition:
     graph: Graph
     signature: GraphInput
     body: str
+    priority: int = 0
+    """Of its runs, if none is given at start."""
+    concurrency: Concurrency | None = None
+    idempotency_key: Expression | None = None
     schedule: Any = None
     """As `ripresa.author.dates.Schedule.of` takes it."""
 
@@ -58,17 +71,30 @@ class GraphDefinition:
 
     async def _follow(self, text: str) -> Any:
         run = running(self.name)
+        return await follow(run, self.graph, {**self.values(text, run.started_us), "run_id": run.name})
+
+    def values(self, text: str, started_us: int) -> dict[str, Any]:
+        """What values may refer to before anything has run: params, settings, dates.  `started_us` since 1970."""
         given = self.signature.decode(text)
-        started = datetime.fromtimestamp(run.started_us / 1e6, UTC)
+        started = datetime.fromtimestamp(started_us / 1e6, UTC)
         dates = self.dates(started if given.date is None else self.moment_of(given.date))
-        values = {
-            **dates.variables(),
-            "date_texts": dates.texts(),
-            "params": given.params,
-            "config": given.config,
-            "run_id": run.name,
-        }
-        return await follow(run, self.graph, values)
+        return {
+            **dates.variables(), "date_texts": dates.texts(), "params": given.params, "config": given.config,
+        }  # fmt: skip
+
+    def line_of(self, text: str, created_us: int) -> Line | None:
+        """The line that a run of this input stands in.  Raises what rendering its key raises."""
+        rule = self.concurrency
+        if rule is None:
+            return None
+        key = str(rule.key(self.values(text, created_us)))
+        return Line(f"{self.name}:{key}" if key else self.name, rule.limit, rule.policy)
+
+    def run_key(self, text: str, now_us: int) -> str | None:
+        """The id of a run of this input, if the definition says what makes two starts one run."""
+        if self.idempotency_key is None:
+            return None
+        return f"{self.name}:{self.idempotency_key(self.values(text, now_us))}"
 
     @functools.cached_property
     def ticks(self) -> Schedule:

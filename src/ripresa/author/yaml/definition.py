@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ripresa.author.graph.definition import GraphDefinition
+from ripresa.author.graph.definition import Concurrency, GraphDefinition
 from ripresa.author.graph.inputs import GraphInput
 from ripresa.author.graph.plan import Graph
 from ripresa.author.templates import Template, templates_in
@@ -51,6 +51,12 @@ class FileDefinition(GraphDefinition):
         self.version = loaded.version  # known already
         self.description = spec.description
         self.graph = _graph(spec, Surroundings(spec=spec, function=functools.cache(function), pipeline=pipeline))
+        self.priority = spec.priority
+        if spec.concurrency is not None:
+            rule = spec.concurrency
+            self.concurrency = Concurrency(r.text(rule.key, "concurrency.key"), rule.limit, rule.policy)
+        if spec.idempotency_key is not None:
+            self.idempotency_key = r.text(spec.idempotency_key, "idempotency_key")
         self.schedule = None if spec.schedule is None else spec.schedule.written()
         names = r.config_names(list(_templates(spec)))
         self.signature = GraphInput(

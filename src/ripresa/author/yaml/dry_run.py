@@ -7,7 +7,6 @@ are named, never read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ripresa.author.templates import Template, is_template
@@ -26,13 +25,7 @@ _LATER = "<set by the run>"
 
 def planned(definition: FileDefinition, text: str, *, run_id: str, now_us: int) -> dict[str, Any]:
     """What a run of this input would do, in order, as data.  `now_us` stands for its start."""
-    given = definition.signature.decode(text)
-    started = datetime.fromtimestamp(now_us / 1e6, UTC)
-    dates = definition.dates(started if given.date is None else definition.moment_of(given.date))
-    values = {
-        **dates.variables(), "date_texts": dates.texts(), "params": given.params, "config": given.config,
-        "run_id": run_id, "steps": {},
-    }  # fmt: skip
+    values = {**definition.values(text, now_us), "run_id": run_id, "steps": {}}
     spec, graph = definition.spec, definition.graph
     entries = {entry.name: entry for entry in (*spec.jobs, *spec.finally_)}
 
@@ -43,9 +36,9 @@ def planned(definition: FileDefinition, text: str, *, run_id: str, now_us: int) 
         "workflow": definition.name,
         "version": definition.version,
         "file": definition.file,
-        "params": given.params,
-        "config": given.config,
-        "dates": dates.texts(),
+        "params": values["params"],
+        "config": values["config"],
+        "dates": values["date_texts"],
         "on_failure": spec.on_failure,
         "timeout": spec.timeout,
         "steps": [step(name) for name in graph.main.order],
