@@ -132,6 +132,47 @@ async def test_a_child_that_fails_fails_its_node(world):
     assert await statuses(app, run) == {"child": "failed"}
 
 
+async def test_another_workflow_is_started_anew_as_its_policy_says(world):
+    tries = []
+
+    def often():
+        tries.append(1)
+        if len(tries) < 3:
+            raise Terminal("not yet")
+        return len(tries)
+
+    inner = flow(call("one", often), name="inner")
+    graph = flow(sub("child", NamedWorkflow("inner"), retry=Retry(max_attempts=3, delay="1h")))
+    app, run = await started(world, graph, with_=(inner,))
+    assert await run.result("30s") == 3
+    assert [child.status for child in await app.list(parent=run)] == ["succeeded", "failed", "failed"]
+    waits = [event.operation for event in await app.history(run) if event.kind == "timer_fired"]
+    assert waits == ["child/retry", "child/retry#2"]
+
+
+async def test_a_policy_that_is_spent_fails_the_node(world):
+    inner = flow(call("one", bad), name="inner")
+    graph = flow(sub("child", NamedWorkflow("inner"), retry=Retry(max_attempts=2, delay="1h")))
+    app, run = await started(world, graph, with_=(inner,))
+    with pytest.raises(RunFailed, match="it is broken"):
+        await run.result("30s")
+    assert len(await app.list(parent=run)) == 2
+
+
+async def test_a_wait_for_the_next_attempt_is_cancelled_with_the_run(world):
+    inner = flow(call("one", bad), name="inner")
+    graph = flow(sub("child", NamedWorkflow("inner"), retry=Retry(max_attempts=9, delay="1d")))
+    clock = world.clock_that_stands()
+    app = await world.open(graph, inner, clock=clock)
+    run = await app.start(graph, {})
+    while not [one for one in await app.list(parent=run) if one.status == "failed"]:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+    await app.cancel(run)
+    with pytest.raises(RunCancelled):
+        await run.result("30s")
+    assert await statuses(app, run) == {"child": "cancelled"}
+
+
 # --- fan-out ----------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.author.graph import merging
 from ripresa.author.graph.fan_out import FanOut
+from ripresa.author.graph.retrying import Retrying
 from ripresa.author.graph.rules import Settled, decide
 from ripresa.author.graph.works import Place, Result, scoped, truth
 from ripresa.contracts.durations import spelled
@@ -151,7 +152,7 @@ class Course:
 
     def _begin_one(self, node: Node, index: int | None, values: Values) -> asyncio.Future[Any]:
         place = Place(self._run, node.name, index, values)
-        future = node.work.begin(place)
+        future = node.work.begin(place) if node.retry is None else Retrying(node.work, place, node.retry)
         if node.compensate is not None:
             undo = _Undoing(self._state, node, place)
             saga = self._run.saga.current()

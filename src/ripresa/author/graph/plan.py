@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ripresa.author.graph.works import Work
+    from ripresa.kernel.retry import Retry
 
 RunIf = Literal["all_success", "all_done", "any_failed", "none_failed", "any_success"]
 """What must have become of the nodes that a node depends on plainly, for it to start."""
@@ -71,6 +72,8 @@ class Node:
     on_error: OnError = "stop"
     for_each: ForEach | None = None
     timeout_us: int | None = None
+    retry: Retry | None = None
+    """Of work that is no step; a step has its own."""
     compensate: str | None = None
     """The node that undoes this one."""
     uses: frozenset[str] = frozenset()

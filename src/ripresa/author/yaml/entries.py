@@ -36,6 +36,10 @@ class Surroundings:
     pipeline: Find
 
 
+_STEPS = ("job", "python", "pipeline")
+"""Kinds that are steps, whose attempts and their limits are the engine's."""
+
+
 def node_of(entry: Entry, around: Surroundings) -> Node:
     """The node of an entry."""
     limits = around.spec.timeout_of(entry)
@@ -51,6 +55,7 @@ def node_of(entry: Entry, around: Surroundings) -> Node:
         on_error=entry.on_error,
         for_each=_for_each(entry),
         timeout_us=None if total is None else micros(total),
+        retry=None if entry.kind in _STEPS else retry_of(entry.own_retry),
         compensate=entry.compensate,
         description=entry.work.description.strip().partition("\n")[0],
     )
@@ -58,7 +63,7 @@ def node_of(entry: Entry, around: Surroundings) -> Node:
 
 def _total(entry: Entry, limits: TimeoutSpec) -> str | None:
     """The limit of a node as a whole; of what makes no attempts, that of an attempt too."""
-    if entry.kind in ("job", "python", "pipeline"):
+    if entry.kind in _STEPS:
         return limits.total
     return limits.total or limits.attempt
 
