@@ -93,13 +93,16 @@ class Lines:
         for one in older[newest.places - 1 :]:
             await engine.loading.post(one.run, "cancel", None, None)
 
-    def take(self, held: Held, verdict: Verdict) -> None:
-        """Note where a run stands that was just brought in; end it, if its line has no place for it."""
+    def note(self, held: Held, verdict: Verdict) -> None:
+        """Note where a run stands."""
         held.line = verdict.line
         held.in_line = verdict.does != "go"
+
+    def tell(self, held: Held, verdict: Verdict) -> None:
+        """Tell that a run waits that was just brought in; end it, if its line has no place for it."""
         if verdict.does == "wait" and self._engine.watching.observers:
             self._engine.watching.notify("run_status", held, status=held.status.value)
-        if verdict.does in ("skip", "fail"):
+        if verdict.does in ("skip", "fail") and held.status is RunStatus.QUEUED:
             status = RunStatus.CANCELLED if verdict.does == "skip" else RunStatus.FAILED
             kind, code = FailureClass.TERMINAL, "concurrency"
             self.end(held, status, Failure(type="ripresa.NoPlace", message=verdict.why, failure_class=kind, code=code))
@@ -112,7 +115,7 @@ class Lines:
             return
         verdict = await self.verdict(run)
         if verdict.does == "go" and held.in_line and engine.held.get(held.id) is held:
-            self.take(held, verdict)
+            self.note(held, verdict)
             engine.ask_turn(held)
 
     def end(self, held: Held, status: RunStatus, failure: Failure | None) -> None:

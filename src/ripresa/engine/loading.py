@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ripresa.engine.engine import Engine
+    from ripresa.engine.lines import Verdict
     from ripresa.engine.timers import Due
     from ripresa.kernel.live import LiveRun
     from ripresa.ports.store import Attempt, HistoryEvent, Loaded
@@ -187,6 +188,8 @@ class Loading:
             missed = [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
             for held in [engine.held[run] for run in ids if run in engine.held and engine.held[run].in_line]:
                 await engine.lines.again(held)
+                if engine.held.get(held.id) is not held:  # it was let go of meanwhile
+                    missed.append(held.id)
             for start in range(0, len(fresh), _CHUNK):
                 for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
                     await self._bring(loaded, recovered=recovered)
@@ -206,9 +209,9 @@ class Loading:
             return
         verdict = await engine.lines.verdict(ready.run)
         known = ready.run.id in engine.held
-        held = self._take(ready, recovered=recovered, waits=verdict.does != "go")
+        held = self._take(ready, verdict, recovered=recovered)
         if held is not None and not known:
-            engine.lines.take(held, verdict)
+            engine.lines.tell(held, verdict)
 
     async def take_messages(self, held: Held) -> bool:
         """Hand in the messages that wait for a held run; False: it was let go of meanwhile."""
@@ -226,7 +229,7 @@ class Loading:
                 await engine.verbs.on_disk()
                 await engine.store.claim(engine.lease, run)
 
-    def _take(self, loaded: Loaded, *, recovered: bool, waits: bool) -> Held | None:
+    def _take(self, loaded: Loaded, verdict: Verdict, *, recovered: bool) -> Held | None:
         engine = self._engine
         run = loaded.run
         if run.id in engine.held or RunStatus(run.status) in TERMINAL:
@@ -240,7 +243,7 @@ class Loading:
             return None
         held = Held(run, workflow, loaded.last_seq)
         held.recovered = recovered
-        held.in_line = waits
+        engine.lines.note(held, verdict)  # before its messages, of which one may end it
         held.seed = seed_of(run)
         if held.status is RunStatus.QUEUED:
             self.note_definition(workflow)  # who submitted it could not
