@@ -45,6 +45,8 @@ class Mutant:
     """Gets what stands there, gives what shall."""
     also: tuple[tuple[Any, str, Any], ...] = ()
     """Second lines of defence that the bug is without: what is put where."""
+    scenario: str = "mixed"
+    """Where it is looked for: a bug that few stories meet is looked for in one of them."""
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -63,10 +65,10 @@ MUTANTS: list[Mutant] = []
 
 
 def mutant(
-    target: Any, attribute: str, *also: tuple[Any, str, Any]
+    target: Any, attribute: str, *also: tuple[Any, str, Any], scenario: str = "mixed"
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     def register(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        MUTANTS.append(Mutant(make.__name__, target, attribute, make, also))
+        MUTANTS.append(Mutant(make.__name__, target, attribute, make, also, scenario))
         return make
 
     return register
@@ -230,7 +232,7 @@ def events_shown_in_another_order(original):
     return activate
 
 
-@mutant(Control, "cancel")
+@mutant(Control, "cancel", scenario="purchase")
 def cancel_overwrites_the_end(original):
     async def cancel(self, ref):
         run = await self._desk.find(ref)

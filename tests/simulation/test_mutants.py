@@ -4,7 +4,7 @@ import pytest
 
 from ripresa.testing.checker import check
 from ripresa.testing.evidence import Violation
-from ripresa.testing.scenarios import mixed
+from ripresa.testing.scenarios import ALL
 from ripresa.testing.simulation import Simulation
 from tests.simulation.mutants import MUTANTS
 
@@ -15,7 +15,7 @@ def _caught(mutant) -> tuple[int, list[Violation]]:
     """The first seed whose evidence shows the bug; the clean kernel repeats what the changed one did."""
     for seed in range(SEEDS_MAX):
         with mutant.installed():
-            report = Simulation(seed).run(mixed)
+            report = Simulation(seed).run(ALL[mutant.scenario])
         found = report.violations or check(report.evidence)
         if found:
             return seed, found
@@ -30,4 +30,4 @@ def test_there_are_at_least_25_mutants():
 def test_a_seeded_bug_is_caught(mutant):
     seed, found = _caught(mutant)
     assert found, f"{mutant.name} escaped {SEEDS_MAX} seeds"
-    assert Simulation(seed).run(mixed).require(), "without the bug the same seed is clean"
+    assert Simulation(seed).run(ALL[mutant.scenario]).require(), "without the bug the same seed is clean"
