@@ -137,6 +137,10 @@ def test_layers_hold_what_may_run_at_the_same_time():
     assert names["d"].after == ("b", "c")
 
 
+def _nothing_to_find(name):
+    raise AssertionError(f"{name} is asked for, and the definition has no Python")
+
+
 def test_it_tells_what_the_graph_that_is_run_has():
     """Layers, what comes before each, policies and limits, as the definition compiled for the engine has them."""
     entries = [
@@ -152,7 +156,7 @@ def test_it_tells_what_the_graph_that_is_run_has():
         "jobs": entries, "defaults": {"retry": {"max_attempts": 2}}, "finally": [job("y"), job("z", ["y"])],
     }})  # fmt: skip
     loaded = load(text, "w.json", templates=Template.parse)
-    graph = FileDefinition(loaded, function=None, pipeline=None).graph
+    graph = FileDefinition(loaded, function=_nothing_to_find, pipeline=_nothing_to_find).graph
     found = explain_workflow(loaded.spec, now=NOW)
     assert found.layers == tuple(map(tuple, graph.main.layers))
     assert found.finally_layers == tuple(map(tuple, graph.last.layers))

@@ -312,9 +312,10 @@ def test_a_traceback_is_shown_with_debug_only(shop):
 
 def test_a_child_that_waits_is_answered_and_its_parent_ends(shop):
     running = shop.start("run", "shop.py:family", "-p", "order=x", "--id", "f1")
-    shop.until("f1", "waiting")
-    children = shop.json("runs", "show", "f1")["children"]
-    waiting = next(child for child in children if child["definition"] == "approval")
+    waiting = {}
+    while "approval" not in waiting:  # the parent waits for its first child before it starts the second
+        waiting = {child["definition"]: child for child in shop.until("f1", "waiting")["children"]}
+    waiting = waiting["approval"]
     shop.until(waiting["uuid"], "waiting")
     shop("runs", "signal", waiting["uuid"], "label", '"!"')
     out, _ = running.communicate(timeout=60)

@@ -15,8 +15,11 @@ import time
 
 import pytest
 
+from ripresa.runtimes.container.spec import LABEL
+
 KILLS = 5
 SEED = 4711
+RUN = "killed-again-and-again"
 
 SCRIPT = """
 mkdir /shared/$JOB || echo "$JOB TWICE" >> /shared/ledger
@@ -72,7 +75,7 @@ def command(folder, *words):
 
 def test_an_engine_that_is_killed_again_and_again_runs_no_job_twice(engine, folder):
     dice = random.Random(SEED)
-    start = ("run", "flow.json", "--id", "r")
+    start = ("run", "flow.json", "--id", RUN)
     for _ in range(KILLS):
         victim = command(folder, *start)
         time.sleep(dice.uniform(0.8, 2.2))
@@ -86,7 +89,7 @@ def test_an_engine_that_is_killed_again_and_again_runs_no_job_twice(engine, fold
     at = {line: place for place, line in enumerate(ledger)}
     for name, after in JOBS.items():
         assert all(at[f"{before} ended"] < at[f"{name} began"] for before in after)
-    shown = command(folder, "runs", "show", "r", "-o", "json")
+    shown = command(folder, "runs", "show", RUN, "-o", "json")
     steps = json.loads(shown.communicate()[0])["steps"]
     assert {step["step"]: step["status"] for step in steps} == dict.fromkeys(JOBS, "succeeded")
-    assert engine.containers() == []
+    assert [one for one in engine.containers() if (one["Labels"] or {}).get(f"{LABEL}run_id") == RUN] == []
