@@ -118,6 +118,7 @@ def test_no_page_of_a_list_scans_or_sorts(connection, where):
         (owner.SQL, "no_longer_ready", {"runs": '["x"]'}),
         (owner.SQL, "own_all", {"runs": '["x"]', "engine": 1}),
         (owner.SQL, "lose_attempts", {"runs": '["x"]', "now": 1}),
+        (loading.SQL, "statuses", {"runs": '["x"]'}),
         (loading.SQL, "history", {"run": "x", "after": 0, "limit": 9}),
         (loading.SQL, "loaded_history", {"runs": '["x"]', "span": 9}),
         (loading.SQL, "loaded_messages", {"runs": '["x"]', "span": 9}),
@@ -152,7 +153,7 @@ def test_claiming_looks_at_no_more_runs_than_it_takes(connection):
 
 
 def test_adopting_goes_through_the_open_runs_alone(connection):
-    connection.execute(owner.SQL["orphans"])
+    connection.execute(owner.SQL["orphans"], {"engine": None, "limit": -1})
     steps = plan(connection, *connection.asked[0])
     assert not [step for step in steps if step.startswith("SCAN") and "run" in step.split()]
     assert any("COVERING INDEX run_by_status (status=?)" in step for step in steps)

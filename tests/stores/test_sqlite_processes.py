@@ -134,7 +134,7 @@ async def test_a_live_owner_in_another_process_is_named(store, path, run):
     child.stdout.readline()
     with pytest.raises(StoreInUse, match=rf"in use by the other process \(process {child.pid} on .*: stop it"):
         await store.acquire(now=at + 1, lease_us=MINUTE, who="second")
-    told = await store.engine()
+    [told] = await store.engines()
     assert (told["who"], told["pid"], told["alive"]) == ("the other process", child.pid, True)
 
 
@@ -145,7 +145,7 @@ async def test_a_dead_owner_is_taken_over_at_once(store, path, run, reaped):
     child.stdout.readline()
     child.kill()
     await asyncio.to_thread(os.waitid, os.P_PID, child.pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
-    assert (await store.engine())["alive"] is False
+    assert (await store.engines())[0]["alive"] is False
     lease = await store.acquire(now=at + 1, lease_us=MINUTE, who="second")
     assert lease.epoch == 2
 

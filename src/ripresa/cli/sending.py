@@ -25,9 +25,8 @@ async def sent(store: Store, run: Run, kind: str, *, name: str | None = None, da
 
 
 async def engine_of(store: Store) -> dict[str, object] | None:
-    """The engine that owns the store, if it lives."""
-    engine = await store.engine()
-    return engine if engine is not None and engine["alive"] else None
+    """An engine of the store that lives, if there is one."""
+    return next((engine for engine in await store.engines() if engine["alive"]), None)
 
 
 async def who_will(store: Store, target: str = "TARGET") -> str:

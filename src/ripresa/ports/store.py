@@ -11,7 +11,10 @@ Times are integers, microseconds since 1970 in UTC.  Payloads are JSON texts.  I
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Micros = int
 
@@ -302,6 +305,9 @@ class Store(Protocol):
     poll_s: float | None
     """How often, in seconds, an engine is to ask `changed`; None: never, as nobody else writes."""
 
+    shared: bool
+    """Whether several engines may hold leases at once, each of its own runs; else a store has one owner."""
+
     async def open(self) -> None:
         """Open or create; migrate if the schema is older; opening twice is fine.
 
@@ -315,10 +321,11 @@ class Store(Protocol):
         """
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
-        """Become the owner with a higher epoch than any before, for `lease_us`.  Raises StoreInUse while a lease lives.
+        """Become an owner with a higher epoch than any before, for `lease_us`.
 
-        That is so of a lease of this process too.  An owner on this machine whose process is gone does not count as
-        alive.  `who` is what people are told of the owner.  Runs stay with the owner before until they are adopted.
+        A store that is not shared has one: StoreInUse is raised while a lease lives, one of this process too.  An owner
+        on this machine whose process is gone does not count as alive.  `who` is what people are told of the owner.
+        Runs stay with the owner before until they are adopted.
         """
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
@@ -346,17 +353,21 @@ class Store(Protocol):
     async def last_batch(self, lease: Lease) -> int:
         """Number of the last batch that was committed under this lease, 0 if none.  Raises EngineFenced."""
 
-    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
+    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
         """Make every run ours that would otherwise be nobody's; return their ids, oldest first.
 
-        - open runs that some engine held, ours included;
+        On a shared store an engine whose lease has ended loses it for good first, so that it writes nothing more; runs
+        of engines whose leases hold are left to them, and so are those that another engine is adopting.
+
+        - open runs that some engine held whose lease has ended; without a `limit`, ours too;
         - queued runs without an owner that no `ready` row would wake;
         - open runs without an owner to which a message was sent that is not taken, and which no `ready` row would
           wake: they were claimed for it while they were being let go of;
         - runs that some engine held, ended ones too, to which a `retry` was sent that is not taken.
 
         Their attempts that have no outcome are marked lost, finished at `now`.  Their `ready` rows stay.  Evicted runs
-        that something will wake are left as they are.  Done again, it returns the same runs.
+        that something will wake are left as they are.  Done again, it returns the same runs.  With a `limit` it takes
+        no more than so many, and none that are ours already: a living engine asks again and again.
         """
 
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
@@ -381,6 +392,19 @@ class Store(Protocol):
 
         What was written through this store does not count.  True may be a false alarm; False may come a moment late.
         """
+
+    def watch(self, tell: Callable[[], None] | None) -> None:
+        """Call `tell` on the running loop soon after another store wrote what may be for an engine; None: no more.
+
+        Many writes may be told of once, and a false alarm is fine.  A store that hears of nothing does nothing:
+        `changed` finds out.
+        """
+
+    async def time(self) -> Micros | None:
+        """What time it is for all who use the store; None: it goes by the clocks of those who do."""
+
+    async def statuses(self, runs: list[str]) -> dict[str, str]:
+        """Status by id of those of the runs that exist; cheap enough for those who wait for the ends of thousands."""
 
     async def load(self, runs: list[str]) -> list[Loaded]:
         """Those of the runs that exist, in the order asked for, as they were at one moment each."""
@@ -438,10 +462,11 @@ class Store(Protocol):
         Served by an index, however many rows there are.
         """
 
-    async def engine(self) -> dict[str, object] | None:
-        """The owner's row: engine, epoch, who, lease_until, host, pid, alive (bool); None: never owned.
+    async def engines(self) -> list[dict[str, object]]:
+        """A row for each owner, newest first: engine, epoch, who, lease_until, since, host, pid, alive (bool).
 
-        Alive: its lease holds, as far as the store knows the time, and its process is not seen to be gone.
+        Alive: its lease holds, as far as the store knows the time, and its process is not seen to be gone.  A store
+        that is not shared tells of the last one only; a shared one of those that live, and of others for a while.
         """
 
     async def send(self, message: Message) -> None:

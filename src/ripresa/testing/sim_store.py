@@ -41,11 +41,12 @@ _READS = frozenset(
         "quality",
         "place",
         "line",
-        "engine",
+        "engines",
+        "statuses",
         "check",
     ]
 )
-_QUIET = ("changed", "definitions", "engine", "check")
+_QUIET = ("changed", "definitions", "engines", "check")
 """Not counted as effect points: asked at fixed intervals, or by people."""
 
 
@@ -54,6 +55,11 @@ class SimStore:
 
     url = "sim://"
     poll_s: float | None = 0.5
+
+    @property
+    def shared(self) -> bool:
+        """As the port has it."""
+        return self.inner.shared
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -92,9 +98,9 @@ class SimStore:
         written: frozenset[str] = await self._send("commit", apply)
         return written
 
-    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
+    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
         """As the port has it."""
-        runs: list[str] = await self._send("adopt", lambda: self.inner.adopt(lease, now=now))
+        runs: list[str] = await self._send("adopt", lambda: self.inner.adopt(lease, now=now, limit=limit))
         return runs
 
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
@@ -133,6 +139,14 @@ class SimStore:
 
         done: bool = await self._send("submit", apply)
         return done
+
+    def watch(self, tell: Callable[[], None] | None) -> None:
+        """As the port has it."""
+        self.inner.watch(tell)
+
+    async def time(self) -> Micros | None:
+        """As the port has it: the world's clock is everybody's."""
+        return None
 
     def __getattr__(self, verb: str) -> Any:
         if verb not in _READS:

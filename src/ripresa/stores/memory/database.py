@@ -42,6 +42,7 @@ class Owner(NamedTuple):
     who: str
     lease_until: Micros
     last_batch: int
+    since: Micros
 
 
 class MemoryDatabase:

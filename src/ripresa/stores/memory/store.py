@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from itertools import islice
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import RunFinished, RunNotFound, StoreInUse
 from ripresa.contracts.status import TERMINAL
@@ -38,12 +39,16 @@ from ripresa.stores.paging import cursor_after, read_cursor
 from ripresa.stores.refused import without
 from ripresa.stores.undecided import by_start, undecided
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class MemoryStore:
     """One process's hold on a database; a new database unless one is given."""
 
     url = "memory://"
     poll_s: float | None = None  # whoever writes is in this process
+    shared = False
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
         self.database = MemoryDatabase() if database is None else database
@@ -65,7 +70,7 @@ class MemoryStore:
             left = (owner.lease_until - now) / 1e6
             raise StoreInUse(f"the store is in use by {owner.who}, with a lease for {left:.1f} s more: stop it first")
         epoch = 1 if owner is None else owner.epoch + 1
-        database.owner = Owner(epoch, who, now + lease_us, 0)
+        database.owner = Owner(epoch, who, now + lease_us, 0, now)
         database.now = now
         self._wrote()
         return Lease(engine=epoch, epoch=epoch)
@@ -94,10 +99,13 @@ class MemoryStore:
     async def last_batch(self, lease: Lease) -> int:
         return self.database.confirm(lease).last_batch
 
-    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
+    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
         database = self.database
         database.confirm(lease)
-        runs = list(database.orphans())
+        ours = None if limit is None else lease.engine
+        runs = list(
+            islice((run for run in database.orphans() if ours is None or database.runs[run].owner != ours), limit)
+        )
         for run in runs:
             self._own(run, lease)
             for place, attempt in database.attempts.get(run, {}).items():
@@ -134,24 +142,36 @@ class MemoryStore:
         self._writes_seen = others
         return changed
 
-    async def engine(self) -> dict[str, object] | None:
+    def watch(self, tell: Callable[[], None] | None) -> None:
+        return
+
+    async def time(self) -> Micros | None:
+        return None
+
+    async def engines(self) -> list[dict[str, object]]:
         owner = self.database.owner
         if owner is None:
-            return None
-        return {
-            "engine": owner.epoch,
-            "epoch": owner.epoch,
-            "who": owner.who,
-            "lease_until": owner.lease_until,
-            "host": None,
-            "pid": None,
-            "alive": owner.lease_until > self.database.now,
-        }
+            return []
+        return [
+            {
+                "engine": owner.epoch,
+                "epoch": owner.epoch,
+                "who": owner.who,
+                "lease_until": owner.lease_until,
+                "since": owner.since,
+                "host": None,
+                "pid": None,
+                "alive": owner.lease_until > self.database.now,
+            }
+        ]
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def load(self, runs: list[str]) -> list[Loaded]:
         return [self._load(run) for run in runs if run in self.database.runs]
+
+    async def statuses(self, runs: list[str]) -> dict[str, str]:
+        return {run: known.status for run in runs if (known := self.database.runs.get(run)) is not None}
 
     async def get_run(self, ref: str) -> Run | None:
         runs = self.database.runs

@@ -41,7 +41,7 @@ class Owner(NamedTuple):
 
     def as_told(self, now: Micros) -> dict[str, object]:
         """What the port tells of it."""
-        told = {name: getattr(self, name) for name in ("epoch", "who", "lease_until", "host", "pid")}
+        told = {name: getattr(self, name) for name in ("epoch", "who", "lease_until", "since", "host", "pid")}
         return {"engine": self.epoch, **told, "alive": self.is_alive(now)}
 
     def is_alive(self, now: Micros) -> bool:
@@ -89,10 +89,11 @@ def release(connection: sqlite3.Connection, lease: Lease) -> None:
     connection.execute(SQL["release"], (lease.epoch,))
 
 
-def adopt(connection: sqlite3.Connection, lease: Lease, now: Micros) -> list[str]:
-    """Make every run ours that some engine held; return their ids, oldest first."""
+def adopt(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: int | None = None) -> list[str]:
+    """Make every run ours that some engine held, or `limit` that were not ours; return their ids, oldest first."""
     confirm(connection, lease)
-    runs = [run for (run,) in connection.execute(SQL["orphans"]).fetchall()]
+    params = {"engine": None if limit is None else lease.engine, "limit": -1 if limit is None else limit}
+    runs = [run for (run,) in connection.execute(SQL["orphans"], params).fetchall()]
     if runs:
         ours = {"runs": json.dumps(runs), "engine": lease.engine, "now": now}
         connection.execute(SQL["own_all"], ours)

@@ -30,18 +30,19 @@ SELECT last_batch FROM engine WHERE slot = 1 AND epoch = ? AND lease_until > 0;
 -- to wake one; and ended runs whose engine died between claiming them and taking the message to retry.
 SELECT id FROM run INDEXED BY run_by_status
 WHERE status IN ('queued', 'running', 'waiting', 'paused', 'quarantined', 'blocked') AND owner IS NOT NULL
+  AND owner IS NOT :engine
 UNION
 SELECT id FROM run INDEXED BY run_by_status
 WHERE status = 'queued' AND owner IS NULL AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
 UNION
 SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
-WHERE inbox.kind = 'retry' AND run.owner IS NOT NULL
+WHERE inbox.kind = 'retry' AND run.owner IS NOT NULL AND run.owner IS NOT :engine
 UNION
 -- Claimed for a message while its own engine was letting it go, which came after the claim; then the engine died.
 SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
 WHERE run.owner IS NULL AND run.status NOT IN ('succeeded', 'failed', 'cancelled')
   AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
-ORDER BY 1;
+ORDER BY 1 LIMIT :limit;
 
 -- name: own_all
 UPDATE run SET owner = :engine WHERE id IN (SELECT value FROM json_each(:runs));

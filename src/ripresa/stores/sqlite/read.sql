@@ -147,3 +147,6 @@ SELECT count(*) FROM (SELECT 1 FROM run WHERE parent = :parent LIMIT 2000);
 
 -- name: some_by_tag
 SELECT count(*) FROM (SELECT 1 FROM tag WHERE name = :tag AND value = :value LIMIT 2000);
+
+-- name: statuses
+SELECT id, status FROM run WHERE id IN (SELECT value FROM json_each(:runs));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import sqlite3
 import time
@@ -59,6 +60,8 @@ class SqliteStore:
 
     poll_s: float | None = 0.02
     """How often an engine is to ask `changed`: nothing else tells it of another process's message."""
+
+    shared = False
 
     def __init__(self, url: str | Path, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
         self.path = path_of(str(url))
@@ -133,8 +136,8 @@ class SqliteStore:
     async def last_batch(self, lease: Lease) -> int:
         return await self._look_up(lambda connection: owner.confirm(connection, lease))
 
-    async def adopt(self, lease: Lease, *, now: Micros) -> list[str]:
-        return await self._write(lambda connection: owner.adopt(connection, lease, now))
+    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
+        return await self._write(lambda connection: owner.adopt(connection, lease, now, limit))
 
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
         if not await self._look_up(lambda connection: owner.any_due(connection, lease, now)):
@@ -154,9 +157,15 @@ class SqliteStore:
         self._version_seen = seen
         return True
 
-    async def engine(self) -> dict[str, object] | None:
+    async def engines(self) -> list[dict[str, object]]:
         row = await self._look_up(owner.owner_of)
-        return None if row is None else row.as_told(time.time_ns() // 1000)
+        return [] if row is None else [row.as_told(time.time_ns() // 1000)]
+
+    def watch(self, tell: Callable[[], None] | None) -> None:
+        return
+
+    async def time(self) -> Micros | None:
+        return None
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -166,6 +175,9 @@ class SqliteStore:
             if all(len(run.history) < _EVENTS_LOADED_HERE for run in loaded):
                 return loaded
         return await self._read(lambda connection: load_runs(connection, runs))
+
+    async def statuses(self, runs: list[str]) -> dict[str, str]:
+        return dict(await self._fetch("statuses", ("id", "status"), {"runs": json.dumps(runs)}))
 
     async def get_run(self, ref: str) -> Run | None:
         return await self._look_up(lambda connection: run_of(connection, ref))

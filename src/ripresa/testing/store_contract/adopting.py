@@ -91,3 +91,12 @@ class Adopting(Promises):
         await engine.commit(runs=[new_run(A, owner=engine.lease.engine)])
         assert await engine.store.adopt(engine.lease, now=T) == [A]
         assert await engine.store.adopt(engine.lease, now=T) == [A]
+
+    async def test_adopting_with_a_limit_takes_what_is_not_ours_yet(self, engine: Engine, other: Store) -> None:
+        await engine.commit(runs=[new_run(run, owner=engine.lease.engine) for run in (A, B, C)])
+        second = await Engine.start(other, at=T + LEASE)
+        now = T + LEASE
+        assert await other.adopt(second.lease, now=now, limit=2) == [A, B]
+        assert await other.adopt(second.lease, now=now, limit=2) == [C]
+        assert await other.adopt(second.lease, now=now, limit=2) == []
+        assert await other.adopt(second.lease, now=now) == [A, B, C]

@@ -109,13 +109,11 @@ class Owning(Promises):
         assert await other.last_batch(second) == 0
 
     async def test_the_owner_is_told(self, store: Store) -> None:
-        assert await store.engine() is None
+        assert await store.engines() == []
         engine = await Engine.start(store)
-        told = await store.engine()
-        assert told is not None
+        [told] = await store.engines()
         assert {"engine", "epoch", "who", "lease_until", "host", "pid", "alive"} <= told.keys()
         assert (told["epoch"], told["who"], told["lease_until"]) == (engine.lease.epoch, "contract", T + LEASE)
         await store.release(engine.lease)
-        told = await store.engine()
-        assert told is not None
+        [told] = await store.engines()
         assert told["alive"] is False

@@ -70,6 +70,11 @@ class Reading(Promises):
         await engine.commit(changes=[change(A, "succeeded")])
         assert await engine.store.count_runs() == {"running": 2, "succeeded": 1}
 
+    async def test_statuses_of_many_runs_at_once(self, engine: Engine) -> None:
+        await engine.commit(runs=[new_run(A, status="waiting"), new_run(B)])
+        assert await engine.store.statuses([A, B, C]) == {A: "waiting", B: "running"}
+        assert await engine.store.statuses([]) == {}
+
     async def test_runs_are_counted_by_version_of_their_definition(self, engine: Engine) -> None:
         await engine.commit(runs=[new_run(A), new_run(B), new_run(C, definition="bills"), new_run(D, version="v2")])
         await engine.commit(changes=[change(A, "succeeded")])
