@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ from ripresa.cli.picture import picture
 from ripresa.cli.plain import PlainChanges, PlainLines
 from ripresa.cli.progress import RunView, StepView
 from ripresa.cli.waits import waits_of
+from ripresa.contracts.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
@@ -85,21 +87,31 @@ class Audience:
         self._screen = on
         self._known: dict[str, RunView] = {}
         self._labels: dict[str, str] = {}
-        self._early: list[Notice] = []
+        self._early: deque[Notice] = deque(maxlen=_BUFFERED_MAX)
         self._news = asyncio.Event()
         self.root: RunView | None = None
         engine.watching.observers.append(self._hear)
 
     async def follow(self, row: Run) -> None:
-        """Show this run from now on, with what the store and earlier notices tell of it."""
+        """Show this run from now on, with what the store, the engine and earlier notices tell of it.
+
+        What happened before this began to listen may be on its way to the disk: the store is asked once it is there.
+        """
+        with suppress(StoreUnavailable):  # it is out of reach for now: show what can be had
+            await self._engine.verbs.on_disk()
         self.root = root = await picture(self._engine.store, row)
         self._know(root, "")
-        early, self._early = self._early, []
+        early, self._early = self._early, deque()
         for notice in early:
             self._hear(notice)
 
     def _know(self, view: RunView, label: str) -> None:
         self._known[view.uuid], self._labels[view.uuid] = view, label
+        held = self._engine.held.get(view.uuid)
+        for flight in held.flights.values() if held is not None else ():
+            if flight.launched and flight.ask.operation not in view.items:  # too young to be in the store
+                limit = flight.ask.step.retry.max_attempts if flight.ask.step.retry else 1
+                view.attempt_started(flight.ask.operation, flight.started_at, flight.attempt, limit)
         for item in view.items.values():
             if isinstance(item, RunView):
                 self._know(item, f"{label}{item.ref}/")
@@ -151,7 +163,7 @@ class Audience:
     def _hear(self, notice: Notice) -> None:
         view = self._view(notice.run)
         if view is None:
-            if self.root is None and len(self._early) < _BUFFERED_MAX:
+            if self.root is None:
                 self._early.append(notice)
             return
         _take(view, notice)

@@ -154,7 +154,9 @@ class Verbs:
         return gone
 
     async def on_disk(self) -> None:
-        """Wait until all that was written so far is on disk."""
+        """Wait until all that was written so far is on disk.  Raises StoreError."""
+        if self._engine.failure is not None:
+            raise self._engine.failure
         future = self.caller()
         self._engine.committer.then(lambda _: settle(future, None))
         await future

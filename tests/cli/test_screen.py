@@ -1,0 +1,90 @@
+"""The screen of an engine of this process: what it shows of a run that was under way before anybody looked."""
+
+import asyncio
+import threading
+
+import pytest
+
+from ripresa import App, step, wait_for_signal, workflow
+from ripresa.cli.screen import Audience
+from ripresa.stores.sqlite.pace import Pace
+from ripresa.stores.sqlite.writer import Writer
+
+
+class Drawn:
+    """A screen that draws nothing."""
+
+    def heard(self, notice, run, label):
+        pass
+
+    def draw(self, root):
+        pass
+
+    def close(self, root):
+        pass
+
+
+class Begun:
+    """A run whose step has begun; it ends when told, and then waits for a signal."""
+
+    def __init__(self):
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+        @step
+        async def charge() -> None:
+            self.begun.set()
+            await self.go_on.wait()
+
+        @workflow
+        async def approval() -> str:
+            await charge()
+            return await wait_for_signal("label", str)
+
+        self.workflow = approval
+
+
+@pytest.fixture
+def held_up(monkeypatch):
+    """Commits wait until this is set."""
+    commit_now, free = Writer._commit_now, threading.Event()
+
+    def commit_slowly(writer, connection):
+        assert free.wait(60)
+        commit_now(writer, connection)
+
+    free.set()
+    monkeypatch.setattr(Pace, "is_quick", lambda _: False)
+    monkeypatch.setattr(Writer, "_commit_now", commit_slowly)
+    yield free
+    free.set()
+
+
+async def test_a_step_whose_end_is_on_its_way_to_the_disk_is_shown(tmp_path, held_up):
+    shop = Begun()
+    async with App(tmp_path / "runs.db", [shop.workflow]) as app:
+        run = await app.start(shop.workflow)
+        await shop.begun.wait()
+        held_up.clear()
+        other = asyncio.create_task(app.start(shop.workflow))
+        while not app.engine.committer._writing:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+        shop.go_on.set()
+        while not app.engine.committer.batch.history:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        # The step's end waits for the commit that is under way, and nobody listens yet.
+        audience = Audience(app.engine, Drawn())
+        following = asyncio.create_task(audience.follow(run.row))
+        await asyncio.sleep(0)
+        held_up.set()
+        await asyncio.gather(following, other)
+        assert [(item.operation, item.status) for item in audience.root.items.values()] == [("charge", "succeeded")]
+
+
+async def test_a_step_that_has_only_just_begun_is_shown(tmp_path, held_up):
+    shop = Begun()
+    async with App(tmp_path / "runs.db", [shop.workflow]) as app:
+        run = await app.start(shop.workflow)
+        await shop.begun.wait()
+        audience = Audience(app.engine, Drawn())
+        await audience.follow(run.row)
+        assert [(item.operation, item.status) for item in audience.root.items.values()] == [("charge", "running")]
