@@ -79,17 +79,18 @@ def mutant(
 
 @mutant(MemoryDatabase, "confirm")
 def fence_dropped(_):
-    return lambda self, lease: self.owner
+    return lambda self, lease: self.owners[lease.engine]
 
 
 @mutant(MemoryStore, "acquire")
 def two_engines_under_one_epoch(original):
     async def acquire(self, *, now, lease_us, who):
-        before = self.database.owner
+        owners = self.database.owners
+        before = next(reversed(owners.values()), None)
         lease = await original(self, now=now, lease_us=lease_us, who=who)
         if before is None:
             return lease
-        self.database.owner = self.database.owner._replace(epoch=before.epoch)
+        owners[before.epoch] = owners.pop(lease.engine)._replace(epoch=before.epoch)
         return lease._replace(engine=before.epoch, epoch=before.epoch, last_batch=before.last_batch)
 
     return acquire

@@ -324,14 +324,15 @@ class Store(Protocol):
         """Become an owner with a higher epoch than any before, for `lease_us`.
 
         A store that is not shared has one: StoreInUse is raised while a lease lives, one of this process too.  An owner
-        on this machine whose process is gone does not count as alive.  `who` is what people are told of the owner.
-        Runs stay with the owner before until they are adopted.
+        on this machine whose process is gone does not count as alive.  On a shared store nobody loses anything by it.
+        `who` is what people are told of the owner.  Runs stay with the owner before until they are adopted.
         """
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
         """Prolong the lease to `now + lease_us`, even if it had run out and nobody took over.
 
-        Raises EngineFenced if a higher epoch exists, or the lease was released.
+        Raises EngineFenced if it was released or broken: by a higher epoch, or on a shared store by who adopted after
+        its end.
         """
 
     async def release(self, lease: Lease) -> None:
@@ -366,13 +367,17 @@ class Store(Protocol):
         - runs that some engine held, ended ones too, to which a `retry` was sent that is not taken.
 
         Their attempts that have no outcome are marked lost, finished at `now`.  Their `ready` rows stay.  Evicted runs
-        that something will wake are left as they are.  Done again, it returns the same runs.  With a `limit` it takes
-        no more than so many, and none that are ours already: a living engine asks again and again.
+        that something will wake are left as they are.  Done again, it returns the same runs.
+
+        With a `limit` it takes no more than so many, and since a living engine asks again and again, none that are ours
+        already, nor those without an owner that only wait for their turn: in a line that has no free place, or paused,
+        quarantined or blocked, unless a cancel, pause, resume, retry or release was sent to them.
         """
 
     async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
         """Take up to `limit` runs whose `ready` row is due at `now`, highest priority first, then oldest due.
 
+        Runs that another engine owns are passed over, alive or not: they are that engine's to claim, or to be adopted.
         Sets their owner to ours and removes the ready rows; no run goes to two engines.  A run that is ours already is
         given again if it was sent something, and so is one that has ended: for a `retry`, or for a message that came
         too late.

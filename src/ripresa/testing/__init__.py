@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ripresa.testing.fixtures import app_fixture, run_both_ways
     from ripresa.testing.replaying import Replayed, export_history, replay
     from ripresa.testing.simulation import Report, Scenario, Simulation
-    from ripresa.testing.store_contract import StoreContract
+    from ripresa.testing.store_contract import SharedStoreContract, StoreContract
 
 __all__ = [
     # Time
@@ -39,6 +39,7 @@ __all__ = [
     "Violation",
     "check",
     # Stores
+    "SharedStoreContract",
     "StoreContract",
 ]
 
@@ -51,7 +52,7 @@ _HOMES = {
     "fixtures": "app_fixture run_both_ways",
     "replaying": "Replayed export_history replay",
     "simulation": "Report Scenario Simulation",
-    "store_contract": "StoreContract",
+    "store_contract": "SharedStoreContract StoreContract",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

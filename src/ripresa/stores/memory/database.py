@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from operator import attrgetter
 from typing import NamedTuple
@@ -34,13 +34,18 @@ from ripresa.stores.memory.places import Places
 from ripresa.stores.memory.ready import ReadyRuns
 from ripresa.stores.memory.rows import changed, created
 
+STOPPED = (RunStatus.PAUSED, RunStatus.QUARANTINED, RunStatus.BLOCKED)
+CONTROLS = ("cancel", "pause", "resume", "retry", "release")
+"""Messages that a run takes though it has stopped."""
+
 
 class Owner(NamedTuple):
-    """The engine that owns the database, or did."""
+    """An engine that owns runs of the database, or did."""
 
     epoch: int
     who: str
     lease_until: Micros
+    """0: its lease is broken, and it writes nothing more."""
     last_batch: int
     since: Micros
 
@@ -69,16 +74,26 @@ class MemoryDatabase:
         self.definitions: dict[tuple[str, str], Definition] = {}
         self.quality: defaultdict[str, list[Quality]] = defaultdict(list)
         """By definition, oldest first."""
-        self.owner: Owner | None = None
+        self.owners: dict[int, Owner] = {}
+        """By number of the engine, in the order in which they came."""
         self.now: Micros = 0
         """The latest time that a lease was judged by."""
         self.writes = 0
+        self.listeners: dict[object, Callable[[], None]] = {}
+        """Whom to tell of what may be for an engine, by the store that listens."""
 
     def confirm(self, lease: Lease) -> Owner:
         """The owner's row, if the lease is its own and unbroken.  Raises EngineFenced."""
-        if self.owner is None or self.owner.epoch != lease.epoch or self.owner.lease_until == 0:
+        owner = self.owners.get(lease.engine)
+        if owner is None or owner.epoch != lease.epoch or owner.lease_until == 0:
             raise EngineFenced(f"engine {lease.engine} no longer owns the store: another took over, or it has let go")
-        return self.owner
+        return owner
+
+    def end_leases(self, but: int | None = None, until: Micros | None = None) -> None:
+        """Break for good the leases of all engines but one, or of those whose lease has ended by a time."""
+        for engine, owner in self.owners.items():
+            if engine != but and (until is None or owner.lease_until <= until):
+                self.owners[engine] = owner._replace(lease_until=0)
 
     def refused(self, runs: list[NewRun]) -> frozenset[str]:
         """Ids of new runs whose id or key exists, here or earlier in the list."""
@@ -176,17 +191,32 @@ class MemoryDatabase:
             del self.inbox[run][message_id]
             self.seen[run].add(message_id)
 
-    def orphans(self) -> Iterator[str]:
-        """Runs that need a new owner, oldest first."""
+    def orphans(self, engine: int, *, again: bool) -> Iterator[str]:
+        """Runs that are for this engine to own, oldest first; one that asks `again` has what is its own.
+
+        Who asks again is not given those either that only wait for their turn.
+        """
         for run in map(self.runs.__getitem__, self.ids):
             sent = self.inbox.get(run.id, {}).values()
+            ended = run.status in TERMINAL
             if run.owner is not None:
-                orphan = run.status not in TERMINAL or any(message.kind == "retry" for message in sent)
+                kept = again if run.owner == engine else self._lives(run.owner)
+                orphan = not kept and (not ended or any(message.kind == "retry" for message in sent))
             else:
-                waits = run.status == RunStatus.QUEUED or (sent and run.status not in TERMINAL)
-                orphan = bool(waits) and run.id not in self.ready
+                waits = run.status == RunStatus.QUEUED or (sent and not ended)
+                orphan = bool(waits) and run.id not in self.ready and not (again and self._waits_its_turn(run))
             if orphan:
                 yield run.id
+
+    def _lives(self, engine: int) -> bool:
+        owner = self.owners.get(engine)
+        return owner is not None and owner.lease_until > 0
+
+    def _waits_its_turn(self, run: Run) -> bool:
+        """Whether its line has no place for it, or it has stopped; and nobody asked for anything that changes that."""
+        if any(message.kind in CONTROLS for message in self.inbox.get(run.id, {}).values()):
+            return False
+        return run.status in STOPPED or self.places.is_full_for(run.id)
 
     def newest_first(self, where: RunFilter, before: str | None) -> Iterator[Run]:
         end = len(self.ids) if before is None else bisect_left(self.ids, before)

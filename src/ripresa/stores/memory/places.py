@@ -46,6 +46,13 @@ class Places:
             found, key=lambda one: (not one.held, *(_order(one) if not one.held else (0, one.since, one.run)))
         )
 
+    def is_full_for(self, run: str) -> bool:
+        """Whether the run waits in a line that has no free place."""
+        place = self.of_run.get(run)
+        if place is None or place.held:
+            return False
+        return sum(one.held for one in self._lines[place.line].values()) >= place.places
+
     def _put(self, place: Place) -> None:
         self.of_run[place.run] = place
         self._lines.setdefault(place.line, {})[place.run] = place

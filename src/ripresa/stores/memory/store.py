@@ -1,11 +1,13 @@
 """The store port in memory.
 
-A `MemoryStore` is one process's hold on a database.  Invariant: a verb checks first and changes
-after, and never awaits between, so no batch is ever seen by half.
+A `MemoryStore` is one process's hold on a database; if that is shared, several engines own runs of it
+at once.  Invariant: a verb checks first and changes after, and never awaits between, so no batch is
+ever seen by half.
 """
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
 from itertools import islice
@@ -44,14 +46,17 @@ if TYPE_CHECKING:
 
 
 class MemoryStore:
-    """One process's hold on a database; a new database unless one is given."""
+    """One process's hold on a database; a new database unless one is given.
+
+    `shared`: several engines may own runs of it at once; all stores on one database say the same.
+    """
 
     url = "memory://"
     poll_s: float | None = None  # whoever writes is in this process
-    shared = False
 
-    def __init__(self, database: MemoryDatabase | None = None) -> None:
+    def __init__(self, database: MemoryDatabase | None = None, *, shared: bool = False) -> None:
         self.database = MemoryDatabase() if database is None else database
+        self.shared = shared
         self._own_writes = 0
         self._writes_seen = 0
 
@@ -59,31 +64,35 @@ class MemoryStore:
         return
 
     async def close(self) -> None:
-        return
+        self.watch(None)
 
     # -- owning -------------------------------------------------------------------------------------------------------
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
         database = self.database
-        owner = database.owner
-        if owner is not None and owner.lease_until > now:
-            left = (owner.lease_until - now) / 1e6
-            raise StoreInUse(f"the store is in use by {owner.who}, with a lease for {left:.1f} s more: stop it first")
-        epoch = 1 if owner is None else owner.epoch + 1
-        database.owner = Owner(epoch, who, now + lease_us, 0, now)
+        if not self.shared:
+            for owner in database.owners.values():
+                if owner.lease_until > now:
+                    left = (owner.lease_until - now) / 1e6
+                    msg = f"the store is in use by {owner.who}, with a lease for {left:.1f} s more: stop it first"
+                    raise StoreInUse(msg)
+            database.end_leases()
+        engine = max(database.owners, default=0) + 1
+        database.owners[engine] = Owner(engine, who, now + lease_us, 0, now)
         database.now = now
         self._wrote()
-        return Lease(engine=epoch, epoch=epoch)
+        return Lease(engine=engine, epoch=engine)
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
         self._prolong(lease, now, lease_us, None)
         self._wrote()
 
     async def release(self, lease: Lease) -> None:
-        owner = self.database.owner
+        owner = self.database.owners.get(lease.engine)
         if owner is not None and owner.epoch == lease.epoch:
-            self.database.owner = owner._replace(lease_until=0)
+            self.database.owners[lease.engine] = owner._replace(lease_until=0)
             self._wrote()
+            self._tell_others()
 
     async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
         database = self.database
@@ -94,6 +103,8 @@ class MemoryStore:
         self._prolong(lease, batch.at, lease_us, batch.number)
         database.write(batch)
         self._wrote()
+        if batch.ready or batch.changes or batch.leaving:
+            self._tell_others()
         return refused
 
     async def last_batch(self, lease: Lease) -> int:
@@ -102,10 +113,9 @@ class MemoryStore:
     async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
         database = self.database
         database.confirm(lease)
-        ours = None if limit is None else lease.engine
-        runs = list(
-            islice((run for run in database.orphans() if ours is None or database.runs[run].owner != ours), limit)
-        )
+        if self.shared:
+            database.end_leases(but=lease.engine, until=now)
+        runs = list(islice(database.orphans(lease.engine, again=limit is not None), limit))
         for run in runs:
             self._own(run, lease)
             for place, attempt in database.attempts.get(run, {}).items():
@@ -143,27 +153,30 @@ class MemoryStore:
         return changed
 
     def watch(self, tell: Callable[[], None] | None) -> None:
-        return
+        if tell is None:
+            self.database.listeners.pop(self, None)
+        else:
+            loop = asyncio.get_running_loop()
+            self.database.listeners[self] = lambda: None if loop.is_closed() else _soon(loop, tell)
 
     async def time(self) -> Micros | None:
         return None
 
     async def engines(self) -> list[dict[str, object]]:
-        owner = self.database.owner
-        if owner is None:
-            return []
-        return [
-            {
-                "engine": owner.epoch,
-                "epoch": owner.epoch,
-                "who": owner.who,
-                "lease_until": owner.lease_until,
-                "since": owner.since,
-                "host": None,
-                "pid": None,
-                "alive": owner.lease_until > self.database.now,
-            }
-        ]
+        newest_first = [*reversed(self.database.owners.values())]
+        return [self._told(owner) for owner in (newest_first if self.shared else newest_first[:1])]
+
+    def _told(self, owner: Owner) -> dict[str, object]:
+        return {
+            "engine": owner.epoch,
+            "epoch": owner.epoch,
+            "who": owner.who,
+            "lease_until": owner.lease_until,
+            "since": owner.since,
+            "host": None,
+            "pid": None,
+            "alive": owner.lease_until > self.database.now,
+        }
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +264,7 @@ class MemoryStore:
         if database.add_message(message):
             database.ready.put(Ready(run.id, message.at, run.priority))
             self._wrote()
+            self._tell_others()
 
     async def submit(
         self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
@@ -264,6 +278,7 @@ class MemoryStore:
         if definition is not None:
             self.database.definitions.setdefault((definition.name, definition.version), definition)
         self._wrote()
+        self._tell_others()
         return True
 
     # -- lines --------------------------------------------------------------------------------------------------------
@@ -271,6 +286,7 @@ class MemoryStore:
     async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
         self.database.confirm(lease)
         self._wrote()
+        self._tell_others()  # the next in line may be ready
         return self.database.places.admit(wanted, now, force=force)
 
     async def place(self, run: str) -> Place | None:
@@ -285,10 +301,15 @@ class MemoryStore:
         self.database.writes += 1
         self._own_writes += 1
 
+    def _tell_others(self) -> None:
+        for store, tell in self.database.listeners.items():
+            if store is not self:
+                tell()
+
     def _prolong(self, lease: Lease, now: Micros, lease_us: int, batch: int | None) -> None:
         owner = self.database.confirm(lease)
         last = owner.last_batch if batch is None else batch
-        self.database.owner = owner._replace(lease_until=now + lease_us, last_batch=last)
+        self.database.owners[lease.engine] = owner._replace(lease_until=now + lease_us, last_batch=last)
         self.database.now = now
 
     def _may_claim(self, run: str, lease: Lease) -> bool:
@@ -311,3 +332,7 @@ class MemoryStore:
 def _after(journal: list[HistoryEvent], seq: int) -> list[HistoryEvent]:
     """Events with a higher number."""
     return journal[bisect_left(journal, seq + 1, key=attrgetter("seq")) :]
+
+
+def _soon(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
+    loop.call_soon(tell)

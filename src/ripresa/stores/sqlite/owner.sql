@@ -27,13 +27,17 @@ SELECT last_batch FROM engine WHERE slot = 1 AND epoch = ? AND lease_until > 0;
 
 -- name: orphans
 -- Open runs that some engine held; those that wait for an engine – in such a status, or with a message – with nothing
--- to wake one; and ended runs whose engine died between claiming them and taking the message to retry.
+-- to wake one; and ended runs whose engine died between claiming them and taking the message to retry.  Who asks again,
+-- as :engine, is not given its own, nor those that only wait for their turn.
 SELECT id FROM run INDEXED BY run_by_status
 WHERE status IN ('queued', 'running', 'waiting', 'paused', 'quarantined', 'blocked') AND owner IS NOT NULL
   AND owner IS NOT :engine
 UNION
 SELECT id FROM run INDEXED BY run_by_status
 WHERE status = 'queued' AND owner IS NULL AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
+  AND (:engine IS NULL OR NOT EXISTS (
+    SELECT 1 FROM place WHERE place.run = run.id AND place.held = 0 AND place.places <=
+      (SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held = 1)))
 UNION
 SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
 WHERE inbox.kind = 'retry' AND run.owner IS NOT NULL AND run.owner IS NOT :engine
@@ -42,6 +46,10 @@ UNION
 SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
 WHERE run.owner IS NULL AND run.status NOT IN ('succeeded', 'failed', 'cancelled')
   AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
+  AND (:engine IS NULL OR inbox.kind IN ('cancel', 'pause', 'resume', 'retry', 'release')
+    OR (run.status NOT IN ('paused', 'quarantined', 'blocked') AND NOT EXISTS (
+      SELECT 1 FROM place WHERE place.run = run.id AND place.held = 0 AND place.places <=
+        (SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held = 1))))
 ORDER BY 1 LIMIT :limit;
 
 -- name: own_all

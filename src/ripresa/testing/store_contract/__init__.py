@@ -4,6 +4,7 @@
         def make_store(self) -> Store:
             return MyStore(...)
 
+A store that several engines may own runs of at once keeps the `SharedStoreContract`.
 All stores that one test makes must lie on one database, empty when the test begins: a second store
 stands for another process.  Time is what the tests say it is; a store that renews leases by itself
 must be told not to.  Needs pytest and pytest-asyncio in its auto mode.
@@ -18,7 +19,7 @@ from ripresa.testing.store_contract.lists import Lists
 from ripresa.testing.store_contract.loading import Loading
 from ripresa.testing.store_contract.messages import Messages
 from ripresa.testing.store_contract.opening import Opening
-from ripresa.testing.store_contract.owning import Owning
+from ripresa.testing.store_contract.owning import OneOwner, Owning
 from ripresa.testing.store_contract.places import Places
 from ripresa.testing.store_contract.reading import Reading
 from ripresa.testing.store_contract.refusing import Refusing
@@ -41,9 +42,11 @@ from ripresa.testing.store_contract.rows import (
     place,
     run_id,
 )
+from ripresa.testing.store_contract.sharing import ManyOwners
 
 __all__ = [
     # The contract
+    "SharedStoreContract",
     "StoreContract",
     # Rows for further tests
     "A",
@@ -66,5 +69,13 @@ __all__ = [
 ]
 
 
-class StoreContract(Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places):
-    """The promises; a subclass says how a store is made."""
+class _Common(Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places):
+    """What every store promises."""
+
+
+class StoreContract(_Common, OneOwner):
+    """The promises of a store with one owner at a time; a subclass says how a store is made."""
+
+
+class SharedStoreContract(_Common, ManyOwners):
+    """The promises of a store on which several engines are at work at once; a subclass says how a store is made."""

@@ -51,7 +51,7 @@ class Claiming(Promises):
         await other.send(message("m1", A))  # ready again, but held by the engine before
         assert await second.claim_due() == [B]
         assert await other.claim(second.lease, A) is False
-        assert await other.adopt(second.lease, now=T) == [A, B]
+        assert await other.adopt(second.lease, now=T + LEASE) == [A, B]
         assert await second.claim_due() == [A]
 
     async def test_a_run_of_ours_may_be_claimed_again(self, engine: Engine) -> None:

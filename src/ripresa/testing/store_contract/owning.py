@@ -1,4 +1,4 @@
-"""Owning: one owner at a time, told apart by its epoch."""
+"""Owning: leases, told apart by their epochs, and what a broken one is good for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ripresa.testing.store_contract.rows import (
 
 
 class Owning(Promises):
-    """What holds of leases."""
+    """What holds of leases, however many there may be at once."""
 
     async def test_each_owner_has_a_higher_epoch(self, store: Store) -> None:
         leases = []
@@ -32,44 +32,10 @@ class Owning(Promises):
         assert leases[0].epoch < leases[1].epoch < leases[2].epoch
         assert len({lease.engine for lease in leases}) == 3
 
-    async def test_a_store_has_one_owner(self, engine: Engine, other: Store) -> None:
-        with pytest.raises(StoreInUse, match="contract"):
-            await other.acquire(now=T + LEASE - 1, lease_us=LEASE, who="second")
-        with pytest.raises(StoreInUse):
-            await engine.store.acquire(now=T, lease_us=LEASE, who="the same again")
-
-    async def test_a_lease_ends_by_itself(self, engine: Engine, other: Store) -> None:
-        taken = await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
-        assert taken.epoch > engine.lease.epoch
-
-    async def test_a_commit_prolongs_the_lease(self, engine: Engine, other: Store) -> None:
-        await engine.commit(at=T + LEASE - 1)
-        with pytest.raises(StoreInUse):
-            await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
-
-    async def test_renewing_prolongs_the_lease(self, engine: Engine, other: Store) -> None:
-        await engine.store.renew(engine.lease, now=T + LEASE - 1, lease_us=LEASE)
-        with pytest.raises(StoreInUse):
-            await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
-
-    async def test_a_lease_that_ran_out_may_be_prolonged_while_nobody_took_over(
-        self, engine: Engine, other: Store
-    ) -> None:
-        await engine.store.renew(engine.lease, now=T + 9 * LEASE, lease_us=LEASE)
-        with pytest.raises(StoreInUse):
-            await other.acquire(now=T + 10 * LEASE - 1, lease_us=LEASE, who="second")
-
-    async def test_closing_a_store_does_not_give_up_the_lease(self, other: Store) -> None:
-        store = self.make_store()
-        await store.open()
-        await Engine.start(store)
-        await store.close()
-        with pytest.raises(StoreInUse):
-            await other.acquire(now=T + 1, lease_us=LEASE, who="second")
-
     async def test_an_owner_that_was_taken_over_writes_nothing(self, engine: Engine, other: Store) -> None:
         await engine.commit(runs=[new_run(A)], ready=[Ready(A, T)])
         second = await Engine.start(other, at=T + LEASE)
+        assert await other.adopt(second.lease, now=T + LEASE) == []
         store, lease = engine.store, engine.lease
         with pytest.raises(EngineFenced):
             await engine.commit(history=[event(A, 1)], runs=[new_run(B)])
@@ -77,8 +43,10 @@ class Owning(Promises):
             store.renew(lease, now=T + LEASE, lease_us=LEASE),
             store.last_batch(lease),
             store.adopt(lease, now=T),
+            store.adopt(lease, now=T, limit=9),
             store.claim_due(lease, now=T + 9, limit=1),
             store.claim(lease, A),
+            engine.admit(A),
         ):
             with pytest.raises(EngineFenced):
                 await verb
@@ -117,3 +85,47 @@ class Owning(Promises):
         await store.release(engine.lease)
         [told] = await store.engines()
         assert told["alive"] is False
+
+
+class OneOwner(Promises):
+    """What holds of leases on a store that is not shared: there is one at a time."""
+
+    async def test_it_says_that_it_is_not_shared(self, store: Store) -> None:
+        assert store.shared is False
+
+    async def test_a_store_has_one_owner(self, engine: Engine, other: Store) -> None:
+        with pytest.raises(StoreInUse, match="contract"):
+            await other.acquire(now=T + LEASE - 1, lease_us=LEASE, who="second")
+        with pytest.raises(StoreInUse):
+            await engine.store.acquire(now=T, lease_us=LEASE, who="the same again")
+
+    async def test_a_lease_ends_by_itself(self, engine: Engine, other: Store) -> None:
+        taken = await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
+        assert taken.epoch > engine.lease.epoch
+        with pytest.raises(EngineFenced):
+            await engine.commit()
+
+    async def test_a_commit_prolongs_the_lease(self, engine: Engine, other: Store) -> None:
+        await engine.commit(at=T + LEASE - 1)
+        with pytest.raises(StoreInUse):
+            await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
+
+    async def test_renewing_prolongs_the_lease(self, engine: Engine, other: Store) -> None:
+        await engine.store.renew(engine.lease, now=T + LEASE - 1, lease_us=LEASE)
+        with pytest.raises(StoreInUse):
+            await other.acquire(now=T + LEASE, lease_us=LEASE, who="second")
+
+    async def test_a_lease_that_ran_out_may_be_prolonged_while_nobody_took_over(
+        self, engine: Engine, other: Store
+    ) -> None:
+        await engine.store.renew(engine.lease, now=T + 9 * LEASE, lease_us=LEASE)
+        with pytest.raises(StoreInUse):
+            await other.acquire(now=T + 10 * LEASE - 1, lease_us=LEASE, who="second")
+
+    async def test_closing_a_store_does_not_give_up_the_lease(self, other: Store) -> None:
+        store = self.make_store()
+        await store.open()
+        await Engine.start(store)
+        await store.close()
+        with pytest.raises(StoreInUse):
+            await other.acquire(now=T + 1, lease_us=LEASE, who="second")
