@@ -85,6 +85,43 @@ def test_lines_of_a_run_are_filtered(shop):
     assert 'did you mean "stderr"?' in shop("runs", "logs", "o1", "--stream", "stdrr", code=2).stderr
 
 
+def test_the_lines_of_children_are_told_under_what_started_them(shop):
+    (shop.folder / "houses.py").write_text("""
+import logging
+from ripresa import child, map_, step, workflow
+
+@step
+def note(what: str) -> None:
+    logging.getLogger("house").info(what)
+
+@workflow
+async def room(what: str) -> None:
+    note(what)
+
+@workflow
+async def house() -> None:
+    note("door")
+    await child(room, "kitchen")
+    await map_(room, ["bath", "hall"])
+""")
+    shop("run", "houses.py:house", "--id", "h1")
+    assert [one["text"] for one in shop.json("runs", "logs", "h1")] == ["door"]
+    found = shop.json("runs", "logs", "h1", "--children")
+    assert {one["operation"]: one["text"] for one in found} == {
+        "note": "door",
+        "room/note": "kitchen",
+        "item[0]/room/note": "bath",
+        "item[1]/room/note": "hall",
+    }
+    assert len({one["run"] for one in found}) == 4
+    assert len(shop.json("runs", "logs", "h1", "--children", "--job", "note")) == 4
+    followed = shop("runs", "logs", "h1", "--children", "--follow").stdout
+    assert [line.split(" ", 1)[1] for line in followed.splitlines()][:2] == [
+        "note info | door",
+        "room/note info | kitchen",
+    ]
+
+
 def test_following_ends_with_the_run_and_ctrl_c_leaves_the_run_alone(shop):
     worker = shop.worker()
     shop("run", "shop.py:approval", "--id", "a1", "--detach")

@@ -228,8 +228,42 @@ def test_a_context_first_workflow_runs_and_its_quality_is_listed(shop):
     assert shown["steps"][0]["operation"] == "load"
     found = shop.json("quality", "daily", "load")
     assert [row["metrics"]["record_count"] for row in found] == [2, 1000]
-    assert found[0]["run"] == shown["uuid"]
+    assert (found[0]["run"], found[0]["run_id"]) == (shown["uuid"], "m2")
+    table = shop("quality", "daily").stdout
+    assert " m1000\n" in table
+    assert shown["uuid"] not in table
     assert len(shop.json("quality", "daily", "--limit", "1")) == 1
     assert "1,000" in shop("quality", "daily").stdout
     assert "nothing was measured" in shop("quality", "daily", "cool").stderr
     assert 'did you mean "daily"?' in shop("quality", "dayly", code=2).stderr
+
+
+PUBLISHES = """
+from ripresa import QualityTrend, Step, StepResult, Workflow, publish, workflow
+
+def load(context):
+    return StepResult.ok(quality={"record_count": 10, "valid_rate": context.params["rate"]})
+
+daily = Workflow("daily", [Step.lambda_("load", load, quality_trend=QualityTrend(min_runs=1))])
+
+@workflow
+async def sale(order: str) -> None:
+    await publish("order_placed", {"order": order})
+"""
+
+
+def test_events_that_were_published_are_listed(shop):
+    (shop.folder / "publishes.py").write_text(PUBLISHES)
+    shop("run", "publishes.py:sale", "-p", "order=book", "--id", "o1")
+    for place, rate in enumerate((0.9, 0.1)):
+        shop("run", "publishes.py:daily", "-p", f"rate={rate}", "--id", f"d{place}")
+    found = shop.json("events", "list")
+    assert [(one["type"], one["run_id"]) for one in found] == [("order_placed", "o1"), ("quality_degraded", "d1")]
+    assert found[0]["data"] == {"order": "book"}
+    assert found[1]["data"]["step"] == "load"
+    assert [one["run_id"] for one in shop.json("events", "list", "--run", "d1")] == ["d1"]
+    assert [one["run_id"] for one in shop.json("events", "list", "--type", "order_placed")] == ["o1"]
+    first = shop("events", "list", "--limit", "1").stdout.splitlines()[-1]
+    assert first.split(maxsplit=2)[2].split(maxsplit=2) == ["order_placed", "o1", '{"order": "book"}']
+    assert "no event waits" in shop("events", "list", "--type", "other").stderr
+    assert "no run" in shop("events", "list", "--run", "nobody", code=2).stderr

@@ -71,6 +71,11 @@ DEFINITIONS = Group(
     ),
 )
 QUALITY = Command("quality", "List what a workflow's steps measured of their data.", "quality", "quality")
+EVENTS = Group(
+    "events",
+    "Look at the events that runs have published.",
+    (Command("list", "List the events that nobody has taken yet.", "events", "list_"),),
+)
 DB = Group(
     "db",
     "Look after a store.",
@@ -96,6 +101,7 @@ SECTIONS = (
             QUARANTINE,
             DEFINITIONS,
             QUALITY,
+            EVENTS,
         ),
     ),
     Section(

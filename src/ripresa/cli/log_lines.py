@@ -21,11 +21,12 @@ from ripresa.cli.result import HALTED
 from ripresa.cli.screen import wants_colour
 from ripresa.cli.sending import engine_of
 from ripresa.contracts.records import LogRecord, moment
+from ripresa.contracts.status import TERMINAL
 
 if TYPE_CHECKING:
     from ripresa.cli.progress import RunView
     from ripresa.engine.watching import Notice
-    from ripresa.ports.store import Store
+    from ripresa.ports.store import Run, Store
 
 POLL_S = 0.2
 Stream = Literal["stdout", "stderr", "log"]
@@ -42,6 +43,8 @@ class Wanted:
     attempt: int | None = None
     stream: str | None = None
     since: datetime | None = None
+    children: bool = False
+    """Those of the runs that it started too, and of those that they started."""
 
     def has(self, line: LogRecord) -> bool:
         """Whether the line is one of them."""
@@ -81,7 +84,8 @@ def since_of(text: str | None, *, now: datetime) -> datetime | None:
 async def lines(url: str, ref: str, wanted: Wanted) -> list[LogRecord]:
     """The lines that there are.  Raises RunNotFound, StoreError."""
     async with opened(url) as store:
-        return [line for line in await _after(store, (await find(store, ref)).id, 0) if wanted.has(line)]
+        found, _ = await Sources(store, await find(store, ref), children=wanted.children).news()
+        return [line for line in found if wanted.has(line)]
 
 
 async def follow(url: str, ref: str, wanted: Wanted, tell: Callable[[LogRecord], None]) -> None:
@@ -91,7 +95,7 @@ async def follow(url: str, ref: str, wanted: Wanted, tell: Callable[[LogRecord],
         run = await find(store, ref)
         if run.status not in HALTED and await engine_of(store) is None:
             say("no engine runs: nothing will move until one does")
-        following = asyncio.ensure_future(_told(store, run.id, wanted, tell))
+        following = asyncio.ensure_future(_told(Sources(store, run, children=wanted.children), wanted, tell))
         either: set[asyncio.Future[Any]] = {following, interrupted}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if following.done():
@@ -102,22 +106,67 @@ async def follow(url: str, ref: str, wanted: Wanted, tell: Callable[[LogRecord],
     raise Ended(INTERRUPTED)
 
 
-async def _told(store: Store, run: str, wanted: Wanted, tell: Callable[[LogRecord], None]) -> None:
-    last = 0
-    while True:
-        status = (await find(store, run)).status  # before its lines: what it wrote last is not missed
-        for line in await _after(store, run, last):
-            last = line.number
+async def _told(sources: Sources, wanted: Wanted, tell: Callable[[LogRecord], None]) -> None:
+    halted = False
+    while not halted:
+        found, halted = await sources.news()
+        for line in found:
             if wanted.has(line):
                 tell(line)
         sys.stdout.flush()
-        if status in HALTED:
-            return
-        await asyncio.sleep(POLL_S)
+        if not halted:
+            await asyncio.sleep(POLL_S)
 
 
-async def _after(store: Store, run: str, number: int) -> list[LogRecord]:
-    return [LogRecord.of(number, line) for number, line in await store.logs(run, after=number)]
+class Sources:
+    """Where lines come from: a run, and its descendants if they are wanted."""
+
+    def __init__(self, store: Store, root: Run, *, children: bool = False) -> None:
+        self._store = store
+        self._root = root.id
+        self._children = children
+        self._before: dict[str, str] = {root.id: ""}
+        """What goes before the operations of each run that is known: those that lead to it."""
+        self._open: dict[str, int] = {root.id: 0}
+        """The number of the last line seen of each run that may write more."""
+
+    async def news(self) -> tuple[list[LogRecord], bool]:
+        """The lines that have come since the last call, in order; and whether the run had stopped before."""
+        found: list[LogRecord] = []
+        halted = False
+        coming = list(self._open)
+        for run in coming:  # which grows
+            status = (await find(self._store, run)).status  # before its lines: what it wrote last is not missed
+            if self._children:
+                coming += await self._learn(run)
+            found += await self._new_lines(run)
+            if run == self._root:
+                halted = status in HALTED
+            elif status in TERMINAL:
+                del self._open[run]
+        if self._children:
+            found.sort(key=lambda line: (line.at, line.number))
+        return found, halted
+
+    async def _learn(self, run: str) -> list[str]:
+        """Children of this run that were not known."""
+        new = [child for child in await self._store.children(run) if child.id not in self._before]
+        for child in new:
+            operation = (child.parent_operation or "").partition(":")[2] or child.key or child.definition
+            self._before[child.id] = f"{self._before[run]}{operation}/"
+            self._open[child.id] = 0
+        return [child.id for child in new]
+
+    async def _new_lines(self, run: str) -> list[LogRecord]:
+        lines = [LogRecord.of(number, line) for number, line in await self._store.logs(run, after=self._open[run])]
+        if lines:
+            self._open[run] = lines[-1].number
+        before = self._before[run]
+        return (
+            [one.model_copy(update={"operation": f"{before}{one.operation or ''}"}) for one in lines]
+            if before
+            else lines
+        )
 
 
 # --- as text -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from ripresa.cli.reading import find, opened
 from ripresa.contracts.records import (
     HistoryRecord,
     JobRun,
+    OutgoingRecord,
     QualityRecord,
     RunExport,
     StepRecord,
@@ -20,6 +21,9 @@ from ripresa.ports.store import RunFilter
 
 if TYPE_CHECKING:
     from ripresa.ports.store import Run, Store
+
+_OUTGOING_MAX = 100_000
+"""So many are looked through for those that are wanted."""
 
 
 def run_filter(status: list[str], workflow: str | None, tag: list[str], id_prefix: str | None) -> RunFilter:
@@ -99,4 +103,29 @@ async def quality(url: str, workflow: str, step: str | None, limit: int) -> list
         known = {row.name for row in await store.definitions()}
         if workflow not in known:
             raise UsageProblem(f"no workflow {workflow!r} was run yet{did_you_mean(workflow, known)}")
-        return [QualityRecord.of(row) for row in await store.quality(workflow, step, limit=limit)]
+        rows = await store.quality(workflow, step, limit=limit)
+        ids = await _ids(store, {row.run for row in rows})
+        return [QualityRecord.of(row, run_id=ids.get(row.run)) for row in rows]
+
+
+async def outgoing(url: str, ref: str | None, kind: str | None, limit: int) -> list[OutgoingRecord]:
+    """Events that runs (or this one) have published and nobody has taken, oldest first; of a type, if given.
+
+    Raises RunNotFound.
+    """
+    async with opened(url) as store:
+        run = None if ref is None else (await find(store, ref)).id
+        everything = run is None and kind is None
+        rows = [
+            row
+            for row in await store.outgoing(limit=limit if everything else _OUTGOING_MAX)
+            if run in (None, row.run) and kind in (None, row.type)
+        ][:limit]
+        ids = await _ids(store, {row.run for row in rows})
+        return [OutgoingRecord.of(row, run_id=ids.get(row.run)) for row in rows]
+
+
+async def _ids(store: Store, uuids: set[str]) -> dict[str, str]:
+    """The ids that these runs were given at start, by UUID."""
+    found = [await store.get_run(uuid) for uuid in uuids]
+    return {run.id: run.key or run.id for run in found if run is not None}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FailureRecord,
         HistoryRecord,
         JobRun,
+        OutgoingRecord,
         QualityRecord,
         StepRecord,
     )
@@ -197,9 +198,17 @@ def counts(runs: dict[str, int]) -> str:
 def quality(found: list[QualityRecord]) -> None:
     """A line a measurement."""
     rows: list[list[Cell | str]] = [
-        [at(one.at), one.step, status_cell(one.status), *_measured(one.metrics), one.run] for one in found
+        [at(one.at), one.step, status_cell(one.status), *_measured(one.metrics), one.run_id or one.run] for one in found
     ]
     columns(rows, head=("at", "step", "status", *_MEASURED, "run"))
+
+
+def outgoing(found: list[OutgoingRecord]) -> None:
+    """A line an event."""
+    rows: list[list[Cell | str]] = [
+        [at(one.at), Cell(one.type, "1"), one.run_id or one.run, inline(one.data)] for one in found
+    ]
+    columns(rows, head=("at", "type", "run", "data"))
 
 
 _MEASURED = ("record_count", "valid_rate", "null_rate")

@@ -206,23 +206,45 @@ class QualityRecord(_Record):
     operation: str
     run: str
     """UUID of the run."""
+    run_id: str | None = None
+    """The run's id: the one given at start, else the UUID; None: it is not known any more."""
     at: datetime
     status: StepStatus
     """What became of the step."""
     metrics: dict[str, Any]
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def of(cls, row: Any, *, run_id: str | None = None) -> Self:
         """From a store's `Quality`."""
         return cls(
             definition=row.definition,
             step=row.step,
             operation=row.operation,
             run=row.run,
+            run_id=run_id,
             at=moment(row.at),
             status=row.status,
             metrics=value(row.metrics),
         )
+
+
+class OutgoingRecord(_Record):
+    """An event that a run published, and that nobody has taken yet."""
+
+    id: str
+    """The same each time the event is handed out: whoever takes it twice can tell."""
+    type: str
+    run: str
+    """UUID of the run."""
+    run_id: str | None = None
+    """The run's id: the one given at start, else the UUID."""
+    at: datetime
+    data: Any = None
+
+    @classmethod
+    def of(cls, row: Any, *, run_id: str | None = None) -> Self:
+        """From a store's `Outgoing`."""
+        return cls(id=row.id, type=row.type, run=row.run, run_id=run_id, at=moment(row.at), data=value(row.data))
 
 
 class LogRecord(_Record):
@@ -230,7 +252,10 @@ class LogRecord(_Record):
 
     number: int
     at: datetime
+    run: str | None = None
+    """UUID of the run."""
     operation: str | None = None
+    """Which wrote it; of a child's lines that are told with its parent's, with the parent's operation before it."""
     attempt: int | None = None
     stream: Literal["stdout", "stderr", "log"]
     level: str | None = None
@@ -242,6 +267,7 @@ class LogRecord(_Record):
         return cls(
             number=number,
             at=moment(row.at),
+            run=row.run,
             operation=row.operation,
             attempt=row.attempt,
             stream=row.stream,

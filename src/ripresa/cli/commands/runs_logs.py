@@ -34,6 +34,9 @@ def logs(
             autocompletion=completing.streams,
         ),
     ] = None,
+    children: Annotated[
+        bool, typer.Option("--children", help="Also what the runs wrote that it started, and those that they started.")
+    ] = False,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="SPAN|MOMENT", help="Only lines of the last 10m, or since a moment."),
@@ -51,7 +54,7 @@ def logs(
     if stream is not None and stream not in log_lines.STREAMS:
         raise UsageProblem(f"--stream {stream}: no such stream{did_you_mean(stream, log_lines.STREAMS)}")
     moment = log_lines.since_of(since, now=datetime.now(UTC))
-    wanted = log_lines.Wanted(job=job, attempt=attempt, stream=stream, since=moment)
+    wanted = log_lines.Wanted(job=job, attempt=attempt, stream=stream, since=moment, children=children)
     url, printer = settings(store).store.value, log_lines.LinePrinter()
     if not follow:
         found = asyncio.run(log_lines.lines(url, run, wanted))

@@ -12,6 +12,7 @@ from ripresa.cli.settings import settings
 
 _RECORDS = {"run": "JobRun", "step": "StepRecord", "attempt": "AttemptRecord", "event": "HistoryRecord"}
 _RECORDS |= {"definition": "DefinitionRecord", "log": "LogRecord", "quality": "QualityRecord", "export": "RunExport"}
+_RECORDS |= {"outgoing": "OutgoingRecord"}
 _FILES = ("workflow", "job")
 
 
