@@ -84,10 +84,10 @@ def fence_dropped(_):
 
 @mutant(MemoryStore, "acquire")
 def two_engines_under_one_epoch(original):
-    async def acquire(self, *, now, lease_us, who):
+    async def acquire(self, **of):
         owners = self.database.owners
         before = next(reversed(owners.values()), None)
-        lease = await original(self, now=now, lease_us=lease_us, who=who)
+        lease = await original(self, **of)
         if before is None:
             return lease
         owners[before.epoch] = owners.pop(lease.engine)._replace(epoch=before.epoch)

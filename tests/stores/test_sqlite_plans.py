@@ -113,7 +113,7 @@ def test_no_page_of_a_list_scans_or_sorts(connection, where):
 @pytest.mark.parametrize(
     ("queries", "name", "params"),
     [
-        (owner.SQL, "next_due", {}),
+        (owner.SQL, "next_due", {"after": -1}),
         (owner.SQL, "own", {"run": "x", "engine": 1}),
         (owner.SQL, "no_longer_ready", {"runs": '["x"]'}),
         (owner.SQL, "own_all", {"runs": '["x"]', "engine": 1}),

@@ -320,19 +320,27 @@ class Store(Protocol):
         A lease is not given up by it: it ends by itself, unless `release` came before.
         """
 
-    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+    async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         """Become an owner with a higher epoch than any before, for `lease_us`.
 
         A store that is not shared has one: StoreInUse is raised while a lease lives, one of this process too.  An owner
         on this machine whose process is gone does not count as alive.  On a shared store nobody loses anything by it.
-        `who` is what people are told of the owner.  Runs stay with the owner before until they are adopted.
+        `who` is what people are told of the owner, and `about` what engines tell one another of themselves: a JSON
+        object, kept by a shared store.  Runs stay with the owner before until they are adopted.
         """
 
-    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
         """Prolong the lease to `now + lease_us`, even if it had run out and nobody took over.
 
+        True: somebody has asked this engine to `drain`.
         Raises EngineFenced if it was released or broken: by a higher epoch, or on a shared store by who adopted after
         its end.
+        """
+
+    async def drain(self, engine: int) -> bool:
+        """Ask an engine to take no more runs and to end; it hears of it by `renew`.
+
+        False: its lease is broken, or the store is not shared: then its process is on this machine, and takes signals.
         """
 
     async def release(self, lease: Lease) -> None:
@@ -354,7 +362,14 @@ class Store(Protocol):
     async def last_batch(self, lease: Lease) -> int:
         """Number of the last batch that was committed under this lease, 0 if none.  Raises EngineFenced."""
 
-    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
+    async def adopt(
+        self,
+        lease: Lease,
+        *,
+        now: Micros,
+        limit: int | None = None,
+        leave: frozenset[tuple[str, str]] = frozenset(),
+    ) -> list[str]:
         """Make every run ours that would otherwise be nobody's; return their ids, oldest first.
 
         On a shared store an engine whose lease has ended loses it for good first, so that it writes nothing more; runs
@@ -372,15 +387,20 @@ class Store(Protocol):
         With a `limit` it takes no more than so many, and since a living engine asks again and again, none that are ours
         already, nor those without an owner that only wait for their turn: in a line that has no free place, or paused,
         quarantined or blocked, unless a cancel, pause, resume, retry or release was sent to them.
+
+        Runs of the definitions and versions in `leave` are left to others; a store that is not shared need not look at
+        that.
         """
 
-    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+    async def claim_due(
+        self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
+    ) -> list[str]:
         """Take up to `limit` runs whose `ready` row is due at `now`, highest priority first, then oldest due.
 
         Runs that another engine owns are passed over, alive or not: they are that engine's to claim, or to be adopted.
         Sets their owner to ours and removes the ready rows; no run goes to two engines.  A run that is ours already is
         given again if it was sent something, and so is one that has ended: for a `retry`, or for a message that came
-        too late.
+        too late.  `leave` is as with `adopt`, but a run that is ours is given whatever it says.
         """
 
     async def claim(self, lease: Lease, run: str) -> bool:
@@ -389,8 +409,11 @@ class Store(Protocol):
         True also if it was ours already; False if it does not exist.
         """
 
-    async def next_due(self) -> Micros | None:
-        """When the next `ready` row falls due, which may have passed; None: nothing waits for a time."""
+    async def next_due(self, *, after: Micros | None = None) -> Micros | None:
+        """When the next `ready` row falls due, which may have passed unless it must be `after` some time.
+
+        None: nothing waits for a time.
+        """
 
     async def changed(self) -> bool:
         """Whether somebody else may have written since the last call; cheap enough to ask 50 times a second.
@@ -470,6 +493,7 @@ class Store(Protocol):
     async def engines(self) -> list[dict[str, object]]:
         """A row for each owner, newest first: engine, epoch, who, lease_until, since, host, pid, alive (bool).
 
+        Of a shared store also about (as given with `acquire`), and draining (bool): it was asked to.
         Alive: its lease holds, as far as the store knows the time, and its process is not seen to be gone.  A store
         that is not shared tells of the last one only; a shared one of those that live, and of others for a while.
         """

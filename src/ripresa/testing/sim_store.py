@@ -71,15 +71,22 @@ class SimStore:
     async def close(self) -> None:
         return
 
-    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+    async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         """As the port has it."""
-        lease: Lease = await self._send("acquire", lambda: self.inner.acquire(now=now, lease_us=lease_us, who=who))
+        lease: Lease = await self._send(
+            "acquire", lambda: self.inner.acquire(now=now, lease_us=lease_us, who=who, about=about)
+        )
         self._world.leased(lease)
         return lease
 
-    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
         """As the port has it."""
-        await self._send("renew", lambda: self.inner.renew(lease, now=now, lease_us=lease_us))
+        asked: bool = await self._send("renew", lambda: self.inner.renew(lease, now=now, lease_us=lease_us))
+        return asked
+
+    async def drain(self, engine: int) -> bool:
+        """As the port has it."""
+        return await self.inner.drain(engine)
 
     async def release(self, lease: Lease) -> None:
         """As the port has it."""
@@ -98,14 +105,25 @@ class SimStore:
         written: frozenset[str] = await self._send("commit", apply)
         return written
 
-    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
+    async def adopt(
+        self,
+        lease: Lease,
+        *,
+        now: Micros,
+        limit: int | None = None,
+        leave: frozenset[tuple[str, str]] = frozenset(),
+    ) -> list[str]:
         """As the port has it."""
-        runs: list[str] = await self._send("adopt", lambda: self.inner.adopt(lease, now=now, limit=limit))
+        runs: list[str] = await self._send("adopt", lambda: self.inner.adopt(lease, now=now, limit=limit, leave=leave))
         return runs
 
-    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+    async def claim_due(
+        self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
+    ) -> list[str]:
         """As the port has it."""
-        runs: list[str] = await self._send("claim_due", lambda: self.inner.claim_due(lease, now=now, limit=limit))
+        runs: list[str] = await self._send(
+            "claim_due", lambda: self.inner.claim_due(lease, now=now, limit=limit, leave=leave)
+        )
         return runs
 
     async def claim(self, lease: Lease, run: str) -> bool:

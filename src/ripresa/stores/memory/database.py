@@ -48,6 +48,8 @@ class Owner(NamedTuple):
     """0: its lease is broken, and it writes nothing more."""
     last_batch: int
     since: Micros
+    about: str | None
+    draining: bool = False
 
 
 class MemoryDatabase:

@@ -34,9 +34,13 @@ class ReadyRuns:
     def remove(self, run: str) -> None:
         self._current.pop(run, None)
 
-    def next_due(self) -> Micros | None:
+    def next_due(self, after: Micros) -> Micros | None:
+        """The earliest due time after this one."""
         first = [due for priority in list(self._heaps) if (due := self._first_due(priority)) is not None]
-        return min(first, default=None)
+        earliest = min(first, default=None)
+        if earliest is None or earliest > after:
+            return earliest
+        return min((due for due, _ in self._current.values() if due > after), default=None)
 
     def due(self, now: Micros, limit: int, may_claim: Callable[[str], bool]) -> list[str]:
         """Up to `limit` runs that are due and may be claimed, in order; they stay."""

@@ -68,7 +68,7 @@ class MemoryStore:
 
     # -- owning -------------------------------------------------------------------------------------------------------
 
-    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+    async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         database = self.database
         if not self.shared:
             for owner in database.owners.values():
@@ -78,14 +78,22 @@ class MemoryStore:
                     raise StoreInUse(msg)
             database.end_leases()
         engine = max(database.owners, default=0) + 1
-        database.owners[engine] = Owner(engine, who, now + lease_us, 0, now)
+        database.owners[engine] = Owner(engine, who, now + lease_us, 0, now, about)
         database.now = now
         self._wrote()
         return Lease(engine=engine, epoch=engine)
 
-    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
         self._prolong(lease, now, lease_us, None)
         self._wrote()
+        return self.database.owners[lease.engine].draining
+
+    async def drain(self, engine: int) -> bool:
+        owner = self.database.owners.get(engine)
+        if not self.shared or owner is None or owner.lease_until == 0:
+            return False
+        self.database.owners[engine] = owner._replace(draining=True)
+        return True
 
     async def release(self, lease: Lease) -> None:
         owner = self.database.owners.get(lease.engine)
@@ -110,12 +118,20 @@ class MemoryStore:
     async def last_batch(self, lease: Lease) -> int:
         return self.database.confirm(lease).last_batch
 
-    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
+    async def adopt(
+        self,
+        lease: Lease,
+        *,
+        now: Micros,
+        limit: int | None = None,
+        leave: frozenset[tuple[str, str]] = frozenset(),
+    ) -> list[str]:
         database = self.database
         database.confirm(lease)
         if self.shared:
             database.end_leases(but=lease.engine, until=now)
-        runs = list(islice(database.orphans(lease.engine, again=limit is not None), limit))
+        orphans = database.orphans(lease.engine, again=limit is not None)
+        runs = list(islice((run for run in orphans if not self._is_of(run, leave)), limit))
         for run in runs:
             self._own(run, lease)
             for place, attempt in database.attempts.get(run, {}).items():
@@ -124,9 +140,11 @@ class MemoryStore:
         self._wrote()
         return runs
 
-    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+    async def claim_due(
+        self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
+    ) -> list[str]:
         self.database.confirm(lease)
-        runs = self.database.ready.due(now, limit, lambda run: self._may_claim(run, lease))
+        runs = self.database.ready.due(now, limit, lambda run: self._may_claim(run, lease, leave))
         for run in runs:
             self._own(run, lease)
             self.database.ready.remove(run)
@@ -143,8 +161,8 @@ class MemoryStore:
         self._wrote()
         return True
 
-    async def next_due(self) -> Micros | None:
-        return self.database.ready.next_due()
+    async def next_due(self, *, after: Micros | None = None) -> Micros | None:
+        return self.database.ready.next_due(-1 if after is None else after)
 
     async def changed(self) -> bool:
         others = self.database.writes - self._own_writes
@@ -176,6 +194,8 @@ class MemoryStore:
             "host": None,
             "pid": None,
             "alive": owner.lease_until > self.database.now,
+            "about": owner.about,
+            "draining": owner.draining,
         }
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -312,9 +332,15 @@ class MemoryStore:
         self.database.owners[lease.engine] = owner._replace(lease_until=now + lease_us, last_batch=last)
         self.database.now = now
 
-    def _may_claim(self, run: str, lease: Lease) -> bool:
+    def _may_claim(self, run: str, lease: Lease, leave: frozenset[tuple[str, str]] = frozenset()) -> bool:
         known = self.database.runs.get(run)
-        return known is not None and known.owner in {None, lease.engine}
+        if known is None:
+            return False
+        return known.owner == lease.engine or (known.owner is None and (known.definition, known.version) not in leave)
+
+    def _is_of(self, run: str, definitions: frozenset[tuple[str, str]]) -> bool:
+        known = self.database.runs[run]
+        return (known.definition, known.version) in definitions
 
     def _own(self, run: str, lease: Lease) -> None:
         self.database.runs[run] = self.database.runs[run]._replace(owner=lease.engine)

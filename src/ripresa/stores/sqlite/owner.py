@@ -107,9 +107,9 @@ def any_due(connection: sqlite3.Connection, lease: Lease, now: Micros) -> bool:
     return bool(_due(connection, lease, now, 1))
 
 
-def next_due(connection: sqlite3.Connection) -> Micros | None:
-    """When the next run falls due."""
-    due: Micros | None = connection.execute(SQL["next_due"]).fetchone()[0]
+def next_due(connection: sqlite3.Connection, after: Micros | None = None) -> Micros | None:
+    """When the next run falls due, after some time if that is given."""
+    due: Micros | None = connection.execute(SQL["next_due"], {"after": -1 if after is None else after}).fetchone()[0]
     return due
 
 

@@ -85,7 +85,7 @@ WITH RECURSIVE level (priority) AS (
   SELECT (SELECT max(ready.priority) FROM ready WHERE ready.priority < level.priority)
   FROM level WHERE level.priority IS NOT NULL
 )
-SELECT min((SELECT min(ready.due) FROM ready WHERE ready.priority = level.priority)) FROM level;
+SELECT min((SELECT min(ready.due) FROM ready WHERE ready.priority = level.priority AND ready.due > :after)) FROM level;
 
 -- name: own
 UPDATE run SET owner = :engine

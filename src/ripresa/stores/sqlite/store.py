@@ -96,7 +96,7 @@ class SqliteStore:
 
     # -- owning -------------------------------------------------------------------------------------------------------
 
-    async def acquire(self, *, now: Micros, lease_us: int, who: str) -> Lease:
+    async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         take = partial(owner.take, path=str(self.path), now=now, lease_us=lease_us, who=who, instance=self._instance)
         lease = await self._write(take)
         await self._stop_heartbeat()
@@ -105,9 +105,13 @@ class SqliteStore:
             self._heartbeat.start()
         return lease
 
-    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> None:
+    async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
         await self._write(lambda connection: owner.renew(connection, lease, now + lease_us))
         self._prolonged(now, lease_us)
+        return False
+
+    async def drain(self, engine: int) -> bool:
+        return False
 
     async def release(self, lease: Lease) -> None:
         await self._stop_heartbeat()
@@ -136,10 +140,19 @@ class SqliteStore:
     async def last_batch(self, lease: Lease) -> int:
         return await self._look_up(lambda connection: owner.confirm(connection, lease))
 
-    async def adopt(self, lease: Lease, *, now: Micros, limit: int | None = None) -> list[str]:
+    async def adopt(
+        self,
+        lease: Lease,
+        *,
+        now: Micros,
+        limit: int | None = None,
+        leave: frozenset[tuple[str, str]] = frozenset(),
+    ) -> list[str]:
         return await self._write(lambda connection: owner.adopt(connection, lease, now, limit))
 
-    async def claim_due(self, lease: Lease, *, now: Micros, limit: int) -> list[str]:
+    async def claim_due(
+        self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
+    ) -> list[str]:
         if not await self._look_up(lambda connection: owner.any_due(connection, lease, now)):
             return []
         return await self._write(lambda connection: owner.claim_due(connection, lease, now, limit))
@@ -147,8 +160,8 @@ class SqliteStore:
     async def claim(self, lease: Lease, run: str) -> bool:
         return await self._write(lambda connection: owner.claim(connection, lease, run))
 
-    async def next_due(self) -> Micros | None:
-        return await self._look_up(owner.next_due)
+    async def next_due(self, *, after: Micros | None = None) -> Micros | None:
+        return await self._look_up(lambda connection: owner.next_due(connection, after))
 
     async def changed(self) -> bool:
         seen = self._opened(self._writer).version_seen()

@@ -71,6 +71,9 @@ class Claiming(Promises):
         assert await engine.store.next_due() is None
         await engine.commit(ready=[Ready(A, T + 5, 9), Ready(B, T + 3, -9), Ready(C, T + 4, 0)])
         assert await engine.store.next_due() == T + 3
+        assert await engine.store.next_due(after=T + 3) == T + 4
+        assert await engine.store.next_due(after=T + 4) == T + 5
+        assert await engine.store.next_due(after=T + 5) is None
         await engine.commit(unready=[B])
         assert await engine.store.next_due() == T + 4
 

@@ -86,6 +86,9 @@ class Owning(Promises):
         [told] = await store.engines()
         assert told["alive"] is False
 
+    async def test_who_renews_is_not_told_to_drain_unless_asked(self, engine: Engine) -> None:
+        assert await engine.store.renew(engine.lease, now=T, lease_us=LEASE) is False
+
 
 class OneOwner(Promises):
     """What holds of leases on a store that is not shared: there is one at a time."""

@@ -115,6 +115,28 @@ class ManyOwners(Promises):
         assert await second.store.adopt(second.lease, now=T + LEASE - 1, limit=9) == []
         assert await second.store.adopt(second.lease, now=T + LEASE, limit=9) == [A]
 
+    async def test_what_engines_say_of_themselves_is_told(self, second: Engine) -> None:
+        store = self.make_store()
+        await store.open()
+        await store.acquire(now=T, lease_us=LEASE, who="third", about='{"definitions": {"orders": ["v1"]}}')
+        told = [(one["who"], one["about"], one["draining"]) for one in await second.store.engines()]
+        assert told[0] == ("third", '{"definitions": {"orders": ["v1"]}}', False)
+        assert told[1:] == [("contract", None, False)] * 2
+        await store.close()
+
+    async def test_an_engine_that_was_asked_to_drain_hears_of_it_when_it_renews(
+        self, engine: Engine, second: Engine
+    ) -> None:
+        assert await second.store.drain(engine.lease.engine) is True
+        assert await second.store.renew(second.lease, now=T, lease_us=LEASE) is False
+        for _ in range(2):  # until it is gone
+            assert await engine.store.renew(engine.lease, now=T, lease_us=LEASE) is True
+        assert [one["draining"] for one in await second.store.engines()] == [False, True]
+        await engine.commit(runs=[new_run(A)])  # it writes until it ends
+        await engine.store.release(engine.lease)
+        assert await second.store.drain(engine.lease.engine) is False
+        assert await second.store.drain(999_999) is False
+
     # --- runs of the living ----------------------------------------------------------------------
 
     async def test_a_run_of_a_living_engine_is_left_to_it(self, engine: Engine, second: Engine) -> None:
@@ -171,6 +193,34 @@ class ManyOwners(Promises):
         )
         assert sorted(map(set, refused), key=len) in ([set(), {A}], [set(), {B}])
         assert await engine.store.count_runs() == {"running": 1}
+
+    async def test_runs_of_definitions_that_are_left_are_for_others(self, engine: Engine, second: Engine) -> None:
+        leave = frozenset({("orders", "v1"), ("bills", "v2")})
+        mine = {"owner": engine.lease.engine}
+        await engine.commit(
+            runs=[
+                new_run(A),
+                new_run(B, definition="bills"),
+                new_run(C, version="v2"),
+                new_run(D, definition="bills", version="v2"),
+                new_run(run_id(9), **mine),
+            ],
+            ready=[Ready(run, T) for run in (A, B, C, D, run_id(9))],
+        )
+        claim, now = engine.store.claim_due, T + 10
+        assert await claim(engine.lease, now=now, limit=2, leave=leave) == [B, C]
+        assert await claim(engine.lease, now=now, limit=9, leave=leave) == [run_id(9)]
+        assert await second.store.claim_due(second.lease, now=now, limit=9, leave=frozenset()) == [A, D]
+
+    async def test_orphans_of_definitions_that_are_left_are_for_others(self, engine: Engine, second: Engine) -> None:
+        owner = engine.lease.engine
+        await engine.commit(runs=[new_run(A, owner=owner), new_run(B, owner=owner, version="v2")])
+        await engine.store.release(engine.lease)
+        adopt = second.store.adopt
+        leave = frozenset({("orders", "v1")})
+        assert await adopt(second.lease, now=T, limit=1, leave=leave) == [B]
+        assert await adopt(second.lease, now=T, limit=9, leave=leave) == []
+        assert await adopt(second.lease, now=T, limit=9) == [A]
 
     # --- messages --------------------------------------------------------------------------------
 
