@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         RunQuarantined,
         SpecInvalid,
         StepFailed,
+        StepInterrupted,
         StepResultFailed,
         StoreBusy,
         StoreCorrupt,
@@ -134,8 +135,8 @@ _HOMES = {
     "ripresa.contracts.errors": (
         "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow GraphError NotInWorkflow PayloadError Quarantine "
         "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
-        "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StepResultFailed StoreBusy StoreCorrupt "
-        "StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax "
+        "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StepInterrupted StepResultFailed StoreBusy "
+        "StoreCorrupt StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax "
         "TemplateUndefined TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
@@ -256,6 +257,7 @@ __all__ = [
     "RunQuarantined",
     "SpecInvalid",
     "StepFailed",
+    "StepInterrupted",
     "StepResultFailed",
     "StoreBusy",
     "StoreCorrupt",

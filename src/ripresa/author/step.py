@@ -96,6 +96,10 @@ class Step(Generic[P, R]):
             raise ValueError(msg)
         self.compensate: Any = options.get("compensate")
         self.key: str | None = options.get("key")
+        self.at_most_once = bool(options.get("at_most_once"))
+        if self.at_most_once and self.retry is not None and self.retry.max_attempts != 1:
+            msg = f"step {self.name}: at_most_once and a retry contradict each other; leave one of them out"
+            raise ValueError(msg)
         self.must_succeed = False
         """If it fails for good the run is set aside for a person."""
         self.tells_quarantine = False
@@ -138,6 +142,7 @@ class Step(Generic[P, R]):
             "runtime": self.runtime,
             "compensate": self.compensate,
             "key": self.key,
+            "at_most_once": self.at_most_once,
         }
         require_known("using()", options, current)
         changed = type(self)(self.function, names=None, **{**current, **options})
@@ -191,7 +196,7 @@ class SyncStep(Step[P, R]):
         return inside
 
 
-_STEP_OPTIONS = ("name", "retry", "timeout", "runtime", "compensate", "key")
+_STEP_OPTIONS = ("name", "retry", "timeout", "runtime", "compensate", "key", "at_most_once")
 
 
 def require_known(what: str, given: Any, known: Any) -> None:
@@ -220,13 +225,16 @@ def step(
     timeout: Duration | None = None,
     runtime: Runtime | None = None,
     compensate: Callable[..., Any] | None = None,
+    at_most_once: bool = False,
 ) -> _StepDecorator: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its outcome is recorded, retried as `retry` says, and never repeated once recorded.
 
     `name` is its name in the history (the function's, if left out).  `timeout` limits one attempt, and stops the
     work.  `runtime` is "inline" (async def), "thread" or "process".  `compensate` undoes it when the
-    run fails: it gets the step's arguments, and the output if it has a parameter `result`.
+    run fails: it gets the step's arguments, and the output if it has a parameter `result`.  `at_most_once` is for what
+    must not be done twice and cannot be asked about: cut off by a crash, it is not attempted again, and raises
+    StepInterrupted in the workflow.
     Raises TypeError for an unknown option, ValueError for a value out of range.
     """
     require_known("@step", options, _STEP_OPTIONS)
@@ -260,7 +268,8 @@ def _make_step(function: Any, names: dict[str, Any] | None, options: dict[str, A
 def as_undo(function: Any) -> Step[..., Any]:
     """A step that undoes: tried a few times unless it says how often, and set aside for a person if it fails."""
     declared = as_step(function)
-    undo: Step[..., Any] = declared.using(retry=declared.retry or UNDO_RETRY)
+    retry = declared.retry if declared.at_most_once else declared.retry or UNDO_RETRY
+    undo: Step[..., Any] = declared.using(retry=retry)
     undo.must_succeed = True
     return undo
 

@@ -70,6 +70,13 @@ class StepFailed(RipresaError):
         self.attempts = attempts
 
 
+class StepInterrupted(StepFailed):
+    """An `at_most_once` step was cut off: nobody knows whether it has happened, and it is not attempted again.
+
+    Find out, then go on: catch it in the workflow, or retry the run, which attempts the step once more.
+    """
+
+
 class ChildFailed(RipresaError):
     """A child run ended other than well; `cause` says why, `status` how."""
 

@@ -78,6 +78,12 @@ class Attempts:
             flight.attempt, flight.failures, flight.losses, flight.first_started = known[:4]
         if self._adopting.of(flight) is not None:
             self._adopting.prepare(flight, known)
+        if _at_most_once(flight):
+            flight.careful = True
+            if known is not None and known.cut_at is not None:
+                flight.started_at = known.cut_at
+                self._interrupted(flight)
+                return
         if known is not None and self._remember(flight, known.due):
             return
         slots = self._slots.get(ask.step.runtime)
@@ -292,13 +298,26 @@ class Attempts:
         It stays among the flights: so the run is not parked, and is ours until that owner adopts it.
         """
         if flight.recorded and self._adopting.of(flight) is None:
-            self._record(flight, "cancelled", finished_at=self._engine.now())
+            self._record(flight, _cut_off_status(flight), finished_at=self._engine.now())
             self._engine.committer.kick()
         if not self._engine.stopping:
             step, ref = flight.ask.operation, flight.held.ref
             logger.warning("step %s of run %s waits for the next App on this store: %s", step, ref, error)
 
+    def _interrupted(self, flight: Flight, why: str = "its engine ended under it") -> None:
+        """A step that must not be done twice was cut off: it may have happened, so the workflow has to find out."""
+        message = f"step {flight.ask.step.name!r} was started and cut off ({why}): whether it happened is not known"
+        failure = Failure(
+            type="ripresa.StepInterrupted", message=message, failure_class=FailureClass.TERMINAL, code="interrupted"
+        )
+        flight.ended = True
+        self._record(flight, "failed", finished_at=self._engine.now(), failure=failure)
+        self._engine.outcomes.step_done(flight, None, failure)
+
     def _lost(self, flight: Flight, error: WorkerLost) -> None:
+        if _at_most_once(flight):
+            self._interrupted(flight, str(error))
+            return
         flight.losses += 1
         failure = Failure.of(error, FailureClass.RETRYABLE, code="lost")
         self._record(flight, "lost", finished_at=self._engine.now(), failure=failure)
@@ -394,9 +413,10 @@ class Attempts:
 
         What can do without an engine goes on, and the next owner adopts it.
         """
+        status = _cut_off_status(flight)
         self.forget(flight, leave=True)
         if flight.recorded and self._adopting.of(flight) is None:
-            self._record(flight, "cancelled", finished_at=self._engine.now())
+            self._record(flight, status, finished_at=self._engine.now())
             self._engine.committer.kick()
 
     def put_off(self, flight: Flight) -> None:
@@ -412,6 +432,8 @@ class Attempts:
         flight.held.flights.pop(flight.ask.operation, None)
         if flight.careful:
             self._adopting.let_go(flight, leave=leave)
+            if flight.launched and _at_most_once(flight):  # should its code ask for it again
+                flight.held.loss_counts[flight.ask.operation] = Tally(flight.attempt, cut_at=flight.started_at)
         for handle in (flight.due, flight.queue):
             if handle is not None:
                 handle.cancel()
@@ -445,6 +467,15 @@ class Attempts:
                 flight.held.base_seq,
             )
         )
+
+
+def _at_most_once(flight: Flight) -> bool:
+    return getattr(flight.ask.step, "at_most_once", False)
+
+
+def _cut_off_status(flight: Flight) -> str:
+    """What is recorded of an attempt that its engine leaves: nobody's loss, unless it must not be made again."""
+    return "lost" if flight.launched and _at_most_once(flight) else "cancelled"
 
 
 def step_failure(error: BaseException, *, timed_out: bool = False) -> Failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import ChildFailed, PayloadError, RipresaError, StepFailed
+from ripresa.contracts.errors import ChildFailed, PayloadError, RipresaError, StepFailed, StepInterrupted
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import load
 from ripresa.kernel import history as h
@@ -91,7 +91,8 @@ def _on_step_failed(run: LiveRun, event: Any) -> None:
     if event.name == "discard" or failure.code == "discarded":
         run.doomed = failure
     if isinstance(operation, Operation) and not operation.done():
-        operation.set_exception(StepFailed(operation.name, failure, event.attempt or 1))
+        kind = StepInterrupted if failure.code == "interrupted" else StepFailed
+        operation.set_exception(kind(operation.name, failure, event.attempt or 1))
 
 
 def _on_timer_fired(run: LiveRun, event: Any) -> None:
