@@ -52,13 +52,16 @@ if TYPE_CHECKING:
     from ripresa.author.steps.policy import ErrorPolicy, RetryPolicy
     from ripresa.author.steps.result import ErrorCategory, StepResult
     from ripresa.author.steps.workflow import Workflow
+    from ripresa.author.transaction import transaction
     from ripresa.contracts.errors import (
         ChildFailed,
         CommitUnknown,
+        EffectConflict,
         EngineFenced,
         ForbiddenInWorkflow,
         GraphError,
         NotInWorkflow,
+        NoTransactions,
         PayloadError,
         Quarantine,
         Retryable,
@@ -132,12 +135,14 @@ _HOMES = {
     "ripresa.author.steps.policy": "ErrorPolicy RetryPolicy",
     "ripresa.author.steps.result": "ErrorCategory StepResult",
     "ripresa.author.steps.workflow": "Workflow",
+    "ripresa.author.transaction": "transaction",
     "ripresa.contracts.errors": (
-        "ChildFailed CommitUnknown EngineFenced ForbiddenInWorkflow GraphError NotInWorkflow PayloadError Quarantine "
-        "Retryable RipresaError RunBlocked RunCancelled RunConflict RunError RunFailed RunFinished "
-        "RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StepInterrupted StepResultFailed StoreBusy "
-        "StoreCorrupt StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable TemplateError TemplateForbidden TemplateSyntax "
-        "TemplateUndefined TemplateValue Terminal UnknownDefinition UnknownHandler UpdateRejected"
+        "ChildFailed CommitUnknown EffectConflict EngineFenced ForbiddenInWorkflow GraphError NoTransactions "
+        "NotInWorkflow PayloadError Quarantine Retryable RipresaError RunBlocked RunCancelled RunConflict RunError "
+        "RunFailed RunFinished RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StepInterrupted "
+        "StepResultFailed StoreBusy StoreCorrupt StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable "
+        "TemplateError TemplateForbidden TemplateSyntax TemplateUndefined TemplateValue Terminal UnknownDefinition "
+        "UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
     "ripresa.contracts.quality": "QualityBreach QualityMetrics QualityThresholds",
@@ -177,6 +182,7 @@ __all__ = [
     "start_child",
     "step",
     "task",
+    "transaction",
     "uuid4",
     "wait_for_signal",
     "wait_until",
@@ -240,9 +246,11 @@ __all__ = [
     # Errors
     "ChildFailed",
     "CommitUnknown",
+    "EffectConflict",
     "EngineFenced",
     "ForbiddenInWorkflow",
     "GraphError",
+    "NoTransactions",
     "NotInWorkflow",
     "PayloadError",
     "RipresaError",

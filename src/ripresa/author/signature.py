@@ -94,12 +94,17 @@ def explain(error: Any, where: str) -> str:
 class Signature:
     """A function's parameters and result."""
 
-    def __init__(self, function: Callable[..., Any], name: str, names: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, names: dict[str, Any] | None = None, *, given: int = 0
+    ) -> None:
+        """`given`: how many parameters, the first ones, do not come from the caller."""
         self.function = function
         self.name = name
         self._local_names = names
         self._signature = inspect.signature(function)
-        parameters = list(self._signature.parameters.values())
+        parameters = list(self._signature.parameters.values())[given:]
+        if given:
+            self._signature = self._signature.replace(parameters=parameters)
         self.names = tuple(p.name for p in parameters)
         self._variadic = any(p.kind in (_P.VAR_POSITIONAL, _P.VAR_KEYWORD) for p in parameters)
         self._positional = all(p.kind in (_P.POSITIONAL_ONLY, _P.POSITIONAL_OR_KEYWORD) for p in parameters)

@@ -78,6 +78,8 @@ class Step(Generic[P, R]):
     """A function whose outcome is recorded.  Made by `@step`."""
 
     __ripresa__ = "step"
+    given = 0
+    """How many parameters, the first ones, its runtime hands in."""
 
     def __init__(self, function: Callable[..., Any], *, names: dict[str, Any] | None, **options: Any) -> None:
         functools.update_wrapper(cast("Any", self), function)
@@ -96,6 +98,7 @@ class Step(Generic[P, R]):
             raise ValueError(msg)
         self.compensate: Any = options.get("compensate")
         self.key: str | None = options.get("key")
+        self.effect: str | Callable[..., str] | None = options.get("effect")
         self.at_most_once = bool(options.get("at_most_once"))
         if self.at_most_once and self.retry is not None and self.retry.max_attempts != 1:
             msg = f"step {self.name}: at_most_once and a retry contradict each other; leave one of them out"
@@ -106,7 +109,7 @@ class Step(Generic[P, R]):
         """If it is set aside, its program is told and decides what that means for the run."""
         self.measured: Callable[[str | None, Failure | None], str | None] | None = None
         """What its outcome (output, failure) tells of its data's quality, as JSON text; None: it tells of none."""
-        self.signature = Signature(function, self.name, names)
+        self.signature = Signature(function, self.name, names, given=self.given)
         self._output_where = f"output of step {self.name}"
         self.encode = self.signature.encode
 
@@ -143,6 +146,7 @@ class Step(Generic[P, R]):
             "compensate": self.compensate,
             "key": self.key,
             "at_most_once": self.at_most_once,
+            "effect": self.effect,
         }
         require_known("using()", options, current)
         changed = type(self)(self.function, names=None, **{**current, **options})
@@ -196,7 +200,7 @@ class SyncStep(Step[P, R]):
         return inside
 
 
-_STEP_OPTIONS = ("name", "retry", "timeout", "runtime", "compensate", "key", "at_most_once")
+_STEP_OPTIONS = ("name", "retry", "timeout", "runtime", "compensate", "key", "at_most_once", "effect")
 
 
 def require_known(what: str, given: Any, known: Any) -> None:
@@ -226,6 +230,7 @@ def step(
     runtime: Runtime | None = None,
     compensate: Callable[..., Any] | None = None,
     at_most_once: bool = False,
+    effect: str | Callable[..., str] | None = None,
 ) -> _StepDecorator: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its outcome is recorded, retried as `retry` says, and never repeated once recorded.
@@ -234,7 +239,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
     work.  `runtime` is "inline" (async def), "thread" or "process".  `compensate` undoes it when the
     run fails: it gets the step's arguments, and the output if it has a parameter `result`.  `at_most_once` is for what
     must not be done twice and cannot be asked about: cut off by a crash, it is not attempted again, and raises
-    StepInterrupted in the workflow.
+    StepInterrupted in the workflow.  `effect` names what it does, as a text or a function of its arguments: whichever
+    run's step succeeds first under that name does it, and all others get its output.
     Raises TypeError for an unknown option, ValueError for a value out of range.
     """
     require_known("@step", options, _STEP_OPTIONS)

@@ -52,6 +52,12 @@ class StepResultFailed(RipresaError):
         self.details = details
 
 
+class EffectConflict(RipresaError):
+    """Two steps name the same effect but are not the same call: give each effect a name of its own."""
+
+    failure_class = FailureClass.TERMINAL
+
+
 # --- seen by workflow code ---------------------------------------------------------------
 
 
@@ -284,6 +290,12 @@ class CommitUnknown(StoreUnavailable):
 
 class StoreInUse(StoreError):
     """A live engine owns this store: stop it, or use another store."""
+
+
+class NoTransactions(StoreError):
+    """This store has no database whose transactions a step could join: use `sqlite:///…` or `postgresql://…`."""
+
+    failure_class = FailureClass.TERMINAL
 
 
 class StoreCorrupt(StoreError):

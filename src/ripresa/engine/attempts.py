@@ -26,6 +26,7 @@ from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import STEP_CONTEXT
 from ripresa.engine.adopting import Adopting
 from ripresa.engine.crew import Crew
+from ripresa.engine.effects import Effects
 from ripresa.engine.held import Flight, Held, Tally
 from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
@@ -56,6 +57,7 @@ class Attempts:
         self._watching = False
         self._crew: Crew
         self._adopting = Adopting(engine, runtimes)
+        self._effects = Effects(engine)
         self._inline_is_plain = type(runtimes["inline"]) is InlineRuntime
         self.running = 0
 
@@ -197,7 +199,8 @@ class Attempts:
         ask = flight.ask
         step = ask.step
         try:
-            if step.runtime == "inline" and self._inline_is_plain:
+            effect = getattr(step, "effect", None)
+            if step.runtime == "inline" and self._inline_is_plain and effect is None:
                 # What InlineRuntime does, without the objects; the crew has given the attempt a context of its own.
                 STEP_CONTEXT.set(flight.context)
                 output = step.dump(await step.function(*ask.args, **ask.kwargs))
@@ -205,7 +208,11 @@ class Attempts:
                 work = self._work(flight)
                 if flight.careful:
                     await self._adopting.hand_over(flight, work)
-                output = await self._runtimes[step.runtime].run(work)
+                runtime = self._runtimes[step.runtime]
+                if effect is None:
+                    output = await runtime.run(work)
+                else:
+                    output = await self._effects.once(flight, effect, lambda: runtime.run(work))
         except asyncio.CancelledError as error:
             self._cut_off(flight, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
@@ -282,6 +289,8 @@ class Attempts:
         flight.ended = True
         if flight.recorded:
             self._record(flight, "succeeded", finished_at=self._engine.now())
+        if flight.effect is not None:
+            self._effects.done(flight, output)
         self._engine.outcomes.step_done(flight, output, None)
         self._over(flight)
 
@@ -311,6 +320,7 @@ class Attempts:
             type="ripresa.StepInterrupted", message=message, failure_class=FailureClass.TERMINAL, code="interrupted"
         )
         flight.ended = True
+        self._effects.give_up(flight)
         self._record(flight, "failed", finished_at=self._engine.now(), failure=failure)
         self._engine.outcomes.step_done(flight, None, failure)
 
@@ -364,6 +374,7 @@ class Attempts:
             self._set_aside(flight, failure)
         else:
             flight.ended = True
+            self._effects.give_up(flight)
             engine.outcomes.step_done(flight, None, failure)
 
     def _again(self, flight: Flight, due: int, failure: Failure) -> None:
@@ -389,6 +400,7 @@ class Attempts:
 
     def _set_aside(self, flight: Flight, failure: Failure) -> None:
         flight.ended = True
+        self._effects.give_up(flight)
         if getattr(flight.ask.step, "tells_quarantine", False):
             self._engine.outcomes.step_done(flight, None, replace(failure, failure_class=FailureClass.QUARANTINE))
         else:
@@ -403,6 +415,7 @@ class Attempts:
             return True
         if flight is not None:
             self.forget(flight)
+            self._effects.give_up(flight)
             if flight.recorded:
                 self._record(flight, "cancelled", finished_at=self._engine.now())
                 self._engine.committer.kick()

@@ -270,4 +270,5 @@ def _empty(batch: Batch) -> bool:
         or batch.tags
         or batch.definitions
         or batch.leaving
+        or batch.given_up
     )

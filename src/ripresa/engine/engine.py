@@ -34,6 +34,7 @@ from ripresa.engine.own_steps import OwnSteps
 from ripresa.engine.parking import Parking
 from ripresa.engine.slots import slots_of
 from ripresa.engine.timers import Timers
+from ripresa.engine.transactions import Transactions
 from ripresa.engine.verbs import Verbs
 from ripresa.engine.watching import Watching
 from ripresa.kernel import history as h
@@ -92,7 +93,13 @@ class Engine:
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
         self.attempts = Attempts(
-            self, {**runtimes, "engine": OwnSteps(store, runtimes["inline"])}, slots_of(config, runtimes)
+            self,
+            {
+                **runtimes,
+                "engine": OwnSteps(store, runtimes["inline"]),
+                "transaction": Transactions(store, self.now),
+            },
+            slots_of(config, runtimes),
         )
         self.carry_out = CarryOut(self)
         self.lines = Lines(self)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.kernel.live import LiveRun
     from ripresa.ports.runtime import Work
-    from ripresa.ports.store import HistoryEvent, Run
+    from ripresa.ports.store import Effect, HistoryEvent, Run
 
 
 class Tally(NamedTuple):
@@ -50,6 +50,7 @@ class Flight:
         "decided",
         "due",
         "due_at",
+        "effect",
         "ended",
         "engine",
         "failures",
@@ -95,6 +96,8 @@ class Flight:
         self.due: Due | None = None
         self.due_at: int | None = None
         """When the next attempt may start, after a failure."""
+        self.effect: Effect | None = None
+        """What it does on behalf of all runs, and has claimed."""
         self.decided = False
         """Its outcome is on its way to the journal."""
         self.ended = False

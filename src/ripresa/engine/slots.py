@@ -48,6 +48,7 @@ def slots_of(config: Config, runtimes: Mapping[str, Runtime]) -> dict[str, Slots
         "subprocess": config.subprocesses,
         "container": config.containers,
         "engine": config.inline,
+        "transaction": config.threads,
     }
     most = {name: None if (runtime := runtimes.get(name)) is None else runtime.attempts_max for name in allowed}
     return {name: Slots(min(size, most[name] or size)) for name, size in allowed.items()}

@@ -11,7 +11,7 @@ Times are integers, microseconds since 1970 in UTC.  Payloads are JSON texts.  I
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +184,22 @@ class Definition(NamedTuple):
     created_at: Micros
 
 
+class Effect(NamedTuple):
+    """Something that is to happen once, over all runs of the store."""
+
+    id: str
+    """What it is called: the key that steps give it; for a transaction `tx:` and its step's idempotency key."""
+    run: str
+    """The run that does it, or did it."""
+    holder: str
+    """Idempotency key of the step that does it."""
+    fingerprint: int
+    """64-bit signed hash of what it is done with: another step of the same key must not want something else."""
+    at: Micros
+    output: str | None = None
+    """JSON; None: it is under way."""
+
+
 class Place(NamedTuple):
     """A run's place among those of which only so many go on at a time (`concurrency`)."""
 
@@ -225,6 +241,10 @@ class Batch:
     """(run, name, value)"""
     definitions: list[Definition] = field(default_factory=list)
     quality: list[Quality] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    """Effects that have happened, with their output."""
+    given_up: list[tuple[str, str]] = field(default_factory=list)
+    """(effect, holder): who held it does not do it after all; nothing happens to one that has happened."""
     leaving: list[tuple[str, Micros]] = field(default_factory=list)
     """Runs that have ended and give up their place, and when; whoever is first in line then is made ready."""
 
@@ -518,6 +538,24 @@ class Store(Protocol):
 
     async def line(self, line: str) -> list[Place]:
         """The runs of a line: those that hold a place, longest first, then those that wait, in order."""
+
+    async def claim_effect(self, lease: Lease, wanted: Effect) -> Effect:
+        """Make this effect its holder's to do, unless it has happened or is another's; return what stands then.
+
+        One that is under way in a run that has ended is free.  Raises EngineFenced.
+        """
+
+    async def effect(self, effect: str) -> Effect | None:
+        """The effect of this id, under way or done."""
+
+    async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
+        """Do the work and keep its output, JSON text, as the effect's, in one transaction; return the output.
+
+        If the effect has happened, nothing is done, and its output is returned: so it happens once, however often and
+        by whomever it is asked for.  `work` is given a connection of the store's own kind (see its page); it must not
+        commit, and whatever it raises undoes what it did.  Cancelling undoes it too, unless it is too late: then the
+        output is returned.  Raises NoTransactions, StoreUnavailable (nothing was done), CommitUnknown (ask again).
+        """
 
     async def submit(
         self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None

@@ -27,5 +27,7 @@ def without(batch: Batch, refused: AbstractSet[str]) -> Batch:
         tags=[row for row in batch.tags if row[0] not in refused],
         definitions=batch.definitions,
         quality=[row for row in batch.quality if row.run not in refused],
+        effects=[row for row in batch.effects if row.run not in refused],
+        given_up=batch.given_up,
         leaving=[row for row in batch.leaving if row[0] not in refused],
     )

@@ -17,7 +17,7 @@ from ripresa.testing.faults import Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ripresa.ports.store import Batch, Definition, HistoryEvent, Lease, Message, Micros, NewRun, Place
+    from ripresa.ports.store import Batch, Definition, Effect, HistoryEvent, Lease, Message, Micros, NewRun, Place
     from ripresa.testing.world import World
 
 _READS = frozenset(
@@ -40,6 +40,7 @@ _READS = frozenset(
         "definitions",
         "quality",
         "place",
+        "effect",
         "line",
         "engines",
         "statuses",
@@ -135,6 +136,15 @@ class SimStore:
         """As the port has it."""
         got: bool = await self._send("admit", lambda: self.inner.admit(lease, wanted, now=now, force=force))
         return got
+
+    async def claim_effect(self, lease: Lease, wanted: Effect) -> Effect:
+        """As the port has it."""
+        stands: Effect = await self._send("claim_effect", lambda: self.inner.claim_effect(lease, wanted))
+        return stands
+
+    async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
+        """As the port has it: it has none."""
+        return await self.inner.transact(effect, work)
 
     async def published(self, ids: list[str]) -> None:
         """As the port has it."""

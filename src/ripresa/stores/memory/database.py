@@ -19,6 +19,7 @@ from ripresa.ports.store import (
     Attempt,
     Batch,
     Definition,
+    Effect,
     HistoryEvent,
     Lease,
     LogLine,
@@ -76,6 +77,7 @@ class MemoryDatabase:
         self.definitions: dict[tuple[str, str], Definition] = {}
         self.quality: defaultdict[str, list[Quality]] = defaultdict(list)
         """By definition, oldest first."""
+        self.effects: dict[str, Effect] = {}
         self.owners: dict[int, Owner] = {}
         """By number of the engine, in the order in which they came."""
         self.now: Micros = 0
@@ -157,10 +159,19 @@ class MemoryDatabase:
             self.tags[run][name] = value
         for definition in batch.definitions:
             self.definitions.setdefault((definition.name, definition.version), definition)
+        self._write_effects(batch)
         for run, now in batch.leaving:
             self.places.leave(run, now)
         for row in batch.quality:
             insort(self.quality[row.definition], row, key=attrgetter("at", "run", "seq"))
+
+    def _write_effects(self, batch: Batch) -> None:
+        for effect in batch.effects:
+            self.effects[effect.id] = effect
+        for name, holder in batch.given_up:
+            known = self.effects.get(name)
+            if known is not None and known.holder == holder and known.output is None:
+                del self.effects[name]
 
     def add_run(self, new: NewRun) -> None:
         self.runs[new.id] = created(new)

@@ -12,14 +12,15 @@ from bisect import bisect_left
 from collections import Counter
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import RunFinished, RunNotFound, StoreInUse
+from ripresa.contracts.errors import NoTransactions, RunFinished, RunNotFound, StoreInUse
 from ripresa.contracts.status import TERMINAL
 from ripresa.ports.store import (
     Attempt,
     Batch,
     Definition,
+    Effect,
     HistoryEvent,
     Lease,
     Loaded,
@@ -315,6 +316,23 @@ class MemoryStore:
     async def line(self, line: str) -> list[Place]:
         return self.database.places.line(line)
 
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    async def claim_effect(self, lease: Lease, wanted: Effect) -> Effect:
+        database = self.database
+        database.confirm(lease)
+        known = database.effects.get(wanted.id)
+        if known is None or (known.output is None and self._is_over(known.run)):
+            database.effects[wanted.id] = known = wanted
+            self._wrote()
+        return known
+
+    async def effect(self, effect: str) -> Effect | None:
+        return self.database.effects.get(effect)
+
+    async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
+        raise NoTransactions(f"{self.url} has no transactions for a step: use sqlite:///… or postgresql://…")
+
     # -- what the verbs share -----------------------------------------------------------------------------------------
 
     def _wrote(self) -> None:
@@ -341,6 +359,10 @@ class MemoryStore:
     def _is_of(self, run: str, definitions: frozenset[tuple[str, str]]) -> bool:
         known = self.database.runs[run]
         return (known.definition, known.version) in definitions
+
+    def _is_over(self, run: str) -> bool:
+        known = self.database.runs.get(run)
+        return known is None or known.status in TERMINAL
 
     def _own(self, run: str, lease: Lease) -> None:
         self.database.runs[run] = self.database.runs[run]._replace(owner=lease.engine)

@@ -60,6 +60,8 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
         ("put_tags", batch.tags),
         ("add_definitions", batch.definitions),
         ("add_quality", batch.quality),
+        ("put_effects", batch.effects),
+        ("give_up_effects", batch.given_up),
     ):
         if rows:
             put(connection, query, rows)

@@ -86,6 +86,15 @@ ON CONFLICT DO NOTHING;
 -- name: add_quality
 INSERT INTO quality (run, seq, definition, step, operation, at, status, metrics) VALUES {(?, ?, ?, ?, ?, ?, ?, ?)};
 
+-- name: put_effects
+INSERT INTO effect (id, run, holder, fingerprint, at, output) VALUES {(?, ?, ?, ?, ?, ?)}
+ON CONFLICT (id) DO UPDATE SET
+  run = excluded.run, holder = excluded.holder, fingerprint = excluded.fingerprint, at = excluded.at,
+  output = excluded.output;
+
+-- name: give_up_effects
+DELETE FROM effect WHERE output IS NULL AND (id, holder) IN (VALUES {(?, ?)});
+
 -- name: published
 DELETE FROM outbox WHERE id IN ({?});
 

@@ -8,6 +8,7 @@
 --       ──< log, tag, quality
 --       ──1 ready        it needs an engine, now or at a time
 --       ──1 place        it goes on, or waits, with others of which only so many do
+--       ──< effect       what it does, or did, that is to happen once over all runs
 --   engine (one row)     who may write
 --   blob                 payloads too large for a row; the row holds `@blob:<sha256>`
 --
@@ -175,6 +176,20 @@ CREATE TABLE place (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX place_in_line ON place (line, held, priority DESC, since, run);
+
+-- What is to happen once over all runs.  A step's own transaction writes its row here together with the user's, so that
+-- an attempt after a crash finds it done.  Output stands in the row however large it is.
+CREATE TABLE effect (
+  id TEXT NOT NULL,
+  run TEXT NOT NULL,                    -- who does it, or did it
+  holder TEXT NOT NULL,                 -- idempotency key of the step
+  fingerprint INTEGER NOT NULL,         -- of what it is done with
+  at INTEGER NOT NULL,
+  output TEXT,                          -- JSON; none: it is under way
+  PRIMARY KEY (id)
+) STRICT;
+
+CREATE INDEX effect_by_run ON effect (run);
 
 CREATE TABLE definition (
   name TEXT NOT NULL,

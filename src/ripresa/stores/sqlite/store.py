@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import secrets
 import sqlite3
@@ -12,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ripresa.contracts.errors import StoreUnavailable
+from ripresa.contracts.errors import NoTransactions, StoreUnavailable
 from ripresa.ports.store import (
     Attempt,
     Batch,
     Definition,
+    Effect,
     HistoryEvent,
     Lease,
     Loaded,
@@ -33,7 +35,7 @@ from ripresa.ports.store import (
 )
 from ripresa.stores.counting import by_version
 from ripresa.stores.sqlite import batch as batches
-from ripresa.stores.sqlite import outside, owner, places
+from ripresa.stores.sqlite import effects, outside, owner, places
 from ripresa.stores.sqlite.checks import check
 from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
@@ -261,6 +263,28 @@ class SqliteStore:
         rows = await self._read(lambda connection: connection.execute(places.SQL[query], params).fetchall())
         return [Place._make(row)._replace(held=bool(row[3])) for row in rows]
 
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    async def claim_effect(self, lease: Lease, wanted: Effect) -> Effect:
+        return await self._write(lambda connection: effects.claim(connection, lease, wanted))
+
+    async def effect(self, effect: str) -> Effect | None:
+        return await self._look_up(lambda connection: effects.effect_of(connection, effect))
+
+    async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
+        self._opened(self._writer)
+        if inspect.iscoroutinefunction(work):
+            raise NoTransactions("SQLite's connection is for a def function: write `def` in place of `async def`")
+        transaction = effects.Transaction(self.path, effect, work, lock_timeout=self._lock_timeout)
+        doing = asyncio.ensure_future(asyncio.to_thread(transaction.run))
+        while True:
+            try:
+                return await asyncio.shield(doing)
+            except asyncio.CancelledError:
+                if doing.done() or transaction.give_up():
+                    doing.add_done_callback(_let_be)
+                    raise
+
     # -- from outside an engine ---------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
@@ -305,3 +329,9 @@ class SqliteStore:
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat is not None:
             await asyncio.to_thread(heartbeat.stop)
+
+
+def _let_be(done: asyncio.Future[str]) -> None:
+    """Nobody waits for it any more, whatever came of it."""
+    if not done.cancelled():
+        done.exception()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from ripresa.testing.store_contract.adopting import Adopting
 from ripresa.testing.store_contract.batches import Batches
 from ripresa.testing.store_contract.claiming import Claiming
+from ripresa.testing.store_contract.effects import Effects
 from ripresa.testing.store_contract.lists import Lists
 from ripresa.testing.store_contract.loading import Loading
 from ripresa.testing.store_contract.messages import Messages
@@ -69,7 +70,9 @@ __all__ = [
 ]
 
 
-class _Common(Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places):
+class _Common(
+    Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places, Effects
+):
     """What every store promises."""
 
 
