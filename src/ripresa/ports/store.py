@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ripresa.ports.pools import Freed, PoolStore
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -247,6 +249,8 @@ class Batch:
     """(effect, holder): who held it does not do it after all; nothing happens to one that has happened."""
     leaving: list[tuple[str, Micros]] = field(default_factory=list)
     """Runs that have ended and give up their place, and when; whoever is first in line then is made ready."""
+    freed: list[Freed] = field(default_factory=list)
+    """Slots of pools that are free again, and tickets that wait no more; unknown ones are passed over."""
 
 
 class Run(NamedTuple):
@@ -311,7 +315,7 @@ class Lease(NamedTuple):
     last_batch: int = 0
 
 
-class Store(Protocol):
+class Store(PoolStore, Protocol):
     """Keeps runs.
 
     Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not), and every verb that is shown
@@ -410,6 +414,9 @@ class Store(Protocol):
 
         Runs of the definitions and versions in `leave` are left to others; a store that is not shared need not look at
         that.
+
+        Tickets of engines that are gone hold no slot any more, unless their work goes on (`keeps`); they keep their
+        turn for who asks for them again.
         """
 
     async def claim_due(

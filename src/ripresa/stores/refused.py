@@ -30,4 +30,5 @@ def without(batch: Batch, refused: AbstractSet[str]) -> Batch:
         effects=[row for row in batch.effects if row.run not in refused],
         given_up=batch.given_up,
         leaving=[row for row in batch.leaving if row[0] not in refused],
+        freed=[row for row in batch.freed if row.run not in refused],
     )

@@ -17,6 +17,7 @@ from ripresa.testing.faults import Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ripresa.ports.pools import Granted, Ticket
     from ripresa.ports.store import Batch, Definition, Effect, HistoryEvent, Lease, Message, Micros, NewRun, Place
     from ripresa.testing.world import World
 
@@ -42,6 +43,8 @@ _READS = frozenset(
         "place",
         "effect",
         "line",
+        "pools",
+        "standing",
         "engines",
         "statuses",
         "check",
@@ -145,6 +148,23 @@ class SimStore:
     async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
         """As the port has it: it has none."""
         return await self.inner.transact(effect, work)
+
+    async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
+        """As the port has it."""
+        granted: Granted = await self._send("tickets", lambda: self.inner.tickets(lease, wanted, now=now))
+        return granted
+
+    async def put_pool(self, name: str, settings: str | None, *, declared: bool = False) -> None:
+        """As the port has it."""
+        await self._send("put_pool", lambda: self.inner.put_pool(name, settings, declared=declared))
+
+    async def set_breaker(self, pool: str, target: str, circuit: str | None) -> None:
+        """As the port has it."""
+        await self._send("set_breaker", lambda: self.inner.set_breaker(pool, target, circuit))
+
+    async def set_cooldown(self, pool: str, key: str, until: Micros | None, why: str = "") -> None:
+        """As the port has it."""
+        await self._send("set_cooldown", lambda: self.inner.set_cooldown(pool, key, until, why))
 
     async def published(self, ids: list[str]) -> None:
         """As the port has it."""

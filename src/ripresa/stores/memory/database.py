@@ -32,6 +32,7 @@ from ripresa.ports.store import (
     RunFilter,
 )
 from ripresa.stores.memory.places import Places
+from ripresa.stores.memory.pools import Tickets
 from ripresa.stores.memory.ready import ReadyRuns
 from ripresa.stores.memory.rows import changed, created
 
@@ -65,6 +66,7 @@ class MemoryDatabase:
         self.attempts: defaultdict[str, dict[tuple[int, str, int], Attempt]] = defaultdict(dict)
         self.ready = ReadyRuns()
         self.places = Places(self.ready)
+        self.tickets = Tickets(self.runs)
         self.inbox: defaultdict[str, dict[str, Message]] = defaultdict(dict)
         self.receivers: dict[str, str] = {}
         """The run of each message that is not taken."""
@@ -98,6 +100,10 @@ class MemoryDatabase:
         for engine, owner in self.owners.items():
             if engine != but and (until is None or owner.lease_until <= until):
                 self.owners[engine] = owner._replace(lease_until=0)
+
+    def lives(self, engine: int) -> bool:
+        """Whether its lease is unbroken."""
+        return engine in self.owners and self.owners[engine].lease_until != 0
 
     def refused(self, runs: list[NewRun]) -> frozenset[str]:
         """Ids of new runs whose id or key exists, here or earlier in the list."""
@@ -162,6 +168,8 @@ class MemoryDatabase:
         self._write_effects(batch)
         for run, now in batch.leaving:
             self.places.leave(run, now)
+        for freed in batch.freed:
+            self.tickets.free(freed)
         for row in batch.quality:
             insort(self.quality[row.definition], row, key=attrgetter("at", "run", "seq"))
 

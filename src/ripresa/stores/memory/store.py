@@ -38,6 +38,7 @@ from ripresa.ports.store import (
 )
 from ripresa.stores.counting import by_version
 from ripresa.stores.memory.database import MemoryDatabase, Owner
+from ripresa.stores.memory.pools import PoolVerbs
 from ripresa.stores.paging import cursor_after, read_cursor
 from ripresa.stores.refused import without
 from ripresa.stores.undecided import by_start, undecided
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class MemoryStore:
+class MemoryStore(PoolVerbs):
     """One process's hold on a database; a new database unless one is given.
 
     `shared`: several engines may own runs of it at once; all stores on one database say the same.
@@ -112,7 +113,7 @@ class MemoryStore:
         self._prolong(lease, batch.at, lease_us, batch.number)
         database.write(batch)
         self._wrote()
-        if batch.ready or batch.changes or batch.leaving:
+        if batch.ready or batch.changes or batch.leaving or batch.freed:
             self._tell_others()
         return refused
 
@@ -138,6 +139,7 @@ class MemoryStore:
             for place, attempt in database.attempts.get(run, {}).items():
                 if attempt.status == "running":
                     database.attempts[run][place] = attempt._replace(status="lost", finished_at=now)
+        database.tickets.bereave(database.lives)
         self._wrote()
         return runs
 

@@ -69,6 +69,10 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
         from ripresa.stores.sqlite.places import leave
 
         leave(connection, batch.leaving)
+    if batch.freed:
+        from ripresa.stores.sqlite.pools import free
+
+        free(connection, batch.freed)
 
 
 def write_accepted(connection: sqlite3.Connection, lease: Lease, batch: Batch, lease_us: int) -> frozenset[str]:

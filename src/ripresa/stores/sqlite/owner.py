@@ -94,6 +94,7 @@ def adopt(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: int 
     confirm(connection, lease)
     params = {"engine": None if limit is None else lease.engine, "limit": -1 if limit is None else limit}
     runs = [run for (run,) in connection.execute(SQL["orphans"], params).fetchall()]
+    connection.execute(SQL["bereave_tickets"], {"engine": lease.engine})
     if runs:
         ours = {"runs": json.dumps(runs), "engine": lease.engine, "now": now}
         connection.execute(SQL["own_all"], ours)

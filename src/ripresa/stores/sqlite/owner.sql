@@ -62,6 +62,12 @@ DELETE FROM ready WHERE run IN (SELECT value FROM json_each(:runs));
 UPDATE attempt SET status = 'lost', finished_at = :now
 WHERE status = 'running' AND run IN (SELECT value FROM json_each(:runs));
 
+-- name: bereave_tickets
+-- What work goes on without its engine goes on holding its slot.
+UPDATE ticket SET engine = NULL, told = 0, granted_at = CASE keeps WHEN 1 THEN granted_at END,
+  probe = CASE keeps WHEN 1 THEN probe ELSE 0 END
+WHERE engine <> :engine;
+
 -- name: due
 -- One search per priority that is in use (`level`), from the highest down: the order of the index is then the
 -- order asked for, and a million rows due tomorrow are not looked at.  The outer sort is over `limit` rows.

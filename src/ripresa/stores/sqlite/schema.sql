@@ -191,6 +191,78 @@ CREATE TABLE effect (
 
 CREATE INDEX effect_by_run ON effect (run);
 
+-- Pools: named capacities that steps wait for.  A ticket waits for a slot, or holds one; the one who waits with the
+-- highest priority, the lowest turn and for longest goes first.
+CREATE TABLE pool (
+  name TEXT NOT NULL PRIMARY KEY,
+  settings TEXT NOT NULL,               -- JSON
+  declared TEXT,                        -- JSON: what a program declared last
+  free_at INTEGER NOT NULL              -- when the next start is due by its rate
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ticket (
+  run TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  pool TEXT NOT NULL,
+  step TEXT NOT NULL,
+  workflow TEXT NOT NULL,
+  key TEXT NOT NULL,                    -- keys take turns
+  priority INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  keeps INTEGER NOT NULL,               -- 1: its work outlives its engine
+  engine INTEGER,                       -- none: its engine is gone
+  turn INTEGER NOT NULL,
+  granted_at INTEGER,                   -- since when it holds a slot; none: it waits
+  told INTEGER NOT NULL,                -- 1: its engine knows that it holds one
+  probe INTEGER NOT NULL,               -- 1: it tries whether the pool works again
+  PRIMARY KEY (run, operation)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ticket_in_line ON ticket (pool, priority DESC, turn, since, run, operation) WHERE granted_at IS NULL;
+CREATE INDEX ticket_of_key ON ticket (pool, priority, key, turn) WHERE granted_at IS NULL;
+CREATE INDEX ticket_of_engine ON ticket (engine, pool) WHERE granted_at IS NULL;
+CREATE INDEX ticket_held ON ticket (pool, engine, workflow, step, probe) WHERE granted_at IS NOT NULL;
+CREATE INDEX ticket_untold ON ticket (engine) WHERE granted_at IS NOT NULL AND told = 0;
+CREATE INDEX ticket_bereaved ON ticket (run) WHERE engine IS NULL;
+
+-- The turn of each key that was served last, while others of its priority might still come before it.
+CREATE TABLE pool_served (
+  pool TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  turn INTEGER NOT NULL,
+  PRIMARY KEY (pool, priority, key)
+) STRICT, WITHOUT ROWID;
+
+-- How attempts ended that a breaker has not seen yet.
+CREATE TABLE pool_outcome (
+  id INTEGER PRIMARY KEY,
+  pool TEXT NOT NULL,
+  step TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  good INTEGER NOT NULL,
+  probe INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX pool_outcome_of ON pool_outcome (pool, id);
+
+CREATE TABLE breaker (
+  pool TEXT NOT NULL,
+  target TEXT NOT NULL,                 -- a step's name; empty: the pool itself
+  circuit TEXT NOT NULL,                -- JSON
+  PRIMARY KEY (pool, target)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cooldown (
+  pool TEXT NOT NULL,
+  key TEXT NOT NULL,
+  until INTEGER NOT NULL,               -- no step of this key starts before
+  why TEXT NOT NULL,
+  PRIMARY KEY (pool, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX cooldown_until ON cooldown (until);
+
 CREATE TABLE definition (
   name TEXT NOT NULL,
   version TEXT NOT NULL,

@@ -41,6 +41,7 @@ from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
 from ripresa.stores.sqlite.lists import list_runs
 from ripresa.stores.sqlite.loading import SQL, Row, fetch, load_runs, rows_of, run_of
+from ripresa.stores.sqlite.pools import PoolVerbs
 from ripresa.stores.sqlite.reader import Reader
 from ripresa.stores.sqlite.schema import prepare
 from ripresa.stores.sqlite.writer import Writer, retry_while_busy
@@ -53,7 +54,7 @@ _RUNS_LOADED_HERE = 8
 _EVENTS_LOADED_HERE = 1_000  # of one run
 
 
-class SqliteStore:
+class SqliteStore(PoolVerbs):
     """One SQLite file: one engine owns it, any process may read it or send to its runs.
 
     `url` is `sqlite:///shop.db`, `sqlite:////var/lib/shop.db` or a path.  `lock_timeout` is how many seconds a

@@ -22,6 +22,7 @@ from ripresa.testing.store_contract.messages import Messages
 from ripresa.testing.store_contract.opening import Opening
 from ripresa.testing.store_contract.owning import OneOwner, Owning
 from ripresa.testing.store_contract.places import Places
+from ripresa.testing.store_contract.pools import Pools
 from ripresa.testing.store_contract.reading import Reading
 from ripresa.testing.store_contract.refusing import Refusing
 from ripresa.testing.store_contract.rows import (
@@ -42,6 +43,7 @@ from ripresa.testing.store_contract.rows import (
     new_run,
     place,
     run_id,
+    ticket,
 )
 from ripresa.testing.store_contract.sharing import ManyOwners
 
@@ -67,11 +69,12 @@ __all__ = [
     "new_run",
     "place",
     "run_id",
+    "ticket",
 ]
 
 
 class _Common(
-    Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places, Effects
+    Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places, Effects, Pools
 ):
     """What every store promises."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ripresa.ports.pools import Freed, Granted, Ticket
 from ripresa.ports.store import (
     Attempt,
     Batch,
@@ -73,6 +74,11 @@ def place(run: str, **fields: Any) -> Place:
     return Place(run, "sales", 1, held=False, priority=0, since=T)._replace(**fields)
 
 
+def ticket(operation: str, **fields: Any) -> Ticket:
+    """A step that wants a slot of a pool."""
+    return Ticket(A, operation, "lake", "load", "sales", "", 0, T)._replace(**fields)
+
+
 class Engine:
     """A store with a lease on it, which numbers its batches."""
 
@@ -94,6 +100,24 @@ class Engine:
 
     async def admit(self, run: str, *, force: bool = False, **fields: Any) -> bool:
         return await self.store.admit(self.lease, place(run, **fields), now=T, force=force)
+
+    async def tickets(self, *operations: str, now: int = T) -> Granted:
+        return await self.ask(*[ticket(operation) for operation in operations], now=now)
+
+    async def ask(self, *wanted: Ticket, now: int = T) -> Granted:
+        return await self.store.tickets(self.lease, list(wanted), now=now)
+
+    async def serve_all(self, count: int = 1_000) -> list[str]:
+        """Free the slots that are held, one after another; operations in the order in which they had one."""
+        served: list[str] = []
+        while len(served) < count:
+            held = [one.ticket for one in await self.store.standing() if one.granted_at is not None]
+            if not held:
+                break
+            served.append(held[0].operation)
+            await self.commit(freed=[Freed(held[0].run, held[0].operation, T)])
+            await self.tickets()
+        return served
 
 
 async def ids(store: Store, **where: Any) -> list[str]:
