@@ -211,9 +211,7 @@ async def test_many_at_once_and_none_twice(file):
 
 async def test_a_store_without_transactions_says_so():
     async with App("memory://", [bank]) as app:
-        with pytest.raises(
-            RunFailed, match="memory:// has no transactions for a step: use sqlite:///… or postgresql://…"
-        ):
+        with pytest.raises(RunFailed, match="memory:// has no transactions to join: use sqlite:///… or postgresql://…"):
             await (await app.start(bank, 1)).result("30s")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
 
 from ripresa.contracts.errors import RipresaError, UnknownDefinition
@@ -206,6 +207,7 @@ class App:
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
+        connection: Any = None,
     ) -> Run[R]: ...
     @overload
     async def start(
@@ -216,6 +218,7 @@ class App:
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
+        connection: Any = None,
     ) -> Run[R]: ...
     @overload
     async def start(
@@ -228,6 +231,7 @@ class App:
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
+        connection: Any = None,
     ) -> Run[Any]: ...
     async def start(  # type: ignore[misc]  # the overloads are the signature
         self,
@@ -237,17 +241,27 @@ class App:
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
+        connection: Any = None,
     ) -> Run[Any]:
         """Start a run; it is on disk when this returns.
 
         `id`: the same id again gives the same run (RunConflict if workflow or input differ).  `priority`: higher
-        first.  `tags`: to search by.  Raises UnknownDefinition, PayloadError, StoreUnavailable.
+        first.  `tags`: to search by.  `connection`: yours to the store's database, with your transaction open: the run
+        is part of that, and begins when you commit; it never was if you roll back.  Raises UnknownDefinition,
+        PayloadError, StoreUnavailable.
         """
         engine = self.opened()
         known = self._known(workflow)
         text = known.encode(args, {})
         return await self.start_text(
-            engine, known, text, id=id, priority=priority, tags=tags, correlation_id=correlation_id
+            engine,
+            known,
+            text,
+            id=id,
+            priority=priority,
+            tags=tags,
+            correlation_id=correlation_id,
+            connection=connection,
         )
 
     async def start_text(
@@ -260,6 +274,7 @@ class App:
         priority: int = 0,
         tags: dict[str, str] | None = None,
         correlation_id: str | None = None,
+        connection: Any = None,
     ) -> Run[Any]:
         """Start a run from the input's JSON text."""
         require_id(id)
@@ -268,7 +283,8 @@ class App:
         require_tags(tags or {})
         derived = None if id is not None else run_key(workflow, text, engine.now())
         require_id(derived)
-        row = await engine.verbs.start(
+        start = engine.verbs.start if connection is None else partial(engine.verbs.start_within, connection)
+        row = await start(
             workflow,
             text,
             key=id or derived,
@@ -321,13 +337,19 @@ class App:
         page = await engine.store.list_runs(where, limit=limit, cursor=cursor)
         return RunList((Run(self, row) for row in page.runs), page.cursor)
 
-    async def signal(self, run: Run[Any] | str, name: str, data: Any = None) -> None:
+    async def signal(self, run: Run[Any] | str, name: str, data: Any = None, *, connection: Any = None) -> None:
         """Send a signal; it is on disk when this returns, and kept until the run waits for it.
 
-        Raises RunNotFound, RunFinished, PayloadError (the run waits for another shape).
+        `connection`: yours to the store's database, with your transaction open: the signal is part of that.  Raises
+        RunNotFound, RunFinished, PayloadError (the run waits for another shape; not within your transaction).
         """
         require_text(name, what="signal name")
-        await self.opened().verbs.signal(ref_of(run), name, dump(data, where=f"signal {name!r}"))
+        text = dump(data, where=f"signal {name!r}")
+        verbs = self.opened().verbs
+        if connection is None:
+            await verbs.signal(ref_of(run), name, text)
+        else:
+            await verbs.signal_within(connection, ref_of(run), name, text)
 
     async def update(self, run: Run[Any] | str, name: str, *args: Any, **kwargs: Any) -> Any:
         """Have the run's update handler answer; its value, once it is on disk.

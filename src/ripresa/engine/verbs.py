@@ -26,9 +26,9 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump, load, same_json
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
-from ripresa.engine.rows import as_run, first_input, seed_of, settle
+from ripresa.engine.rows import as_run, definition_row, first_input, seed_of, settle
 from ripresa.kernel import history as h
-from ripresa.ports.store import NewRun
+from ripresa.ports.store import HistoryEvent, Message, NewRun
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
@@ -98,6 +98,35 @@ class Verbs:
             engine.carry_out.callers.discard(future)
         if refused:
             return await self._same(await self.find(key or run_id), workflow, None if any_input else text)
+        return as_run(new)
+
+    async def start_within(
+        self,
+        connection: Any,
+        workflow: Any,
+        text: str,
+        *,
+        key: str | None,
+        priority: int,
+        tags: dict[str, str],
+        correlation_id: str | None,
+        any_input: bool = False,
+    ) -> Run:
+        """As `start`, within the caller's own transaction: the run is there, for any engine, when that is committed."""
+        engine = self._engine
+        found = None if key is None else await engine.store.get_run(key)
+        if found is not None:
+            return await self._same(found, workflow, None if any_input else text)
+        run_id, now = engine.sources.new_id(), engine.now()
+        new = NewRun(
+            run_id, key, workflow.name, workflow.version, RunStatus.QUEUED.value, priority, text, None, None,
+            correlation_id or run_id, None, now,
+        )  # fmt: skip
+        first = HistoryEvent(run_id, 1, h.RUN_STARTED, now, None, workflow.name, None, None, None, None, None)
+        definition = definition_row(workflow, now)
+        if not await engine.store.submit(new, first, tags, definition, connection=connection):
+            msg = f"run {key!r} was started a moment ago, in a transaction that is not committed: choose another id"
+            raise RunConflict(key or run_id, msg)
         return as_run(new)
 
     async def _same(self, found: Run, workflow: Any, text: str | None) -> Run:
@@ -234,6 +263,16 @@ class Verbs:
             return
         engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=name, data=data)
         await self.on_disk()
+
+    async def signal_within(self, connection: Any, ref: str, name: str, data: str) -> None:
+        """Leave a signal within the caller's own transaction; the run hears of it when that is committed.
+
+        A run that was started in the same transaction is known by its UUID only.
+        """
+        engine = self._engine
+        found = await engine.store.get_run(ref)
+        message = Message(engine.sources.new_id(), found.id if found else ref, "signal", name, data, engine.now())
+        await engine.store.send(message, connection=connection)
 
     async def update(self, ref: str, name: str, data: str) -> Any:
         """Run the update's handler; return its value once it is on disk.  Raises UpdateRejected without a trace."""

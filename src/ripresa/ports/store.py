@@ -525,11 +525,12 @@ class Store(PoolStore, Protocol):
         that is not shared tells of the last one only; a shared one of those that live, and of others for a while.
         """
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, connection: Any = None) -> None:
         """Keep a message from outside an engine, and make its run ready at the message's time.
 
-        A message that is known is let be, and wakes nobody.  Raises RunNotFound; RunFinished if the run has ended and
-        the kind is not `retry`.
+        A message that is known is let be, and wakes nobody.  With a `connection` to this database it is part of the
+        transaction that is open there, and takes effect with it.  Raises RunNotFound; RunFinished if the run has ended
+        and the kind is not `retry`; NoTransactions; TypeError or ValueError for a connection that cannot be meant.
         """
 
     async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
@@ -565,11 +566,17 @@ class Store(PoolStore, Protocol):
         """
 
     async def submit(
-        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+        self,
+        run: NewRun,
+        first: HistoryEvent,
+        tags: dict[str, str],
+        definition: Definition | None = None,
+        *,
+        connection: Any = None,
     ) -> bool:
         """Create a run from outside an engine, ready at its time of creation, and keep its definition.
 
-        False if its id or key exists; then nothing is written.
+        False if its id or key exists; then nothing is written.  `connection` as for `send`.
         """
 
     async def check(self) -> list[str]:

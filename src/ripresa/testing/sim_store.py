@@ -170,17 +170,23 @@ class SimStore:
         """As the port has it."""
         await self._send("published", lambda: self.inner.published(ids))
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, connection: Any = None) -> None:
         """As the port has it."""
-        await self._send("send", lambda: self.inner.send(message))
+        await self._send("send", lambda: self.inner.send(message, connection=connection))
 
     async def submit(
-        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+        self,
+        run: NewRun,
+        first: HistoryEvent,
+        tags: dict[str, str],
+        definition: Definition | None = None,
+        *,
+        connection: Any = None,
     ) -> bool:
         """As the port has it."""
 
         async def apply() -> bool:
-            done = await self.inner.submit(run, first, tags, definition)
+            done = await self.inner.submit(run, first, tags, definition, connection=connection)
             if done:
                 self._note("submit", None, {run.id: None}, [first])
             return done

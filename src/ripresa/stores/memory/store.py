@@ -277,7 +277,9 @@ class MemoryStore(PoolVerbs):
 
     # -- from outside an engine ---------------------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, connection: Any = None) -> None:
+        if connection is not None:
+            raise self._no_transactions()
         database = self.database
         run = database.runs.get(message.run)
         if run is None:
@@ -290,8 +292,16 @@ class MemoryStore(PoolVerbs):
             self._tell_others()
 
     async def submit(
-        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+        self,
+        run: NewRun,
+        first: HistoryEvent,
+        tags: dict[str, str],
+        definition: Definition | None = None,
+        *,
+        connection: Any = None,
     ) -> bool:
+        if connection is not None:
+            raise self._no_transactions()
         if self.database.refused([run]):
             return False
         self.database.add_run(run)
@@ -333,7 +343,7 @@ class MemoryStore(PoolVerbs):
         return self.database.effects.get(effect)
 
     async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
-        raise NoTransactions(f"{self.url} has no transactions for a step: use sqlite:///… or postgresql://…")
+        raise self._no_transactions()
 
     # -- what the verbs share -----------------------------------------------------------------------------------------
 
@@ -361,6 +371,9 @@ class MemoryStore(PoolVerbs):
     def _is_of(self, run: str, definitions: frozenset[tuple[str, str]]) -> bool:
         known = self.database.runs[run]
         return (known.definition, known.version) in definitions
+
+    def _no_transactions(self) -> NoTransactions:
+        return NoTransactions(f"{self.url} has no transactions to join: use sqlite:///… or postgresql://…")
 
     def _is_over(self, run: str) -> bool:
         known = self.database.runs.get(run)

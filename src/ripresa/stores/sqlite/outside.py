@@ -6,6 +6,7 @@ Every function works within a transaction that the caller has begun.
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from ripresa.contracts.errors import RunFinished, RunNotFound
 from ripresa.contracts.status import TERMINAL
@@ -13,6 +14,19 @@ from ripresa.ports.store import Definition, HistoryEvent, Message, NewRun, Ready
 from ripresa.stores.payloads import check_in
 from ripresa.stores.sqlite.batch import put, put_blobs
 from ripresa.stores.sqlite.loading import SQL
+
+
+def require_transaction(connection: object, path: Path) -> None:
+    """Raise TypeError or ValueError unless this is a connection to the file, in a transaction."""
+    if not isinstance(connection, sqlite3.Connection):
+        raise TypeError(f"connection: a sqlite3.Connection to {path} is wanted, not {type(connection).__name__}")
+    file = next((file for _, name, file in connection.execute("PRAGMA database_list") if name == "main"), "")
+    if not file or not Path(file).exists() or not path.samefile(file):
+        raise ValueError(
+            f"connection: it is to {file or 'no file'}, and the store is {path}: they must be one database"
+        )
+    if not connection.in_transaction:
+        raise ValueError("connection: it is not in a transaction: begin one, so that both are written or neither")
 
 
 def send(connection: sqlite3.Connection, message: Message) -> None:

@@ -288,13 +288,27 @@ class SqliteStore(PoolVerbs):
 
     # -- from outside an engine ---------------------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
-        await self._write(lambda connection: outside.send(connection, message))
+    async def send(self, message: Message, *, connection: Any = None) -> None:
+        await self._write_on(connection, lambda connection: outside.send(connection, message))
 
     async def submit(
-        self, run: NewRun, first: HistoryEvent, tags: dict[str, str], definition: Definition | None = None
+        self,
+        run: NewRun,
+        first: HistoryEvent,
+        tags: dict[str, str],
+        definition: Definition | None = None,
+        *,
+        connection: Any = None,
     ) -> bool:
-        return await self._write(lambda connection: outside.submit(connection, run, first, tags, definition))
+        submit = partial(outside.submit, run=run, first=first, tags=tags, definition=definition)
+        return await self._write_on(connection, submit)
+
+    async def _write_on(self, connection: Any, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Within the caller's own transaction, if it has one."""
+        if connection is None:
+            return await self._write(work)
+        outside.require_transaction(connection, self.path)
+        return work(connection)
 
     # -- turns and looks ----------------------------------------------------------------------------------------------
 
