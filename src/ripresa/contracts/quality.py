@@ -83,7 +83,11 @@ class QualityMetrics:
 
         Values that are not numbers are left out, so that a pipeline's metrics may hold texts too.
         """
-        custom = dict(numbers.get("custom_metrics") or {})
+        given = numbers.get("custom_metrics") or {}
+        if not isinstance(given, Mapping):
+            msg = f"QualityMetrics.custom_metrics: {given!r:.80} is no mapping of names to numbers"
+            raise ValueError(msg)  # noqa: TRY004 - as for all that does not fit
+        custom = dict(given)
         custom |= {name: value for name, value in numbers.items() if name not in _OWN and _is_number(value)}
         known = {name: numbers[name] for name in _OWN - {"custom_metrics"} if numbers.get(name) is not None}
         return cls(**known, custom_metrics=custom)

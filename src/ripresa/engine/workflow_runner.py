@@ -85,12 +85,19 @@ class WorkflowRunner:
 
         return self._with_app(main)
 
-    def resume(self, run_id: str, *, params_override: Mapping[str, Any] | None = None) -> WorkflowResult:
+    def resume(
+        self, run_id: str, *, params_override: Mapping[str, Any] | None = None, new_run_id: str | None = None
+    ) -> WorkflowResult:
         """Go on with a run that failed, was cancelled, paused or cut off: what it has recorded is not done again.
 
-        With `params_override` it goes on as a new run from its checkpoint, since what a run was started with stays.
-        Raises RunNotFound; UnknownDefinition if the runner does not know its workflow.
+        With `params_override` it goes on as a new run from its checkpoint, since what a run was started with stays;
+        `new_run_id` is that run's id: the same again gives the same run.  Raises RunNotFound; UnknownDefinition if the
+        runner does not know its workflow; RunConflict for an id that exists with another input; TypeError for a
+        `new_run_id` without `params_override`.
         """
+        if new_run_id is not None and params_override is None:
+            msg = f"resume({run_id!r}, new_run_id={new_run_id!r}): only with params_override is there a new run"
+            raise TypeError(msg)
 
         async def main(app: App) -> WorkflowResult:
             run = await app.get(run_id)
@@ -98,7 +105,7 @@ class WorkflowRunner:
                 state = await self._checkpoint(app, run)
                 workflow = self._workflow(run)
                 text = workflow.encode((), _input(params_override, state))
-                return await _to_the_end(app, await app.start_text(app.opened(), workflow, text))
+                return await _to_the_end(app, await app.start_text(app.opened(), workflow, text, id=new_run_id))
             if run.status in _TRY_AGAIN:
                 await app.retry(run)
             elif run.status in (RunStatus.PAUSED, RunStatus.BLOCKED):

@@ -76,6 +76,15 @@ def test_a_parameter_that_nothing_gives_is_told():
         _ = dag.graph
 
 
+async def test_a_declared_param_may_have_no_default(world):
+    dag = order_processing(params={"order_id": ..., "greeting": "hello"})
+    assert dag.signature.input_schema()["required"] == ["order_id"]
+    app = await world.open(dag)
+    with pytest.raises(PayloadError, match="order_id is missing"):
+        await app.start(dag)
+    assert (await (await app.start(dag, {"order_id": 3})).result("30s"))["notify"] == "hello 6"
+
+
 def test_arrows_and_lists_on_both_sides():
     with DAG("arrows") as dag:
         a, b, c, d, e, f = (task(nothing, name) for name in "abcdef")

@@ -20,6 +20,7 @@ from ripresa import (
     WorkflowContext,
     WorkflowRunner,
 )
+from ripresa.contracts.errors import RunConflict
 from ripresa.testing import VirtualClock
 
 
@@ -120,6 +121,19 @@ def test_a_run_goes_on_with_other_params_as_a_new_run():
     assert second.context.params == {"n": 5, "mended": True}
     assert second.context.get_output("load") == {"rows": 5}
     assert flow.calls == ["count", "load", "load", "tell"]
+
+
+def test_the_new_run_may_be_given_an_id_and_the_same_again_is_the_same_run():
+    flow = Flow()
+    runs = runner()
+    first = runs.execute(flow.workflow, {"n": 5})
+    for _ in range(2):
+        assert runs.resume(first.run_id, params_override={"mended": True}, new_run_id="second").run_id == "second"
+    assert flow.calls == ["count", "load", "load", "tell"]
+    with pytest.raises(RunConflict):
+        runs.resume(first.run_id, params_override={"mended": True, "n": 6}, new_run_id="second")
+    with pytest.raises(TypeError, match="only with params_override"):
+        runs.resume(first.run_id, new_run_id="third")
 
 
 def test_a_checkpoint_goes_on_with_another_runner():

@@ -1,6 +1,9 @@
 """Context-first workflows: steps in order, and what each sees."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 
@@ -121,6 +124,26 @@ async def test_a_step_knows_its_attempt_and_key(memory):
     await finish(memory, Step.lambda_("a", flaky, on_error=ErrorPolicy.RETRY))
     assert len(keys) == 3
     assert len(set(keys)) == 1
+
+
+async def test_a_condition_and_the_list_of_a_map_are_tried_again_too(memory):
+    asked = []
+
+    def flaky(value):
+        def look(_):
+            asked.append(value)
+            assert len(asked) in (2, 4), "not yet"
+            return value
+
+        return look
+
+    _, _, final = await finish(
+        memory,
+        Step.choice("route", flaky(True), then_step="each", on_error=ErrorPolicy.RETRY),
+        Step.map("each", flaky([1, 2]), lambda seen: seen.item, on_error=ErrorPolicy.RETRY),
+    )
+    assert asked == [True, True, [1, 2], [1, 2]]
+    assert final.get_output("each") == [1, 2]
 
 
 async def test_steps_are_recorded_and_not_done_again_after_a_crash(every_world):
@@ -604,6 +627,22 @@ def test_a_change_of_any_step_is_another_version():
     assert made() == made()
     assert len({made(), made(config={"a": 1}), made(timeout="1m"), made(on_error=ErrorPolicy.RETRY)}) == 4
     assert Workflow("w", [Step.lambda_("a", big)], version="1").version != made()
+
+
+def test_a_function_without_a_source_has_the_same_version_everywhere():
+    def made(text):
+        return Workflow("w", [Step.lambda_("a", eval(text))], version="1").version
+
+    text = 'lambda c: [x for x in (c.params or ()) if x in {"a", "b", "c"}]'
+    code = f"from ripresa import Step, Workflow; print(Workflow('w', [Step.lambda_('a', {text})], version='1').version)"
+    run = [sys.executable, "-c", code]
+    assert {
+        subprocess.run(
+            run, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    } == {made(text) + "\n"}
+    assert made("lambda c: c.params") != made("lambda c: c.run_id")
 
 
 def test_a_workflow_is_started_not_called():

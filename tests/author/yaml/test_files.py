@@ -200,6 +200,40 @@ async def test_quality_is_judged_before_the_outcome_counts(flows, on_breach, end
     assert run.status == ends
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"record_count": 10, "valid_count": 11}, "valid_count: 11 is more than record_count=10"),
+        ({"record_count": "many"}, "record_count: 'many' is not a whole number"),
+        ({"record_count": 10, "custom_metrics": 5}, "custom_metrics: 5 is no mapping"),
+    ],
+)
+@pytest.mark.parametrize(
+    "breach", [("fail", "failed"), ("quarantine", "quarantined"), ("warn", "succeeded")], ids=lambda breach: breach[0]
+)
+async def test_numbers_that_cannot_be_do_not_pass_a_gate(flows, caplog, numbers, said, breach):
+    on_breach, ends = breach
+    flows.write(f"def measure():\n    return {numbers!r}\n", "measures.py")
+    app, run = await flows.run(
+        f"""
+        workflow:
+          name: gates
+          jobs:
+            - python: {{name: measure, call: "measures:measure", retry: {{max_attempts: 3, delay: 0s}}}}
+              quality: {{min_valid_rate: 0.95, on_breach: {on_breach}}}
+        """
+    )
+    with contextlib.suppress(RunFailed, RunQuarantined):
+        await run.result("30s")
+    await run.refresh()
+    step = (await flows.steps(app, run))["measure"]
+    assert (run.status, step.attempts) == (ends, 1)
+    told = caplog.text if ends == "succeeded" else step.error.message
+    assert "quality: " in told
+    assert said in told
+    assert await app.quality("gates") == []
+
+
 async def test_a_skipped_job_has_no_quality_to_judge(flows):
     app, run = await flows.run(
         """

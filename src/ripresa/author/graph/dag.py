@@ -184,9 +184,10 @@ class Task:
 class DAG(GraphDefinition):
     """A graph of tasks, to be given to `App(workflows=[…])` or named on the command line as `file.py:dag`.
 
-    `params`: the run's params with their defaults.  `version` is a label.  `on_failure`: "stop" (what depends on a
-    failed task does not start), "abort" or "continue".  `timeout` limits the run.  `schedule` is a cron text or
-    `@daily` and the like, in `timezone`.  Raises GraphError, when it is first used, with all that is wrong.
+    `params`: the run's params with their defaults, `...` for one that must be given.  `version` is a label.
+    `on_failure`: "stop" (what depends on a failed task does not start), "abort" or "continue".  `timeout` limits the
+    run.  `schedule` is a cron text or `@daily` and the like, in `timezone`.  Raises GraphError, when it is first used,
+    with all that is wrong.
     """
 
     def __init__(
@@ -254,7 +255,9 @@ class DAG(GraphDefinition):
         needs = frozenset(need for one in bound.values() for need in one.needs)
         missing = needs - params if self._params is not None else frozenset()
         if missing:
-            raise GraphError(self.name, [f"its tasks need {', '.join(sorted(missing))}, and params has none of these"])
+            remedy = f'add them with a default, or "{min(missing)}": ... for one that must be given at start'
+            told = f"its tasks need {', '.join(sorted(missing))}, and params has none of these; {remedy}"
+            raise GraphError(self.name, [told])
         graph = Graph(
             name=self.name,
             nodes=tuple(one.value for name, one in bound.items() if name not in self._finally),
@@ -272,9 +275,10 @@ class DAG(GraphDefinition):
     @functools.cached_property
     def signature(self) -> GraphInput:  # type: ignore[override]  # as graph
         """The params."""
-        needs = sorted(self._compiled[1])
         given = self._params or {}
-        properties = {**{name: {} for name in needs}, **{name: {"default": value} for name, value in given.items()}}
+        needs = sorted(self._compiled[1] | {name for name, value in given.items() if value is ...})
+        defaults = {name: {"default": value} for name, value in given.items() if value is not ...}
+        properties = {**{name: {} for name in needs}, **defaults}
         return GraphInput(self.name, {"properties": properties, "required": needs, "additionalProperties": True})
 
     @functools.cached_property

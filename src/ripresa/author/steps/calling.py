@@ -26,6 +26,7 @@ from ripresa.author.steps.kinds import (
     StepBase,
     WorkStep,
 )
+from ripresa.author.steps.policy import retry_of
 from ripresa.author.steps.result import ErrorCategory, StepResult, failure_with, result_of
 from ripresa.contracts.errors import Terminal
 from ripresa.contracts.payload import dump, load
@@ -104,7 +105,9 @@ def seen(context: WorkflowContext) -> WorkflowContext:
 
 
 def _options(step: StepBase) -> dict[str, Any]:
-    return {"retry": step.attempts, "timeout": step.timeout} if isinstance(step, WorkStep) else {}
+    if isinstance(step, WorkStep):
+        return {"retry": step.attempts, "timeout": step.timeout}
+    return {"retry": retry_of(None, step.on_error)}
 
 
 def _getter(step: StepBase, source: Any) -> Callable[[WorkflowContext], Any]:

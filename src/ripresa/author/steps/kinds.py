@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import CodeType
 from typing import Any, ClassVar
 
 from ripresa.author.steps.context import WorkflowContext
@@ -279,7 +280,20 @@ def source_of(function: Any) -> str:
         return inspect.getsource(function)
     except (OSError, TypeError):
         code = getattr(function, "__code__", None)
-        return repr(type(function)) if code is None else f"{code.co_code.hex()} {code.co_consts!r}"
+        return repr(type(function)) if code is None else _code_text(code)
+
+
+def _code_text(code: CodeType) -> str:
+    """The code as text that is the same in every process: no addresses, and sets in order."""
+    constants = (
+        _code_text(one)
+        if isinstance(one, CodeType)
+        else str(sorted(map(repr, one)))
+        if isinstance(one, frozenset)
+        else repr(one)
+        for one in code.co_consts
+    )
+    return f"{code.co_code.hex()} {' '.join(code.co_names)} {' '.join(constants)}"
 
 
 def _require_moment(until: Any, name: str) -> None:

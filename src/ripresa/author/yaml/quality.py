@@ -60,19 +60,32 @@ def guarded(step: Any, limits: QualityThresholds, numbers: Callable[[Any], Any])
 def measured(output: str | None, failure: Failure | None) -> str | None:  # noqa: ARG001 - as the engine calls it
     """The quality that an outcome tells of, as JSON text; None: it was not measured."""
     said = load(output) if output is not None else None
-    return None if not isinstance(said, Mapping) or is_skipped(said) else dump(QualityMetrics.of(said).to_json())
+    if not isinstance(said, Mapping) or is_skipped(said):
+        return None
+    try:
+        return dump(QualityMetrics.of(said).to_json())
+    except ValueError:  # numbers that cannot be: the gate has said so
+        return None
 
 
 def _require(name: str, limits: QualityThresholds, numbers: Any) -> None:
     if numbers is None:  # it was skipped: there is no data
         return
-    metrics = QualityMetrics.of(numbers) if isinstance(numbers, Mapping) else None
-    breaches = limits.judge(metrics)
-    if not breaches:
+    said = "; ".join(_wrong(limits, numbers))
+    if not said:
         return
-    said = f"quality: {'; '.join(str(breach) for breach in breaches)}"
+    said = f"quality: {said}"
     if limits.on_breach == "warn":
         logger.warning("%s: %s", name, said)
         return
     aside = limits.on_breach == "quarantine"
     raise QualityBreached(said, FailureClass.QUARANTINE if aside else FailureClass.TERMINAL)
+
+
+def _wrong(limits: QualityThresholds, numbers: Any) -> list[str]:
+    """What is wrong with these numbers: limits that they do not keep, or that they cannot be (more valid than all)."""
+    try:
+        metrics = QualityMetrics.of(numbers) if isinstance(numbers, Mapping) else None
+    except ValueError as error:
+        return [str(error).removeprefix("QualityMetrics.")]
+    return [str(breach) for breach in limits.judge(metrics)]
