@@ -1,5 +1,6 @@
 """A disk that is slow now and then moves commits to a thread: whatever comes meanwhile is not lost."""
 
+import asyncio
 import random
 import time
 
@@ -52,3 +53,16 @@ async def test_children_and_signals_reach_a_run_that_is_being_let_go_of(seed, tm
         run = await app.start(whole, "listener")
         assert await run.result("10s") == [3, 6, [3, 6], [9, 12, 15, 18]]
         assert await heard.result("30s") == 1
+
+
+async def test_a_crash_while_a_commit_is_being_handed_over_lets_go_of_the_store(tmp_path, monkeypatch):
+    monkeypatch.setattr(Pace, "is_quick", lambda _: False)
+    app = await App(tmp_path / "runs.db", [part]).open()
+    starting = asyncio.create_task(app.start(part, 1, id="one"))
+    while not app.engine.committer.busy or app.engine.committer._task is None:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await app.crash()
+    starting.cancel()
+    async with App(tmp_path / "runs.db", [part]) as app:
+        assert await (await app.start(part, 1, id="one")).result("30s") == 3

@@ -102,7 +102,8 @@ class Committer:
         """Stop without writing what is left."""
         self._stop()
         if self._task is not None:
-            self._task.cancel()
+            # Not before it has begun: a commit that nobody drives any more would keep its turn in the store for ever.
+            self._loop.call_soon(self._task.cancel)
 
     @property
     def busy(self) -> bool:
@@ -146,6 +147,8 @@ class Committer:
 
     def _written(self, after: list[Any], refused: frozenset[str]) -> None:
         """The batch is on disk: tell who waits for that."""
+        if self._stopped:
+            return
         self.commits += 1
         self._writing = False
         show = self.show
