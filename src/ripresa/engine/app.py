@@ -21,6 +21,7 @@ from ripresa.contracts.errors import RipresaError, UnknownDefinition
 from ripresa.contracts.payload import dump
 from ripresa.engine.config import Config, evict_after_us
 from ripresa.engine.engine import Engine
+from ripresa.engine.fleet import about
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
 from ripresa.engine.known import Known
@@ -98,7 +99,11 @@ class App:
         self.store = store = self._make_store()
         await store.open()
         try:
-            lease = await store.acquire(now=clock.wall(), lease_us=int(self._config.lease_s * 1e6), who=_who())
+            if store.shared and isinstance(clock, SystemClock):
+                await clock.follow(store.time)
+            lease = await store.acquire(
+                now=clock.wall(), lease_us=int(self._config.lease_s * 1e6), who=_who(), about=about(self._known_ones)
+            )
         except BaseException:
             await store.close()
             raise
@@ -112,8 +117,7 @@ class App:
             sources=self._sources or SystemSources(),
             config=self._config,
             runtimes=self._runtimes,
-            find_workflow=self.find_workflow,
-            learn=lambda run: self._known_ones.learn(store, run),
+            known=self._known_ones,
             evict_after_us=self._evict_after_us,
         )
         if self._config.capture_logs:

@@ -94,7 +94,7 @@ class CarryOut:
         if marker in held.children:
             if command.operation in held.redo:
                 held.redo -= {command.operation}
-                self._spawn(self._engine.control.reopen_child(held.children[marker]), held)
+                self._reopen(held, command, held.children[marker])
             return
         held.children[marker] = command.child
         engine = self._engine
@@ -128,6 +128,15 @@ class CarryOut:
             command.tags or {},
             lambda refused: self._child_refused(held, command, refused=refused),
         )
+
+    def _reopen(self, held: Held, command: c.StartChild, child: str) -> None:
+        """Have a child that has failed tried again, as its parent is; on a shared store by whoever takes it then."""
+        engine = self._engine
+        if engine.fleet.shared:
+            message = f"{held.id}/{held.base_seq}.{held.retried}:{command.operation}/retry"
+            self._spawn(engine.loading.post(child, "retry", None, None, id=message))
+        else:
+            self._spawn(engine.control.reopen_child(child), held)
 
     def _look_up(self, held: Held, command: c.StartChild | c.CancelChild) -> None:
         """Carry the command out when it is known which children there are."""
@@ -178,7 +187,9 @@ class CarryOut:
         """Put a new run that we own into the open batch; `told(refused)` after the commit, then it begins."""
         engine = self._engine
         batch = engine.committer.batch
-        queued = new.status == RunStatus.QUEUED
+        if engine.draining:
+            new = new._replace(owner=None)
+        queued = new.owner is None
         batch.runs.append(new)
         events = history or [
             HistoryEvent(new.id, 1, h.RUN_STARTED, new.created_at, None, new.definition, None, None, None, None, None)

@@ -6,6 +6,7 @@ must; the asking returns when that is on disk.  All are safe to repeat.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import RunConflict, RunError, RunFinished, RunNotFinished
@@ -13,12 +14,14 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Tally
-from ripresa.engine.rows import as_run, forked_history, generation_seed, settle
+from ripresa.engine.rows import as_run, forked_history, generation_seed, set_aside, settle
 from ripresa.kernel import history as h
 from ripresa.kernel.operations import Operation
 from ripresa.ports.store import HistoryEvent, NewRun, RunChange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
     from ripresa.engine.verbs import Verbs
@@ -41,15 +44,22 @@ class Control:
         run = await self._desk.find(ref)
         if RunStatus(run.status) in TERMINAL:
             return
-        if RunStatus(run.status) is RunStatus.BLOCKED and run.id not in self._engine.held:
-            await self._engine.store.claim(self._engine.lease, run.id)
+        engine = self._engine
+        parked = RunStatus(run.status) is RunStatus.BLOCKED and run.id not in engine.held
+        if parked and (await engine.store.claim(engine.lease, run.id) or not engine.fleet.shared):
             self._end_blocked(run)
             await self._desk.on_disk()
             return
-        try:
-            self.cancel_held(await self._desk.hold_run(run, "cancel"))
-        except RunFinished:
+        with contextlib.suppress(RunFinished):
+            await self._do(run, "cancel", self.cancel_held)
+
+    async def _do(self, run: Run, verb: str, act: Callable[[Held], None], data: Any = None) -> None:
+        """Do this to the run, or have its owner do it; returns when it is on disk."""
+        held = await self._desk.hold_run(run, verb)
+        if held is None:
+            await self._engine.elsewhere.ask(run, verb, None if data is None else dump(data))
             return
+        act(held)
         await self._desk.on_disk()
 
     def _end_blocked(self, run: Run) -> None:
@@ -89,8 +99,7 @@ class Control:
 
     async def pause(self, ref: str) -> None:
         """Start nothing more; what is under way ends and is recorded.  A paused run stays paused."""
-        self.pause_held(await self._desk.hold(ref, "pause"))
-        await self._desk.on_disk()
+        await self._do(await self._desk.find(ref), "pause", self.pause_held)
 
     def pause_held(self, held: Held) -> None:
         """Pause a run that we own."""
@@ -109,8 +118,7 @@ class Control:
 
     async def resume(self, ref: str) -> None:
         """Let a paused run go on, or try a blocked one again.  A run that is not paused is left alone."""
-        self.resume_held(await self._desk.hold(ref, "resume"))
-        await self._desk.on_disk()
+        await self._do(await self._desk.find(ref), "resume", self.resume_held)
 
     def resume_held(self, held: Held) -> None:
         """Resume a run that we own."""
@@ -152,14 +160,16 @@ class Control:
         run = await self._desk.find(ref)
         status = RunStatus(run.status)
         if status in (RunStatus.QUARANTINED, RunStatus.BLOCKED):
-            held = await self._desk.hold_run(run, "retry")
-            self.by_message(held, "release" if status is RunStatus.QUARANTINED else "resume", {})
-            await self._desk.on_disk()
+            what = "release" if status is RunStatus.QUARANTINED else "resume"
+            await self._do(run, what, lambda held: self.by_message(held, what, {}))
             return
         if status is RunStatus.SUCCEEDED or status not in TERMINAL:
             msg = f"retry: run {run.key or run.id!r} is {run.status}, not failed, cancelled, quarantined or blocked"
             raise RunNotFinished(run.key or run.id, msg)
-        await self.reopen(run)
+        if self._engine.fleet.shared:  # of all who might, the one that takes it
+            await self._engine.elsewhere.ask(run, "retry")
+        else:
+            await self.reopen(run)
 
     async def reopen_child(self, child: str) -> None:
         """Try a child again that has failed, since its parent is tried again."""
@@ -167,8 +177,8 @@ class Control:
         if run is not None and RunStatus(run.status) in (RunStatus.FAILED, RunStatus.CANCELLED):
             await self.reopen(run)
 
-    async def reopen(self, run: Run) -> None:
-        """Let a run that has ended go on from what failed.  Raises UnknownDefinition."""
+    async def reopen(self, run: Run, asked: Sequence[str] = ()) -> None:
+        """Let a run that has ended go on from what failed, as these messages ask.  Raises UnknownDefinition."""
         engine = self._engine
         engine.require_workflow(run.definition, run.version)
         if run.id in self._reopening:
@@ -184,6 +194,7 @@ class Control:
         batch = engine.committer.batch
         batch.history.append(HistoryEvent(run.id, last + 1, h.RETRIED, now, None, None, None, None, None, None, None))
         batch.changes.append(RunChange(run.id, RunStatus.RUNNING.value, now, engine.number, finished_at=-1))
+        batch.taken.extend(asked)
         engine.committer.then(lambda _: self._reopened(run.id))
         await self._desk.on_disk()
 
@@ -193,27 +204,37 @@ class Control:
 
     async def release(self, ref: str, *, output: str | None = None, discard: bool = False) -> None:
         """End a quarantine: repeat the step, or give its output, or let it fail (`discard`)."""
-        held = await self._hold_quarantined(ref)
+        run = await self._desk.find(ref)
+        held = await self._desk.hold_run(run, "release")
+        self._require_quarantined(run if held is None else held)
         if output is not None and not discard:
-            await self._require_fitting(held, output)
-            held = await self._hold_quarantined(ref)  # it may have been let go of meanwhile
+            await self._require_fitting(run, output)
+            run = await self._desk.find(ref)  # it may have been let go of meanwhile
+        await self._do(
+            run,
+            "release",
+            lambda held: self._release_held(held, output, discard=discard),
+            {"output": output, "discard": discard},
+        )
+
+    def _require_quarantined(self, run: Held | Run) -> None:
+        if run.status != RunStatus.QUARANTINED:
+            ref = run.key or run.id
+            msg = f"release: run {ref!r} is {run.status}, not quarantined"
+            raise RunNotFinished(ref, msg)
+
+    def _release_held(self, held: Held, output: str | None, *, discard: bool) -> None:
+        self._require_quarantined(held)
         self._release(held, output, discard=discard)
-        await self._desk.on_disk()
 
-    async def _hold_quarantined(self, ref: str) -> Held:
-        held = await self._desk.hold(ref, "release")
-        if held.status is not RunStatus.QUARANTINED:
-            msg = f"release: run {held.ref!r} is {held.status}, not quarantined"
-            raise RunNotFinished(held.ref, msg)
-        return held
-
-    async def _require_fitting(self, held: Held, output: str) -> None:
+    async def _require_fitting(self, run: Run, output: str) -> None:
         """Raise PayloadError unless what a person gives for an output has the type of what it stands for."""
-        live = await self._desk.replayed(await self._desk.find(held.id))
+        live = await self._desk.replayed(run)
+        aside = set_aside((await self._engine.store.load([run.id]))[0].history)
         try:
-            if not held.quarantined:
-                held.workflow.decode(output)
-            for identity in held.quarantined:
+            if not aside:
+                self._engine.require_workflow(run.definition, run.version).decode(output)
+            for identity in aside:
                 operation = live.operations.get(identity)
                 if isinstance(operation, Operation):
                     operation.decode(output)

@@ -25,6 +25,8 @@ from ripresa.engine.attempts import Attempts
 from ripresa.engine.carry_out import CarryOut
 from ripresa.engine.committer import Committer
 from ripresa.engine.control import Control
+from ripresa.engine.elsewhere import Elsewhere
+from ripresa.engine.fleet import Fleet
 from ripresa.engine.held import Held
 from ripresa.engine.lines import Lines
 from ripresa.engine.loading import Loading
@@ -43,9 +45,10 @@ from ripresa.kernel.transitions import require
 from ripresa.ports.store import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Coroutine
 
     from ripresa.engine.config import Config
+    from ripresa.engine.known import Known
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ripresa.engine")
 
+_DRAIN_LOOK_S = 0.02
 _MAY_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING})
 _STEP_OUTCOMES = (h.STEP_COMPLETED, h.STEP_FAILED)
 
@@ -69,8 +73,7 @@ class Engine:
         sources: Sources,
         config: Config,
         runtimes: dict[str, Runtime],
-        find_workflow: Callable[[str, str | None], Any],
-        learn: Callable[[tuple[str, str]], Awaitable[None]],
+        known: Known,
         evict_after_us: int,
     ) -> None:
         self.store = store
@@ -80,8 +83,8 @@ class Engine:
         self.now = clock.now
         self.sources = sources
         self.config = config
-        self.find_workflow = find_workflow
-        self.learn = learn
+        self.find_workflow = known.find
+        self._known = known
         self.evict_after_us = evict_after_us
         self.lease_us = int(config.lease_s * 1e6)
         self.timers = Timers(clock)
@@ -108,8 +111,12 @@ class Engine:
         self.verbs = Verbs(self)
         self.control = Control(self, self.verbs)
         self.outside = Outside(self)
+        self.fleet = Fleet(self, known)
+        self.elsewhere = Elsewhere(self)
         self.failure: StoreError | None = None
         self.stopping = False
+        self.draining = False
+        """Nothing new is taken; what is under way ends, and the runs go to others."""
         self.loop: asyncio.AbstractEventLoop
         self._turn_asked = False
         self._with_news: list[Held] = []
@@ -129,6 +136,10 @@ class Engine:
             self.task(self._keep_lease(), name="ripresa lease"),
             self.task(self.loading.serve(), name="ripresa loading"),
         ]
+        if self.fleet.shared:
+            self.store.watch(self._heard)
+            self._tasks.append(self.task(self.fleet.serve(), name="ripresa fleet"))
+            self._tasks.append(self.task(self.elsewhere.serve(), name="ripresa elsewhere"))
         await self.loading.recover()
         attach = getattr(self.clock, "attach", None)
         if attach is not None:
@@ -143,6 +154,10 @@ class Engine:
         for held in list(self.held.values()):
             for flight in list(held.flights.values()):
                 self.attempts.hand_back(flight)
+        self.store.watch(None)
+        if self.fleet.shared:
+            for held in list(self.held.values()):
+                self.parking.hand_over(held)
         await self.committer.close()
         await self._end_tasks()
         self._discard_all()
@@ -151,6 +166,7 @@ class Engine:
     def abort(self) -> None:
         """Stop at once, as a crash would: nothing more is written."""
         self.stopping = True
+        self.store.watch(None)
         self.committer.abort()
         for task in self._tasks:
             task.cancel()
@@ -198,12 +214,56 @@ class Engine:
         while True:
             await asyncio.sleep(self.config.lease_s / 3)
             try:
-                await self.store.renew(self.lease, now=self.clock.wall(), lease_us=self.lease_us)
+                await self.heartbeat()
                 last = self.now()
             except EngineFenced:
                 raise
             except StoreError as error:
                 logger.warning("the lease could not be renewed since %.1f s: %s", (self.now() - last) / 1e6, error)
+
+    async def heartbeat(self) -> None:
+        """Prolong the lease, set the clock by the store's, and hear whether to drain."""
+        asked = await self.store.renew(self.lease, now=self.clock.wall(), lease_us=self.lease_us)
+        follow = getattr(self.clock, "follow", None)
+        if follow is not None and self.fleet.shared:
+            await follow(self.store.time)
+        if asked and not self.draining:
+            logger.info("this engine drains, as it was asked to")
+            self.drain()
+
+    def _heard(self) -> None:
+        """Others have written what may be for us."""
+        self.loading.look()
+        self.elsewhere.heard()
+
+    async def learn(self, run: tuple[str, str]) -> None:
+        """Know what the store keeps of a run's definition and version."""
+        await self._known.learn(self.store, run)
+
+    # --- draining ------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take nothing more, start nothing more; each run goes to others when what of it is under way has ended."""
+        if self.draining:
+            return
+        self.draining = True
+        for held in list(self.held.values()):
+            self.ask_turn(held)
+
+    @property
+    def drained(self) -> bool:
+        """Whether this engine drains, no run is left, and all is on disk."""
+        return self.draining and not self.held and not self.working
+
+    async def drain_within(self, seconds: float) -> bool:
+        """Drain, for so long at most; whether nothing is left."""
+        self.drain()
+        end = self.loop.time() + seconds
+        while not self.drained and self.failure is None and self.loop.time() < end:
+            for held in list(self.held.values()):  # what kept one of them may have ended without a word
+                self.parking.pass_on(held)
+            await asyncio.sleep(_DRAIN_LOOK_S)
+        return self.drained
 
     def _store_failed(self, error: StoreError) -> None:
         """The store is lost to us: drop everything, tell everybody."""
@@ -299,7 +359,10 @@ class Engine:
         for held in news:
             held.ready_for_turn = False
             if self.held.get(held.id) is held and not self.stopping:
-                self._activate(held)
+                if self.draining:
+                    self.parking.pass_on(held)
+                else:
+                    self._activate(held)
         self.watching.ask_idle()
 
     def _activate(self, held: Held) -> None:

@@ -66,6 +66,22 @@ class Known:
         of_label = (one for one in candidates if row is not None and row.label is not None and one.label == row.label)
         return next(of_label, candidates[-1])
 
+    def has(self, name: str, version: str) -> bool:
+        """Whether a run of this version would go on with what it was started with, or with code that bears its label.
+
+        Code without a label is taken to go on with what there is of its name.
+        """
+        candidates = self.given.get(name, [])
+        if any(one.version == version for one in candidates) or self._of_store(name, version) is not None:
+            return True
+        label = self.label_of(name, version)
+        return bool(candidates) and (label is None or any(one.label == label for one in candidates))
+
+    def label_of(self, name: str, version: str) -> str | None:
+        """The label of a version, as far as it has been read."""
+        row = self._kept.get((name, version))
+        return None if row is None else row.label
+
     async def learn(self, store: Store, run: tuple[str, str] | None = None) -> None:
         """Read what the store keeps, unless it is known already what `run` (definition, version) goes on with."""
         if run is None or (run not in self._kept and all(one.version != run[1] for one in self.given.get(run[0], ()))):

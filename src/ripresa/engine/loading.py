@@ -17,7 +17,7 @@ from ripresa.contracts.errors import RunError, UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Held, Tally
-from ripresa.engine.rows import as_run, definition_row, seed_of
+from ripresa.engine.rows import as_run, definition_row, seed_of, set_aside
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import undone
 from ripresa.ports.store import Message, NewRun, Ready, Run, RunFilter
@@ -89,23 +89,38 @@ class Loading:
         self._waker.set()
 
     async def recover(self) -> None:
-        """Take over the runs of the last owner, and try those again that their code did not fit."""
+        """Take over the runs that are nobody's, and try those again that their code did not fit."""
         engine = self._engine
-        adopted = await engine.store.adopt(engine.lease, now=engine.now())
-        await self._take_in(adopted, recovered=True)
+        if engine.fleet.shared:
+            await engine.fleet.look_around()
+            await engine.fleet.take_over()
+        else:
+            await self.take_over(await engine.store.adopt(engine.lease, now=engine.now()))
         blocked: list[str] = []
         cursor = None
         while True:
             page = await engine.store.list_runs(
                 RunFilter(status=(RunStatus.BLOCKED.value,)), limit=_CHUNK, cursor=cursor
             )
-            blocked += [run.id for run in page.runs if run.owner is None]
+            for run in page.runs:
+                await engine.learn((run.definition, run.version))
+                if run.owner is None and not engine.fleet.lacks(run.definition, run.version):
+                    blocked.append(run.id)
             cursor = page.cursor
             if cursor is None:
                 break
-        for run in blocked:
-            if await engine.store.claim(engine.lease, run):
-                await self._take_in([run], recovered=False)
+        for ref in blocked:
+            if await engine.store.claim(engine.lease, ref):
+                await self._take_in([ref], recovered=False)
+
+    async def take_over(self, adopted: list[str]) -> None:
+        """Hold runs that were another engine's."""
+        self.busy += 1
+        try:
+            await self._take_in(adopted, recovered=True)
+        finally:
+            self.busy -= 1
+            self._engine.watching.ask_idle()
 
     async def serve(self) -> None:
         """Load what is wanted and claim what is due, for ever."""
@@ -150,12 +165,13 @@ class Loading:
         engine = self._engine
         self.busy += 1
         try:
-            while True:
-                claimed = await engine.store.claim_due(engine.lease, now=engine.now(), limit=_CHUNK)
+            while not (engine.draining or engine.stopping):
+                now, leave = engine.now(), engine.fleet.leave
+                claimed = await engine.store.claim_due(engine.lease, now=now, limit=_CHUNK, leave=leave)
                 await self._take_in(claimed, recovered=False)
-                if len(claimed) < _CHUNK:
+                if len(claimed) < _CHUNK:  # what is due by now and was not given is for others
+                    self.arm(await engine.store.next_due(after=now))
                     break
-            self.arm(await engine.store.next_due())
         finally:
             self.busy -= 1
             engine.watching.ask_idle()
@@ -177,7 +193,7 @@ class Loading:
     async def _take_in(self, ids: list[str], *, recovered: bool) -> None:
         """Hold these runs, which are ours; hand in their messages."""
         engine = self._engine
-        await self._parked(ids)
+        ids = await self._parked(ids)
         for run in ids:
             while run in self._coming:
                 await asyncio.wait([self._coming[run]])
@@ -204,6 +220,11 @@ class Loading:
         """Hold a run, unless it has ended, or its line has no place for it."""
         engine = self._engine
         await engine.learn((loaded.run.definition, loaded.run.version))
+        if engine.fleet.shared and loaded.run.owner != engine.number:
+            return  # it was let go of, and is another's by now
+        if engine.fleet.lacks(loaded.run.definition, loaded.run.version):
+            engine.fleet.give_back(loaded.run)
+            return
         ready = await engine.outside.ready(loaded)
         if ready is None:
             return
@@ -221,13 +242,20 @@ class Loading:
         self.hand_in(held, messages)
         return True
 
-    async def _parked(self, ids: list[str]) -> None:
-        """Claimed while they were being let go of: the batch that says so must not come after the claim."""
+    async def _parked(self, ids: list[str]) -> list[str]:
+        """Claimed while they were being let go of: the batch that says so must not come after the claim.
+
+        Those that are still ours.
+        """
         engine = self._engine
+        ours: list[str] = []
         for run in ids:
-            if run in engine.parking.leaving:
+            leaving = run in engine.parking.leaving
+            if leaving:
                 await engine.verbs.on_disk()
-                await engine.store.claim(engine.lease, run)
+            if not leaving or await engine.store.claim(engine.lease, run) or not engine.fleet.shared:
+                ours.append(run)
+        return ours
 
     def _take(self, loaded: Loaded, verdict: Verdict, *, recovered: bool) -> Held | None:
         engine = self._engine
@@ -248,7 +276,7 @@ class Loading:
         if held.status is RunStatus.QUEUED:
             self.note_definition(workflow)  # who submitted it could not
         _count_attempts(held, loaded.attempts, loaded.history)
-        held.quarantined = _set_aside(loaded.history)
+        held.quarantined = set_aside(loaded.history)
         held.nodes_aside = _nodes_set_aside(loaded.history)
         held.redo = _failed_children(loaded.history)
         held.anew = _undone(loaded.history)
@@ -274,11 +302,21 @@ class Loading:
         held = engine.held.get(run.id)
         if held is not None:
             return held
+        if engine.fleet.shared and not await self._is_for_us(run):
+            return None
         if run.id in engine.parking.leaving:
             await engine.verbs.on_disk()
         if await engine.store.claim(engine.lease, run.id):
             await self._take_in([run.id], recovered=False)
         return engine.held.get(run.id)
+
+    async def _is_for_us(self, run: Run) -> bool:
+        """Whether the run may be held here, as far as its row tells."""
+        engine = self._engine
+        if run.owner not in (None, engine.number) or engine.draining or engine.stopping:
+            return False
+        await engine.learn((run.definition, run.version))
+        return not engine.fleet.lacks(run.definition, run.version)
 
     async def settled(self, held: Held) -> LiveRun | None:
         """The run's code, brought to where its history ends; None if it ended or stopped meanwhile."""
@@ -389,18 +427,6 @@ def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEv
         else:
             tally = Tally(number, known.failures + 1, 0, began, attempt.due)
         held.loss_counts[attempt.operation] = tally
-
-
-def _set_aside(history: list[HistoryEvent]) -> dict[str, Any]:
-    aside: dict[str, Any] = {}
-    for event in history:
-        if event.kind == h.QUARANTINED and event.operation is not None:
-            aside[event.operation] = event
-        elif event.kind in (h.RELEASED, h.RETRIED):
-            aside.clear()
-        elif event.operation in aside and event.kind in h.OUTCOMES:
-            del aside[event.operation]
-    return aside
 
 
 def _nodes_set_aside(history: list[HistoryEvent]) -> set[str]:

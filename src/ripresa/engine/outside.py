@@ -60,12 +60,13 @@ class Outside:
         except UnknownDefinition as error:
             logger.warning("retry of run %s waits for its definition: %s", run.key or run.id, error)
             return
-        engine.committer.batch.taken.extend(message.id for message in loaded.messages if message.kind == "retry")
+        asked = [message.id for message in loaded.messages if message.kind == "retry"]
         if run.status == RunStatus.SUCCEEDED:
+            engine.committer.batch.taken.extend(asked)
             engine.committer.batch.changes.append(RunChange(run.id, run.status, run.updated_at, None))
             await engine.verbs.on_disk()
             return
-        await engine.control.reopen(run)
+        await engine.control.reopen(run, asked)
 
     async def _fork(self, loaded: Loaded) -> Loaded:
         """Give a new run its origin's history up to before the step that it begins anew with."""

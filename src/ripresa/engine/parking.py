@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from ripresa.contracts.status import RunStatus
+from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.ports.store import Ready, RunChange
 
 if TYPE_CHECKING:
@@ -96,6 +96,26 @@ class Parking:
         engine.committer.batch.changes.append(RunChange(held.id, status.value, engine.now(), None))
         self.leave(held)
         return True
+
+    def pass_on(self, held: Held) -> None:
+        """The engine drains: let the run go to another, unless something of it is under way; that asks again."""
+        under_way = any(flight.launched or flight.decided for flight in held.flights.values())
+        if under_way or held.untold or held.loading or held.visitors or self._engine.held.get(held.id) is not held:
+            return
+        for flight in list(held.flights.values()):
+            self._engine.attempts.hand_back(flight)
+        self.hand_over(held)
+
+    def hand_over(self, held: Held) -> None:
+        """Let the run go as it stands, for another engine to take at once if there is anything to do."""
+        engine = self._engine
+        if held.status in TERMINAL:
+            return  # its end is on its way to the disk
+        batch, now = engine.committer.batch, engine.now()
+        batch.changes.append(RunChange(held.id, held.status.value, now, None))
+        if engine.may_run(held) or held.trying:
+            batch.ready.append(Ready(held.id, now, held.priority))
+        self.leave(held)
 
     def leave(self, held: Held) -> None:
         """Let the run go with what the open batch says of it; whoever wants it waits until that is on disk."""

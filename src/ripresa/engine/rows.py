@@ -64,6 +64,19 @@ def forked_history(events: Sequence[HistoryEvent], from_step: str, run_id: str) 
     return [e._replace(run=run_id, seq=seq) for seq, e in enumerate(kept, 1)]
 
 
+def set_aside(history: Sequence[HistoryEvent]) -> dict[str, Any]:
+    """Steps that wait in quarantine, with the event that put them there."""
+    aside: dict[str, Any] = {}
+    for event in history:
+        if event.kind == h.QUARANTINED and event.operation is not None:
+            aside[event.operation] = event
+        elif event.kind in (h.RELEASED, h.RETRIED):
+            aside.clear()
+        elif event.operation in aside and event.kind in h.OUTCOMES:
+            del aside[event.operation]
+    return aside
+
+
 def as_run(new: NewRun) -> Run:
     """The row that a new run has once it is written."""
     return Run(

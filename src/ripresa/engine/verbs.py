@@ -20,6 +20,7 @@ from ripresa.contracts.errors import (
     RunNotFound,
     RunQuarantined,
     StoreUnavailable,
+    UnknownDefinition,
     UpdateRejected,
 )
 from ripresa.contracts.failure import Failure
@@ -190,13 +191,11 @@ class Verbs:
         self._engine.committer.then(lambda _: settle(future, None))
         await future
 
-    async def hold(self, ref: str, verb: str) -> Held:
-        """Bring the open run into memory, to do `verb` with it.  Raises RunNotFound, RunFinished."""
-        run = await self.find(ref)
-        return await self.hold_run(run, verb)
+    async def hold_run(self, run: Run, verb: str) -> Held | None:
+        """Bring the open run into memory, to do `verb` with it; None: another engine has it, or is to have it.
 
-    async def hold_run(self, run: Run, verb: str) -> Held:
-        """As `hold`, of a run that was looked up already."""
+        Raises RunFinished, and UnknownDefinition where no other engine can be.
+        """
         ref = run.key or run.id
         if RunStatus(run.status) in TERMINAL:
             msg = f"{verb}: run {ref!r} has {run.status}"
@@ -207,6 +206,8 @@ class Verbs:
             if RunStatus(run.status) in TERMINAL:
                 msg = f"{verb}: run {ref!r} has {run.status}"
                 raise RunFinished(ref, msg)
+            if self._engine.fleet.shared:
+                return None
             self._engine.require_workflow(run.definition, run.version)
             msg = f"{verb}: run {ref!r} is held by another engine"
             raise RunError(ref, msg)
@@ -250,7 +251,11 @@ class Verbs:
     async def signal(self, ref: str, name: str, data: str) -> None:
         """Put a signal into the run's journal.  Raises RunNotFound, RunFinished, PayloadError."""
         engine = self._engine
-        held = await self.hold(ref, f"signal {name!r}")
+        run = await self.find(ref)
+        held = await self.hold_run(run, f"signal {name!r}")
+        if held is None:
+            await engine.elsewhere.signal(run, name, data)
+            return
         if not engine.may_run(held):
             await engine.loading.post(held.id, "signal", name, data)
             await self.on_disk()
@@ -277,18 +282,15 @@ class Verbs:
     async def update(self, ref: str, name: str, data: str) -> Any:
         """Run the update's handler; return its value once it is on disk.  Raises UpdateRejected without a trace."""
         engine = self._engine
-        held = await self.hold(ref, f"update {name!r}")
+        run = await self.find(ref)
+        held = await self.hold_run(run, f"update {name!r}")
+        if held is None:
+            return await engine.elsewhere.update(run, name, data)
         live = await engine.loading.settled(held)
         if live is None:
             msg = f"update {name!r}: run {held.ref!r} is {held.status}"
             raise RunError(held.ref, msg)
-        try:
-            live.mail.validate_update(name, data)
-        except RipresaError:
-            raise
-        except Exception as error:
-            msg = f"update {name!r} was refused: {error}"
-            raise UpdateRejected(msg) from error
+        self.require_accepted(live, name, data)
         update_id = engine.sources.new_id()
         future: asyncio.Future[tuple[str | None, str | None]] = self.caller()
         engine.updates[update_id] = future
@@ -300,15 +302,29 @@ class Verbs:
             raise RunError(held.ref, msg, cause=failure)
         return load(output or "null")
 
+    def require_accepted(self, live: LiveRun, name: str, data: str) -> None:
+        """Raise UpdateRejected if the update's validator refuses it, UnknownHandler if there is none."""
+        try:
+            live.mail.validate_update(name, data)
+        except RipresaError:
+            raise
+        except Exception as error:
+            msg = f"update {name!r} was refused: {error}"
+            raise UpdateRejected(msg) from error
+
     async def query(self, ref: str, name: str, args: tuple[Any, ...]) -> Any:
         """What the run's query handler says; of an ended run, what it said at the end."""
         engine = self._engine
         run = await self.find(ref)
-        if RunStatus(run.status) not in TERMINAL:
+        if RunStatus(run.status) not in TERMINAL and (run.id in engine.held or not engine.fleet.shared):
             held = await self.hold_run(run, f"query {name!r}")
-            live = await engine.loading.settled(held)
+            live = None if held is None else await engine.loading.settled(held)
             if live is not None:
                 return load(dump(live.mail.query(name, args), where=f"query {name!r}"))
+        await engine.learn((run.definition, run.version))
+        if engine.fleet.lacks(run.definition, run.version):
+            msg = f"query {name!r}: this App lacks the version of {run.definition!r} that run {ref!r} is of"
+            raise UnknownDefinition(msg)
         live = await self.replayed(run)
         try:
             return load(dump(live.mail.query(name, args), where=f"query {name!r}"))

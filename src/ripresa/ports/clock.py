@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 
@@ -32,17 +32,26 @@ class Clock(Protocol):
         """The engine has nothing to do before its next due time: a virtual clock may jump there."""
 
 
+_SAMPLE_US_MAX = 500_000
+"""An answer that took longer says too little of what time it is now."""
+
+
 class SystemClock:
-    """The machine's clock, kept from going back: a step back freezes time until it is caught up."""
+    """The machine's clock, kept from going back: a step back freezes time until it is caught up.
+
+    It may `follow` another's time, which all who share a store then go by.
+    """
 
     passes_by_itself = True
 
     def __init__(self) -> None:
         self._last = 0
+        self.ahead_us = 0
+        """How far the followed time is ahead of this machine's; less than 0: behind."""
         self._handle: asyncio.TimerHandle | None = None
 
     def now(self) -> int:
-        now = time.time_ns() // 1000
+        now = time.time_ns() // 1000 + self.ahead_us
         if now < self._last:
             return self._last
         self._last = now
@@ -50,6 +59,21 @@ class SystemClock:
 
     def wall(self) -> int:
         return self.now()
+
+    async def follow(self, ask: Callable[[], Awaitable[int | None]]) -> None:
+        """Go by the time that `ask` tells, in microseconds since 1970; None: by this machine's own.
+
+        Differences that the way there and back may account for are let be.
+        """
+        began, asked = time.time_ns() // 1000, time.monotonic_ns() // 1000
+        told = await ask()
+        took = time.monotonic_ns() // 1000 - asked
+        if told is None:
+            self.ahead_us = 0
+            return
+        ahead = told - (began + took // 2)
+        if took <= _SAMPLE_US_MAX and abs(ahead - self.ahead_us) > took // 2:
+            self.ahead_us = ahead
 
     def wake_at(self, due: int | None, wake: Callable[[], None]) -> None:
         if self._handle is not None:
