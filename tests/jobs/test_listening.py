@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripresa.runtimes.container.listening import not_yet_told, split_time
+from ripresa.runtimes.listening import not_yet_told, split_time
 
 
 def missing(told, output):

@@ -26,6 +26,7 @@ from ripresa.runtimes.masking import Secrets
 
 OUTPUT_FILE_BYTES_MAX = PAYLOAD_BYTES_MAX
 _SAID_CHARS_MAX = 500
+_NO_SUCH_IMAGE = ("manifest unknown", "not found", "does not exist", "denied", "unauthorized")
 
 
 def failed(message: str, *, code: str, failure_class: FailureClass = FailureClass.RETRYABLE) -> JobFailed:
@@ -36,6 +37,16 @@ def failed(message: str, *, code: str, failure_class: FailureClass = FailureClas
 def cannot_start(message: str) -> JobFailed:
     """It could not be started, and could not be another time."""
     return failed(message, code="cannot_start", failure_class=FailureClass.TERMINAL)
+
+
+def no_image(order: JobOrder, why: str) -> JobFailed:
+    """Its image cannot be pulled.
+
+    A registry that knows of no such image will not know of it another time; one out of reach may answer then.
+    """
+    lasting = any(word in why for word in _NO_SUCH_IMAGE)
+    message = f"job {order.name!r}: image {order.image!r} cannot be pulled: {why}"
+    return cannot_start(message) if lasting else failed(message, code="cannot_start")
 
 
 def silent(order: JobOrder) -> JobFailed:

@@ -22,6 +22,8 @@ import aiohttp
 
 from ripresa.runtimes.container.spec import KEY_LABEL, LABEL
 from ripresa.runtimes.job_outcome import OUTPUT_FILE_BYTES_MAX
+from ripresa.runtimes.listening import split_time
+from ripresa.runtimes.remote import Refused, Unreachable
 
 _SOCKETS: Final = (
     "/run/docker.sock",
@@ -40,18 +42,6 @@ _IN_BETWEEN: Final = ("no such process", "broken pipe")
 """Podman, when it looks for the process of a container that has just ended, or unpacks faster than it reads."""
 _GO_SYMLINK: Final = 1 << 27
 _API_TIMEOUT_S: Final = 120.0
-
-
-class Unreachable(Exception):
-    """The engine does not answer: it is down, or on its way up; ask again."""
-
-
-class Refused(Exception):
-    """The engine answered with an error.  `status` is HTTP's."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class NoEngine(Exception):
@@ -134,8 +124,8 @@ class Client:
 
     # --- what it says and leaves ---------------------------------------------------------------
 
-    async def frames(self, name: str, *, follow: bool, past: bool) -> AsyncIterator[tuple[str, bytes]]:
-        """What it has written (`past`) and writes (`follow`): the stream, and a piece with its time in front."""
+    async def pieces(self, name: str, *, follow: bool, past: bool) -> AsyncIterator[tuple[str, int | None, bytes]]:
+        """What it has written (`past`) and writes (`follow`): the stream, the time in microseconds, and the bytes."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
         if not past:
             params["tail"] = "0"
@@ -143,8 +133,8 @@ class Client:
         with self._told():
             async with self._docker.session.get(self._url(f"{name}/logs"), params=params, timeout=endless) as answer:
                 await self._require_fine(answer)
-                async for frame in _frames(answer):
-                    yield frame
+                async for stream, piece in _frames(answer):
+                    yield stream, *split_time(piece)
 
     async def put_directory(self, name: str, path: str, modes: Mapping[str, int]) -> None:
         """Make directories below `path` of a container, with these modes."""

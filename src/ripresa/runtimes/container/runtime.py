@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ripresa.contracts.job_order import CANNOT_START, JobOrder, JobResult
@@ -23,12 +24,13 @@ from ripresa.contracts.step_context import StepContext
 from ripresa.ports.runtime import Work
 from ripresa.runtimes import JobFailed, RuntimeClosed, WorkerLost
 from ripresa.runtimes.container import spec
-from ripresa.runtimes.container.client import Client, NoEngine, Refused, Unreachable, address
-from ripresa.runtimes.container.listening import Listening
+from ripresa.runtimes.container.client import Client, NoEngine, address
 from ripresa.runtimes.ending import to_the_end
-from ripresa.runtimes.job_outcome import cannot_start, failed, outcome, silent
+from ripresa.runtimes.job_outcome import cannot_start, no_image, outcome, silent
 from ripresa.runtimes.job_settings import JobSettings
+from ripresa.runtimes.listening import Listening
 from ripresa.runtimes.masking import Secrets
+from ripresa.runtimes.remote import Refused, Unreachable, asked
 from ripresa.runtimes.secrets import resolved
 
 logger = logging.getLogger("ripresa.container")
@@ -36,7 +38,6 @@ logger = logging.getLogger("ripresa.container")
 T = TypeVar("T")
 GRACE_S: Final = 10.0
 PATIENCE_S: Final = 20.0
-_ASK_AGAIN_S = 0.1
 _ENDED = ("exited", "stopped", "dead")
 _NOT_YET = ("created", "configured", "initialized")
 _LOOK_AGAIN_S = 0.2
@@ -140,6 +141,7 @@ class _Attempt:
         limits = self._order.limits
         self._grace_s = patience.grace_s if limits.grace_s is None else limits.grace_s
         self._patience_s = patience.engine_s
+        self._pieces = partial(self._client.pieces, self._name)
         self._adopted = True
         """It was there before this attempt of ours at it."""
 
@@ -212,7 +214,7 @@ class _Attempt:
             try:
                 await self._asked(self._client.pull, order.image)
             except Refused as error:
-                raise _no_image(order, str(error)) from None
+                raise no_image(order, str(error)) from None
             image = await self._asked(self._client.image, order.image)
         if image is None:
             raise cannot_start(
@@ -271,7 +273,7 @@ class _Attempt:
 
     async def _follow(self, listening: Listening, *, anew: bool) -> None:
         """Listen until it or the connection ends.  Raises JobFailed, when it was silent for too long and is ended."""
-        hearing = asyncio.ensure_future(listening.follow(self._client, self._name, anew=anew))
+        hearing = asyncio.ensure_future(listening.follow(self._pieces, anew=anew))
         try:
             while not hearing.done():
                 left_s = self._may_be_silent_for(listening)
@@ -290,7 +292,7 @@ class _Attempt:
 
     async def _read_whole(self, listening: Listening, *, ended: bool) -> None:
         try:
-            await self._asked(lambda: listening.whole(self._client, self._name, ended=ended))
+            await self._asked(lambda: listening.whole(self._pieces, ended=ended))
         except Refused as error:
             logger.warning("the output of container %s cannot be read: %s", self._name, error)
 
@@ -317,25 +319,8 @@ class _Attempt:
             return
         if listening is not None:
             with contextlib.suppress(Refused, Unreachable):
-                await listening.whole(self._client, self._name, ended=True)
+                await listening.whole(self._pieces, ended=True)
 
     async def _asked(self, verb: Callable[..., Awaitable[T]], *args: Any) -> T:
         """The engine's answer; asked again while it does not answer, as long as patience lasts.  Raises WorkerLost."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._patience_s
-        wait_s = _ASK_AGAIN_S
-        while True:
-            try:
-                return await verb(*args)
-            except Unreachable as error:
-                if loop.time() > until:
-                    raise WorkerLost(f"the container engine does not answer: {error}") from None
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, 2.0)
-
-
-def _no_image(order: JobOrder, why: str) -> JobFailed:
-    """A registry that knows of no such image will not know of it another time; one out of reach may answer then."""
-    lasting = any(word in why for word in ("manifest unknown", "not found", "does not exist", "denied", "unauthorized"))
-    message = f"job {order.name!r}: image {order.image!r} cannot be pulled: {why}"
-    return cannot_start(message) if lasting else failed(message, code="cannot_start")
+        return await asked("the container engine", self._patience_s, verb, *args)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ripresa.contracts.job_order import JobOrder
 from ripresa.contracts.step_context import StepContext
+from ripresa.runtimes.attempt_name import mark_of
 from ripresa.runtimes.container.policy import ContainerPolicy
 
 OURS: Final = "/.ripresa"
@@ -21,8 +21,7 @@ _LOGS_KEPT: Final = {"max-size": "32m"}
 
 def container_name(context: StepContext) -> str:
     """The same for the same attempt, on whichever engine, and never for another."""
-    mark = hashlib.blake2b(f"{context.idempotency_key}\0{context.attempt}".encode(), digest_size=10).hexdigest()
-    return f"ripresa-{context.step[:100].strip('.-_') or 'job'}-{mark}"
+    return f"ripresa-{context.step[:100].strip('.-_') or 'job'}-{mark_of(context)}"
 
 
 def labels_of(context: StepContext) -> dict[str, str]:

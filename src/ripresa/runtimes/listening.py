@@ -1,23 +1,22 @@
-"""Listening: a container's output as lines in the log, each once, and when it was last heard of.
+"""Listening: the output of a job elsewhere as lines in the log, each once, and when it was last heard of.
 
     follow (live, from the start) ──> whole, when it has ended: what following left out
     whole (what an earlier engine has not kept) ──> follow (live, from now on) ──> whole
 
-A connection may break, an engine of ours may end while the container goes on, and an engine that follows a container's
-output may leave out lines or stop before the last.  So all of the output is read once more at the end, and held against
-the lines that have been kept.
+A connection may break, an engine of ours may end while the job goes on, and what follows its output for us may leave
+out lines or stop before the last.  So all of the output is read once more at the end, and held against the lines that
+have been kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ripresa.ports.runtime import Keep
-from ripresa.runtimes.container.client import Client
 from ripresa.runtimes.masking import Secrets
 from ripresa.runtimes.output_lines import OutputLines
 
@@ -33,6 +32,16 @@ class Line(NamedTuple):
     at: int | None
 
 
+class Pieces(Protocol):
+    """Where the output comes from, in pieces: the stream, when it was written in microseconds, and the bytes.
+
+    `past`: from its start, else from now on; `follow`: until the job ends, else what there is.  Raises Unreachable,
+    Refused.
+    """
+
+    def __call__(self, *, follow: bool, past: bool) -> AsyncIterator[tuple[str, int | None, bytes]]: ...
+
+
 class Listening:
     """One attempt's output.  `told`: the lines of each stream that an earlier engine kept."""
 
@@ -45,17 +54,17 @@ class Listening:
         self.last = ""
         """The last line that it wrote, of stderr if there is any; known when the whole was read."""
 
-    async def follow(self, client: Client, name: str, *, anew: bool) -> None:
-        """Keep what the container writes, until it ends; `anew`: from its start.  Raises Unreachable, Refused."""
+    async def follow(self, pieces: Pieces, *, anew: bool) -> None:
+        """Keep what the job writes, until it ends; `anew`: from its start.  Raises Unreachable, Refused."""
 
         def keep(stream: str, level: str | None, text: str, at: int | None = None, /) -> None:
             self._take(Line(stream, level, text, at))
 
         lines = self._lines(keep)
-        async for stream, piece in client.frames(name, follow=True, past=anew):
-            _feed(lines[stream], piece)
+        async for stream, at, data in pieces(follow=True, past=anew):
+            _feed(lines[stream], at, data)
 
-    async def whole(self, client: Client, name: str, *, ended: bool) -> None:
+    async def whole(self, pieces: Pieces, *, ended: bool) -> None:
         """Keep what it has written and is not kept yet; `ended`: all there will be.  Raises Unreachable, Refused."""
         read: list[Line] = []
 
@@ -63,8 +72,8 @@ class Listening:
             read.append(Line(stream, level, text, at))
 
         lines = self._lines(note)
-        async for stream, piece in client.frames(name, follow=False, past=True):
-            _feed(lines[stream], piece)
+        async for stream, at, data in pieces(follow=False, past=True):
+            _feed(lines[stream], at, data)
         if ended:
             for one in lines.values():
                 one.end()
@@ -104,9 +113,8 @@ def not_yet_told(told: Sequence[str], output: Sequence[str]) -> Iterator[bool]:
         yield new
 
 
-def _feed(lines: OutputLines, piece: bytes) -> None:
+def _feed(lines: OutputLines, at: int | None, data: bytes) -> None:
     if not lines.full:
-        at, data = split_time(piece)
         lines.feed(data, at)
 
 
