@@ -30,11 +30,11 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS := true
 endif
 
-.PHONY: help demo test check bench docs lock lint types floors bans addresses manual
+.PHONY: help demo test test-kubernetes check bench docs lock lint types floors bans addresses manual
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | \
-	  while IFS=$$'\t' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
+	  while IFS=$$'\t' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.ready ## Run a day's sales, crash and all (DEMO=weather: four years of weather)
 	@$(BIN)/python examples/$(DEMO)/demo.py $(ARGS)
@@ -43,6 +43,9 @@ test: .venv/.ready ## Run the tests: the core on the other Pythons found here, t
 	@tools/install_engines
 	@if [[ -z '$(ARGS)' ]]; then tools/test_other_pythons '$(JOBS)' $(VERSIONS); fi
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-kubernetes: .venv/.ready ## Run the tests that need a Kubernetes cluster, on a real one: built once, in minutes, as root
+	@tests/kubernetes/with_cluster $(BIN)/python -m pytest -n $(JOBS) tests/kubernetes $(ARGS)
 
 check: lint types floors bans addresses manual ## Lint, formatting, types, floors, bans, addresses, documentation
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ripresa.author.job_step import JobStep
-from ripresa.contracts.job_order import JobOrder
-from ripresa.contracts.step_context import StepContext
-from ripresa.ports.runtime import Work
 from ripresa.runtimes.job_settings import JobSettings
 from tests.support.container_engines import KINDS, ContainerEngine, missing
-
-
-class Log(list):
-    """Lines of output as `(stream, level, text, at)`."""
-
-    def __call__(self, stream, level, text, at=None, /):
-        self.append((stream, level, text, at))
-
-    def texts(self, stream="stdout"):
-        return [line[2] for line in self if line[0] == stream]
+from tests.support.jobs import Log, make_work
 
 
 @pytest.fixture
@@ -56,25 +42,7 @@ def settings(tmp_path):
 @pytest.fixture
 def work_of(log):
     """A Work for one attempt of a job of these fields."""
-
-    def make(image="here", *, attempt=1, run=None, **fields):
-        run = run or str(uuid.uuid4())
-        order = JobOrder(**{"name": "extract", "image": image, **fields})
-        step = JobStep("extract", runtime="process")
-        text, args, kwargs = step.encode((order,), {})
-        context = StepContext(
-            run_id="order-7",
-            run_uuid=run,
-            workflow="daily",
-            step="extract",
-            operation="extract",
-            attempt=attempt,
-            idempotency_key=f"{run}:extract",
-            correlation_id="c-1",
-        )
-        return Work(step.function, step.target, args, kwargs, text, step.dump, context, log)
-
-    return make
+    return partial(make_work, log)
 
 
 def runs(pid):
@@ -109,9 +77,3 @@ def container_settings(engine, tmp_path):
         return JobSettings.of(told, tmp_path)
 
     return make
-
-
-async def until(condition):
-    """Wait for what a file, a process or a container tells."""
-    while not condition():  # noqa: ASYNC110 - another process: there is no event for it
-        await asyncio.sleep(0.01)

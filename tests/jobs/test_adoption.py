@@ -17,7 +17,7 @@ from ripresa import App
 from ripresa.contracts.step_context import StepContext
 from ripresa.runtimes.container.spec import LABEL, container_name, context_of, labels_of
 from tests.jobs import adopted
-from tests.jobs.conftest import until
+from tests.support.jobs import until
 
 CANARY = "c4n4ry-of-the-vault"
 

@@ -15,8 +15,8 @@ from ripresa.runtimes import JobFailed, WorkerLost
 from ripresa.runtimes.container.runtime import ContainerRuntime
 from ripresa.runtimes.container.spec import container_name
 from ripresa.runtimes.job_settings import JobSettings
-from tests.jobs.conftest import until
 from tests.support.container_engines import IMAGE
+from tests.support.jobs import left_running, resumed, until
 
 SH = ["/bin/sh", "-c"]
 CANARY = "c4n4ry-of-the-vault"
@@ -322,21 +322,6 @@ async def test_an_earlier_attempt_that_came_back_is_removed_before_the_next(runt
 
 
 # --- going on with what is there ------------------------------------------------------------------
-
-
-async def left_running(runtime, work, log):
-    """Let the engine end under the work, once it has said something."""
-    work.leave = True
-    running = asyncio.ensure_future(runtime.run(work))
-    await until(log.texts)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-
-def resumed(work, told):
-    work.leave, work.resumed, work.told = False, True, told
-    return work
 
 
 ON_SIGNAL = (

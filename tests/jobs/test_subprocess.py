@@ -17,7 +17,8 @@ from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import JobFailed, RuntimeClosed
 from ripresa.runtimes.job_settings import JobSettings
 from ripresa.runtimes.subprocess import SubprocessRuntime
-from tests.jobs.conftest import runs, until
+from tests.jobs.conftest import runs
+from tests.support.jobs import until
 
 SH = ["/bin/sh", "-c"]
 
@@ -330,7 +331,6 @@ async def test_jobs_end_with_an_engine_that_was_killed(tmp_path):
     script = f"""
         import asyncio, sys
         sys.path.insert(0, {str(Path.cwd())!r})
-        from tests.jobs.conftest import Log
         from ripresa.author.job_step import JobStep
         from ripresa.contracts.job_order import JobOrder
         from ripresa.contracts.step_context import StepContext

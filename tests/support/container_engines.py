@@ -131,7 +131,7 @@ class ContainerEngine:
         """A tiny image: busybox and its commands."""
         repo, _, tag = name.partition(":")
         changed = urlencode({"fromSrc": "-", "changes": ["ENV PATH=/bin", *changes]}, doseq=True)
-        told = self.call("POST", f"/images/create?{changed}", _rootfs(), raw=True)
+        told = self.call("POST", f"/images/create?{changed}", rootfs(), raw=True)
         made = json.loads(told.splitlines()[-1])["status"]
         repo, _, tag = name.partition(":")
         self.call("POST", f"/images/{made}/tag?{urlencode({'repo': repo, 'tag': tag})}", raw=True)
@@ -156,7 +156,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _rootfs():
+def rootfs():
     """An archive with busybox, which brings all its commands, and the folders that programs expect."""
     busybox = shutil.which("busybox")
     names = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()

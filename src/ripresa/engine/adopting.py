@@ -62,6 +62,8 @@ class Adopting:
         if self.of(flight) is None:
             return
         flight.given = work
+        if (limit_us := flight.ask.step.timeout_us) is not None:
+            work.options["limit_s"] = limit_us / 1e6
         self._look_once(flight.ask.step.runtime)
         if flight.resumed_at is not None:
             work.resumed = True

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ripresa.contracts.durations import micros
+
+_PLACES: Final = ("threads", "processes", "inline", "subprocesses", "containers", "cluster_jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """How an engine works; every field has a sensible default.
 
-    `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`, `subprocesses`, `containers`:
-    attempts at the same time, by runtime; the last two are jobs.  `process_grace_s`, `job_grace_s`: from SIGTERM to
-    SIGKILL.  `resident_runs_max`: waiting runs kept in memory; more are evicted, oldest first.
+    `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`, `subprocesses`, `containers`,
+    `cluster_jobs`: attempts at the same time, by runtime; the last three are jobs, as processes, in containers and on
+    Kubernetes.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.  `resident_runs_max`: waiting runs kept in
+    memory; more are evicted, oldest first.
     `lock_timeout_s`: how long a caller waits for a locked or full store before the call fails.
     """
 
@@ -25,6 +28,7 @@ class Config:
     inline: int = 10_000
     subprocesses: int = max(1, os.cpu_count() or 1)
     containers: int = 16
+    cluster_jobs: int = 64
     resident_runs_max: int = 2_000
     lock_timeout_s: float = 10.0
     capture_logs: bool = True
@@ -42,7 +46,7 @@ class Config:
                 msg = f"config: unknown setting {name!r} (there are: {', '.join(sorted(known))})"
                 raise TypeError(msg)
         made = cls(**(settings or {}))
-        for name in ("threads", "processes", "inline", "subprocesses", "containers", "resident_runs_max"):
+        for name in (*_PLACES, "resident_runs_max"):
             if getattr(made, name) < 1:
                 msg = f"config: {name}={getattr(made, name)} must be 1 or more"
                 raise ValueError(msg)

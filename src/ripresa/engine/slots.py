@@ -47,6 +47,7 @@ def slots_of(config: Config, runtimes: Mapping[str, Runtime]) -> dict[str, Slots
         "process": config.processes,
         "subprocess": config.subprocesses,
         "container": config.containers,
+        "kubernetes": config.cluster_jobs,
         "engine": config.inline,
         "transaction": config.threads,
     }

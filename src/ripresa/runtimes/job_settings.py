@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ripresa.runtimes.container.policy import ContainerPolicy
+from ripresa.runtimes.kubernetes.policy import KubernetesPolicy
 from ripresa.runtimes.local_images import LocalImages
 from ripresa.runtimes.secrets.settings import SecretSettings
 from ripresa.runtimes.toml_tables import only, table
@@ -32,12 +33,13 @@ class JobSettings:
 
     images: LocalImages = field(default_factory=LocalImages)
     container: ContainerPolicy = field(default_factory=ContainerPolicy)
+    kubernetes: KubernetesPolicy = field(default_factory=KubernetesPolicy)
     secrets: SecretSettings = field(default_factory=SecretSettings)
 
     @classmethod
     def of(cls, told: Mapping[str, Any], base: Path, secrets: Mapping[str, Any] | None = None) -> Self:
         """From tables `runtimes` and `secrets`; paths are relative to `base`.  Raises ValueError naming the field."""
-        only(told, ("process", "container"), "runtimes")
+        only(told, ("process", "container", "kubernetes"), "runtimes")
         process = table(told, "process", "runtimes")
         only(process, ("images",), "runtimes.process")
         images = table(process, "images", "runtimes.process")
@@ -45,7 +47,8 @@ class JobSettings:
             if not isinstance(place, str) or not place:
                 raise ValueError(f'runtimes.process.images."{pattern}": {place!r} is not a directory\'s path')
         container = ContainerPolicy.of(table(told, "container", "runtimes"))
-        return cls(LocalImages(images, base), container, SecretSettings.of(secrets or {}))
+        kubernetes = KubernetesPolicy.of(table(told, "kubernetes", "runtimes"))
+        return cls(LocalImages(images, base), container, kubernetes, SecretSettings.of(secrets or {}))
 
     @classmethod
     def read(cls, file: Mapping[str, Any], base: Path) -> Self:

@@ -72,11 +72,24 @@ def job_runtimes(*, grace_s: float) -> dict[str, Runtime]:
         try:
             from ripresa.runtimes.container.runtime import ContainerRuntime
         except ModuleNotFoundError as error:
-            from ripresa.runtimes.job_outcome import cannot_start
-
-            raise cannot_start(
-                f"runtime container needs the package {error.name}: pip install 'ripresa[container]'"
-            ) from None
+            raise _needs("container", error) from None
         return ContainerRuntime(settings, grace_s=grace_s)
 
-    return {"subprocess": Later(subprocess), "container": Later(container, adopts=True)}
+    def kubernetes() -> Runtime:
+        try:
+            from ripresa.runtimes.kubernetes.runtime import KubernetesRuntime
+        except ModuleNotFoundError as error:
+            raise _needs("kubernetes", error) from None
+        return KubernetesRuntime(settings, grace_s=grace_s)
+
+    return {
+        "subprocess": Later(subprocess),
+        "container": Later(container, adopts=True),
+        "kubernetes": Later(kubernetes, adopts=True),
+    }
+
+
+def _needs(runtime: str, error: ModuleNotFoundError) -> JobFailed:
+    from ripresa.runtimes.job_outcome import cannot_start
+
+    return cannot_start(f"runtime {runtime} needs the package {error.name}: pip install 'ripresa[{runtime}]'")
