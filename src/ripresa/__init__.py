@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         UpdateRejected,
     )
     from ripresa.contracts.failure import Failure
+    from ripresa.contracts.pools import Breaker, Pool
     from ripresa.contracts.quality import QualityBreach, QualityMetrics, QualityThresholds
     from ripresa.contracts.quality_trend import QualityDegradation, QualityTrend
     from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
@@ -145,6 +146,7 @@ _HOMES = {
         "UnknownHandler UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
+    "ripresa.contracts.pools": "Breaker Pool",
     "ripresa.contracts.quality": "QualityBreach QualityMetrics QualityThresholds",
     "ripresa.contracts.quality_trend": "QualityDegradation QualityTrend",
     "ripresa.contracts.status": "FailureClass RunStatus StepStatus",
@@ -227,10 +229,12 @@ __all__ = [
     "QualityTrend",
     # Running them
     "App",
+    "Breaker",
     "ChildHandle",
     "Config",
     "Job",
     "JobOutput",
+    "Pool",
     "Run",
     "StepHandle",
     "Task",

@@ -129,9 +129,11 @@ class JobOptions(TypedDict, total=False):
     runtime: JobRuntime
     compensate: Any
     key: str | None
+    pool: str | None
+    pool_key: str | None
 
 
-_OF_THE_STEP = ("retry", "timeout", "runtime", "compensate", "key")
+_OF_THE_STEP = ("retry", "timeout", "runtime", "compensate", "key", "pool", "pool_key")
 
 
 @overload
@@ -151,7 +153,8 @@ def job(name: str, image: str, *, outputs: Any = None, **options: Any) -> Job[An
     `{"terminal": [2], "quarantine": [42], "skip": [99]}`; 0 is success and all others may be retried.  `outputs` are
     the types of the keys of the JSON object that the job leaves in the file `$JOB_OUTPUT`, or a type to read it as.
     `runtime` is process, container, kubernetes or celery.  `compensate` undoes it: a job, or a step or function of its
-    parameters.  `key` is its identity in the history.  Raises ValueError naming job and field, TypeError for an
+    parameters.  `key` is its identity in the history.  `pool` names a capacity that it waits for, in which keys take
+    turns that `pool_key` gives.  Raises ValueError naming job and field, TypeError for an
     unknown option.
     """
     order, step = declared(name, image, outputs, options)

@@ -54,7 +54,8 @@ class JobStep:
 
     `runtime` is what the contract calls it: process, container, kubernetes or celery.  `limits`: those of one attempt
     and of the wait for a slot are the engine's to keep; the order holds those that the runtime keeps; `total` is for
-    the caller.  `compensate` is a `JobUndo`, a `Job`, or a step or function of the order's params.
+    the caller.  `pool` and `pool_key` are as with `step`; the latter is a function of the order.  `compensate` is a
+    `JobUndo`, a `Job`, or a step or function of the order's params.
     """
 
     __ripresa__ = "step"
@@ -69,6 +70,8 @@ class JobStep:
         limits: TimeLimits | None = None,
         compensate: Any = None,
         key: str | None = None,
+        pool: str | None = None,
+        pool_key: str | Callable[..., object] | None = None,
     ) -> None:
         if runtime not in ENGINE_RUNTIMES:
             raise ValueError(f"job {name!r}: runtime: {runtime!r} is not one of {', '.join(ENGINE_RUNTIMES)}")
@@ -80,6 +83,8 @@ class JobStep:
         self.queue_us = self.limits.queue_us
         self.compensate = compensate
         self.key = key
+        self.pool = pool
+        self.pool_key = pool_key
         self.must_succeed = False
 
     @property
@@ -160,7 +165,7 @@ def runtime_limits(limits: TimeLimits) -> Limits:
 
 
 def _must_succeed(step: JobStep) -> JobStep:
-    undo = JobStep(step.name, retry=step.retry or UNDO_RETRY, limits=step.limits)
+    undo = JobStep(step.name, retry=step.retry or UNDO_RETRY, limits=step.limits, pool=step.pool)
     undo.runtime = step.runtime
     undo.must_succeed = True
     return undo

@@ -103,6 +103,11 @@ class Step(Generic[P, R]):
         if self.at_most_once and self.retry is not None and self.retry.max_attempts != 1:
             msg = f"step {self.name}: at_most_once and a retry contradict each other; leave one of them out"
             raise ValueError(msg)
+        self.pool: str | None = options.get("pool")
+        self.pool_key: str | Callable[..., object] | None = options.get("pool_key")
+        if self.pool_key is not None and self.pool is None:
+            msg = f"step {self.name}: pool_key says whose turn it is in a pool, and there is no pool; give it one"
+            raise ValueError(msg)
         self.must_succeed = False
         """If it fails for good the run is set aside for a person."""
         self.tells_quarantine = False
@@ -147,6 +152,8 @@ class Step(Generic[P, R]):
             "key": self.key,
             "at_most_once": self.at_most_once,
             "effect": self.effect,
+            "pool": self.pool,
+            "pool_key": self.pool_key,
         }
         require_known("using()", options, current)
         changed = type(self)(self.function, names=None, **{**current, **options})
@@ -200,7 +207,18 @@ class SyncStep(Step[P, R]):
         return inside
 
 
-_STEP_OPTIONS = ("name", "retry", "timeout", "runtime", "compensate", "key", "at_most_once", "effect")
+_STEP_OPTIONS = (
+    "name",
+    "retry",
+    "timeout",
+    "runtime",
+    "compensate",
+    "key",
+    "at_most_once",
+    "effect",
+    "pool",
+    "pool_key",
+)
 
 
 def require_known(what: str, given: Any, known: Any) -> None:
@@ -231,6 +249,8 @@ def step(
     compensate: Callable[..., Any] | None = None,
     at_most_once: bool = False,
     effect: str | Callable[..., str] | None = None,
+    pool: str | None = None,
+    pool_key: str | Callable[..., object] | None = None,
 ) -> _StepDecorator: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its outcome is recorded, retried as `retry` says, and never repeated once recorded.
@@ -240,7 +260,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
     run fails: it gets the step's arguments, and the output if it has a parameter `result`.  `at_most_once` is for what
     must not be done twice and cannot be asked about: cut off by a crash, it is not attempted again, and raises
     StepInterrupted in the workflow.  `effect` names what it does, as a text or a function of its arguments: whichever
-    run's step succeeds first under that name does it, and all others get its output.
+    run's step succeeds first under that name does it, and all others get its output.  `pool` names a capacity that it
+    waits for before each attempt; within one, the keys take turns that `pool_key` gives, a text or a function of its
+    arguments.
     Raises TypeError for an unknown option, ValueError for a value out of range.
     """
     require_known("@step", options, _STEP_OPTIONS)

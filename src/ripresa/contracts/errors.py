@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ripresa.contracts.durations import Duration, micros
 from ripresa.contracts.status import FailureClass
 
 if TYPE_CHECKING:
@@ -21,9 +22,19 @@ class RipresaError(Exception):
 
 
 class Retryable(RipresaError):
-    """Raise in a step: this attempt failed, another may succeed."""
+    """Raise in a step: this attempt failed, another may succeed.
+
+    `retry_after`: no sooner than so long from now, as a busy service may say; if the step has a pool, no other step of
+    its key starts before that either.  It does not allow more attempts than the step's policy does.
+    """
 
     failure_class = FailureClass.RETRYABLE
+    retry_after_us: int | None = None
+
+    def __init__(self, *args: object, retry_after: Duration | None = None) -> None:
+        super().__init__(*args)
+        if retry_after is not None:
+            self.retry_after_us = micros(retry_after, where="retry_after")
 
 
 class Terminal(RipresaError):

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from ripresa.contracts.errors import StepResultFailed
+from ripresa.contracts.errors import Retryable, StepResultFailed
 from ripresa.contracts.status import FailureClass
 
 TRACEBACK_CHARS_MAX = 16_384
@@ -31,6 +31,8 @@ class Failure:
     step: str | None = None
     attempts: int | None = None
     details: Any = field(default=None, compare=False)
+    retry_after_us: int | None = None
+    """How long to wait before another attempt, as whoever refused this one has said."""
 
     def __str__(self) -> str:
         if self.type == _SAID:
@@ -52,7 +54,14 @@ class Failure:
                 details=error.details,
             )
         text = _encodable("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
-        return cls(type=name, message=_message(error), failure_class=failure_class, code=code, traceback=text)
+        return cls(
+            type=name,
+            message=_message(error),
+            failure_class=failure_class,
+            code=code,
+            traceback=text,
+            retry_after_us=error.retry_after_us if isinstance(error, Retryable) else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object without empty fields."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ripresa.author.graph.definition import GraphDefinition
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.pools import Pool
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
@@ -50,7 +51,8 @@ class App:
     `store`: a URL (`sqlite:///shop.db`, `memory://`) or a Store.  `workflows`: functions with @workflow, DAGs, paths of
     definition files.
     `clock`: `ripresa.testing.VirtualClock()` in tests.  `evict_after`: how long a run that only waits stays in
-    memory; 0 evicts at every await.  `config`: see `ripresa.engine.config.Config`.
+    memory; 0 evicts at every await.  `config`: see `ripresa.engine.config.Config`.  `pools`: what steps that name one
+    wait for.
     Opening raises StoreInUse, StoreCorrupt, StoreTooNew, StoreBusy.
     """
 
@@ -64,6 +66,7 @@ class App:
         config: Config | dict[str, Any] | None = None,
         sources: Sources | None = None,
         runtimes: dict[str, Runtime] | None = None,
+        pools: Iterable[Pool] = (),
     ) -> None:
         self._store_given = store
         self._known_ones = Known(workflows)
@@ -72,6 +75,7 @@ class App:
         self._config = Config.of(config)
         self._sources = sources
         self._runtimes_given = runtimes
+        self._pools = tuple(pools)
         self._runtimes: dict[str, Runtime] = {}
         self._logs: Any = None
         self._lease: Lease | None = None
@@ -124,6 +128,7 @@ class App:
             from ripresa.engine.logs import StepLogHandler  # noqa: PLC0415 - only with an engine
 
             self._logs = StepLogHandler.attach(self.engine)
+        await self.engine.pools.open(self._pools)
         await self.engine.start()
         return self
 

@@ -1,9 +1,9 @@
 """Attempts: carrying a step to its outcome – start, time limit, retry, loss, quarantine.
 
-    ask ─> slot ─> attempt ─┬─ output ──────────────────────> step_completed
-             ^              ├─ failure ─ after_failure() ─┬─> step_failed
-             │              │                             ├─> quarantined
-             └── due, after the failure is on disk <──────┘ (retry)
+    ask ─> pool? ─> slot ─> attempt ─┬─ output ──────────────────────> step_completed
+             ^                       ├─ failure ─ after_failure() ─┬─> step_failed
+             │                       │                             ├─> quarantined
+             └── due, after the failure is on disk <───────────────┘ (retry)
 
 A start is recorded without waiting: it rides along with a later batch, and only if the attempt is
 still running then – a short step costs one row.  After a crash the order is turned round for the
@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ripresa.contracts.errors import PayloadError
+from ripresa.contracts.errors import PayloadError, RipresaError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass
@@ -91,6 +91,8 @@ class Attempts:
         slots = self._slots.get(ask.step.runtime)
         if slots is None or ask.step.runtime not in self._runtimes:
             self._nowhere(flight)
+        elif getattr(ask.step, "pool", None) is not None:
+            self._ask_pool(flight)
         elif slots.free > 0:
             slots.free -= 1
             self._start(flight)
@@ -112,6 +114,33 @@ class Attempts:
             return True
         return False
 
+    def _ask_pool(self, flight: Flight) -> None:
+        """Wait for a slot of its pool first, without holding one of the runtime."""
+        try:
+            asked = self._engine.pools.ask(flight)
+        except RipresaError as error:
+            self._never(flight, str(error), code="cannot_start")
+            return
+        if asked:
+            self._limit_wait(flight)
+        else:
+            self._admit(flight)
+
+    def granted(self, flight: Flight) -> None:
+        """Its pool has a slot for it."""
+        if self._engine.may_start(flight.held):
+            self._admit(flight)
+        else:
+            self.put_off(flight)
+
+    def refused(self, flight: Flight, why: str) -> None:
+        """Its pool's breaker lets it fail rather than wait."""
+        self._never(flight, f"step {flight.ask.step.name!r}: {why}", code="breaker_open")
+
+    def outlives(self, flight: Flight) -> bool:
+        """Whether its work goes on when its engine ends."""
+        return self._adopting.of(flight) is not None
+
     def _admit(self, flight: Flight) -> None:
         if flight.ended:
             return
@@ -124,8 +153,11 @@ class Attempts:
     def _wait(self, flight: Flight) -> None:
         """There is no slot now; the wait for one may be limited."""
         self._slots[flight.ask.step.runtime].wait(flight)
+        self._limit_wait(flight)
+
+    def _limit_wait(self, flight: Flight) -> None:
         limit_us = getattr(flight.ask.step, "queue_us", None)
-        if limit_us is not None:
+        if limit_us is not None and flight.queue is None:  # the wait for the pool counts too
             flight.queue = self._engine.loop.call_later(limit_us / 1e6, self._waited, flight, limit_us / 1e6)
 
     def _waited(self, flight: Flight, limit_s: float) -> None:
@@ -133,7 +165,8 @@ class Attempts:
         flight.queue = None
         if not flight.ended:
             step = flight.ask.step
-            why = f"step {step.name!r} waited for a free slot of runtime {step.runtime!r} for more than {limit_s:g} s"
+            of = f"pool {step.pool!r}" if self._engine.pools.waits(flight) else f"runtime {step.runtime!r}"
+            why = f"step {step.name!r} waited for a free slot of {of} for more than {limit_s:g} s"
             self._never(flight, why, code="queue_timeout")
 
     def _start(self, flight: Flight) -> None:
@@ -220,6 +253,7 @@ class Attempts:
         else:
             self._leave(flight)
             if flight.ended:
+                self._engine.pools.leave(flight)
                 self._engine.watching.ask_idle()
             else:
                 self._succeeded(flight, output)
@@ -267,6 +301,7 @@ class Attempts:
     def _never(self, flight: Flight, why: str, *, code: str) -> None:
         """The step fails without a further attempt."""
         flight.ended = True
+        self._engine.pools.leave(flight)
         flight.started_at = self._engine.now()
         failure = Failure(type="ripresa.JobFailed", message=why, failure_class=FailureClass.TERMINAL, code=code)
         self._engine.outcomes.step_done(flight, None, failure)
@@ -276,6 +311,7 @@ class Attempts:
     def _ended(self, flight: Flight, error: BaseException) -> None:
         self._leave(flight)
         if flight.ended:  # nobody waits for it, and it may be the last thing that was under way
+            self._engine.pools.leave(flight)
             self._engine.watching.ask_idle()
             return
         if isinstance(error, WorkerLost):
@@ -287,6 +323,8 @@ class Attempts:
 
     def _succeeded(self, flight: Flight, output: str | None) -> None:
         flight.ended = True
+        if flight.seat is not None:
+            self._engine.pools.ended(flight, None)
         if flight.recorded:
             self._record(flight, "succeeded", finished_at=self._engine.now())
         if flight.effect is not None:
@@ -309,6 +347,7 @@ class Attempts:
         if flight.recorded and self._adopting.of(flight) is None:
             self._record(flight, _cut_off_status(flight), finished_at=self._engine.now())
             self._engine.committer.kick()
+        self._let_go_of_slot(flight, leave=True)
         if not self._engine.stopping:
             step, ref = flight.ask.operation, flight.held.ref
             logger.warning("step %s of run %s waits for the next App on this store: %s", step, ref, error)
@@ -320,6 +359,7 @@ class Attempts:
             type="ripresa.StepInterrupted", message=message, failure_class=FailureClass.TERMINAL, code="interrupted"
         )
         flight.ended = True
+        self._engine.pools.leave(flight)
         self._effects.give_up(flight)
         self._record(flight, "failed", finished_at=self._engine.now(), failure=failure)
         self._engine.outcomes.step_done(flight, None, failure)
@@ -329,6 +369,7 @@ class Attempts:
             self._interrupted(flight, str(error))
             return
         flight.losses += 1
+        self._engine.pools.leave(flight)
         failure = Failure.of(error, FailureClass.RETRYABLE, code="lost")
         self._record(flight, "lost", finished_at=self._engine.now(), failure=failure)
         self._over(flight)
@@ -353,6 +394,7 @@ class Attempts:
         failure = step_failure(error, timed_out=flight.timed_out)
         flight.failures += 1
         flight.losses = 0
+        self._engine.pools.ended(flight, failure)
         verdict = after_failure(
             flight.ask.step.retry,
             failure,
@@ -393,10 +435,12 @@ class Attempts:
     def _due(self, flight: Flight) -> None:
         flight.due = None
         if not flight.ended and flight.held.flights.get(flight.ask.operation) is flight:
-            if self._engine.may_start(flight.held):
-                self._admit(flight)
-            else:
+            if not self._engine.may_start(flight.held):
                 self.put_off(flight)
+            elif getattr(flight.ask.step, "pool", None) is not None:
+                self._ask_pool(flight)
+            else:
+                self._admit(flight)
 
     def _set_aside(self, flight: Flight, failure: Failure) -> None:
         flight.ended = True
@@ -450,10 +494,19 @@ class Attempts:
         for handle in (flight.due, flight.queue):
             if handle is not None:
                 handle.cancel()
+        if flight.member is None or leave:  # else when the work has ended
+            self._let_go_of_slot(flight, leave=leave)
         if flight.member is not None:
             flight.member.cancel()
         elif flight.launched:
             self._leave(flight)
+
+    def _let_go_of_slot(self, flight: Flight, *, leave: bool) -> None:
+        """Give back its pool's slot, unless the work goes on without us."""
+        if leave and self.outlives(flight) and not self._engine.pools.waits(flight):
+            self._engine.pools.keep(flight)
+        else:
+            self._engine.pools.leave(flight)
 
     def _record(
         self,

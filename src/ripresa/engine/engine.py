@@ -34,6 +34,7 @@ from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.outside import Outside
 from ripresa.engine.own_steps import OwnSteps
 from ripresa.engine.parking import Parking
+from ripresa.engine.pools import Pools
 from ripresa.engine.slots import slots_of
 from ripresa.engine.timers import Timers
 from ripresa.engine.transactions import Transactions
@@ -95,6 +96,7 @@ class Engine:
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
+        self.pools = Pools(self)
         self.attempts = Attempts(
             self,
             {
@@ -135,6 +137,7 @@ class Engine:
         self._tasks = [
             self.task(self._keep_lease(), name="ripresa lease"),
             self.task(self.loading.serve(), name="ripresa loading"),
+            self.task(self.pools.serve(), name="ripresa pools"),
         ]
         if self.fleet.shared:
             self.store.watch(self._heard)
@@ -522,6 +525,7 @@ class Engine:
             or self.committer.busy
             or self.attempts.running > getattr(self.clock, "steps_waiting", 0)
             or self.loading.has_work
+            or self.pools.busy
         )
 
     def require_workflow(self, name: str, version: str | None) -> Any:

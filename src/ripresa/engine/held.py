@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from ripresa.engine.engine import Engine
+    from ripresa.engine.pools import Seat
     from ripresa.engine.timers import Due
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.kernel.live import LiveRun
@@ -63,6 +64,7 @@ class Flight:
         "queue",
         "recorded",
         "resumed_at",
+        "seat",
         "started_at",
         "timed_out",
         "timeout",
@@ -89,6 +91,8 @@ class Flight:
         self.timed_out = False
         self.queue: asyncio.TimerHandle | None = None
         """Ends the wait for a slot."""
+        self.seat: Seat | None = None
+        """Its place at the step's pool, waited for or held."""
         self.resumed_at: int | None = None
         """When an earlier engine started this attempt, which goes on."""
         self.given: Work | None = None

@@ -135,7 +135,9 @@ class Loading:
                         await self._waker.wait()
             if poll_s is not None and loop.time() - asked >= poll_s:  # however busy: others may have written
                 asked = loop.time()
-                self._look |= await self._engine.store.changed()
+                if await self._engine.store.changed():
+                    self._look = True
+                    self._engine.pools.news()
             self._waker.clear()
             if self._wanted:
                 await self._load_wanted()

@@ -124,7 +124,7 @@ def after_failure(
         return spent("attempts")
     if policy.on and not _is_one_of(policy.on, failure, error):
         return spent("type")
-    due = now + policy.wait_us(failures, jitter=jitter)
+    due = now + max(policy.wait_us(failures, jitter=jitter), failure.retry_after_us or 0)
     if policy.max_elapsed is not None and due > first_started + micros(policy.max_elapsed):
         return spent("elapsed")
     return RetryAt(due)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ripresa.author.step import Step
 
 _OPEN: ContextVar[DAG | None] = ContextVar("ripresa_dag", default=None)
-_OF_STEP = ("retry", "timeout", "runtime", "compensate")
+_OF_STEP = ("retry", "timeout", "runtime", "compensate", "pool", "pool_key")
 _OF_NODE = ("run_if", "on_error", "total_timeout", "depends_on", "description", "finally_")
 
 

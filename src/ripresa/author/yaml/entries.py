@@ -111,7 +111,11 @@ def _job(entry: Entry, around: Surroundings) -> Call:
     assert spec is not None  # noqa: S101 - it is of this kind
     limits = limits_of(around.spec.timeout_of(entry))
     step: Any = JobStep(
-        spec.name, runtime=around.spec.runtime_of(spec), retry=retry_of(around.spec.retry_of(entry)), limits=limits
+        spec.name,
+        runtime=around.spec.runtime_of(spec),
+        retry=retry_of(around.spec.retry_of(entry)),
+        limits=limits,
+        pool=spec.pool,
     )
     if entry.quality is not None:
         step = guarded(step, thresholds(entry.quality), lambda result: None if result.skipped else result.output)
@@ -195,6 +199,7 @@ def _with_policies(step: Any, entry: Entry, around: Surroundings) -> Any:
     made.retry = retry_of(around.spec.retry_of(entry)) or step.retry
     made.timeout_us = step.timeout_us if limits.attempt_us is None else limits.attempt_us
     made.queue_us = limits.queue_us
+    made.pool = getattr(entry.work, "pool", None) or getattr(step, "pool", None)
     return made
 
 
