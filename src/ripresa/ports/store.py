@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ripresa.ports.pools import Freed, PoolStore
+from ripresa.ports.retention import RetentionStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -315,7 +316,7 @@ class Lease(NamedTuple):
     last_batch: int = 0
 
 
-class Store(PoolStore, Protocol):
+class Store(PoolStore, RetentionStore, Protocol):
     """Keeps runs.
 
     Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not), and every verb that is shown

@@ -4,6 +4,8 @@ Owns which texts are large, and the mark.  A store owns writing the blobs in the
 writes the marks, and reading them back.  Invariant: readers never see a mark.  No payload can look
 like one: JSON does not start with `@`.
 
+A payload is kept per run, under `RUN/SHA-256`: so it goes with its run, and no two runs have a part in one.
+
 Only rows that stay have their payloads kept apart: runs and their journal.  A message's goes with its row.
 """
 
@@ -53,13 +55,14 @@ def check_in(rows: list[Row], blobs: dict[str, str]) -> list[Row]:
         for place, row in enumerate(rows):
             text: Any = row[index]
             if text is not None and len(text) > small and is_large(text):
-                mark: Any = {field: _keep(text, blobs)}
+                mark: Any = {field: _keep(row, text, blobs)}
                 replaced[place] = replaced.get(place, row)._replace(**mark)
     return [replaced.get(place, row) for place, row in enumerate(rows)] if replaced else rows
 
 
-def _keep(text: str, blobs: dict[str, str]) -> str:
-    name = hashlib.sha256(text.encode()).hexdigest()
+def _keep(row: NewRun | RunChange | HistoryEvent, text: str, blobs: dict[str, str]) -> str:
+    run = row.run if isinstance(row, HistoryEvent) else row.id
+    name = f"{run}/{hashlib.sha256(text.encode()).hexdigest()}"
     blobs[name] = text
     return _MARK + name
 

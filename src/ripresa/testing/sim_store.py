@@ -42,6 +42,7 @@ _READS = frozenset(
         "quality",
         "place",
         "effect",
+        "ended",
         "line",
         "pools",
         "standing",
@@ -144,6 +145,11 @@ class SimStore:
         """As the port has it."""
         stands: Effect = await self._send("claim_effect", lambda: self.inner.claim_effect(lease, wanted))
         return stands
+
+    async def remove(self, runs: list[str]) -> list[str]:
+        """As the port has it."""
+        gone: list[str] = await self._send("remove", lambda: self.inner.remove(runs))
+        return gone
 
     async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
         """As the port has it: it has none."""

@@ -212,6 +212,24 @@ class MemoryDatabase:
             del self.inbox[run][message_id]
             self.seen[run].add(message_id)
 
+    def remove(self, id: str) -> None:
+        """Forget a run that has ended, and all that is its."""
+        run = self.runs.pop(id)
+        self.ids.remove(id)
+        if run.key is not None:
+            del self.keys[run.key]
+        for message in self.inbox.pop(id, {}):
+            del self.receivers[message]
+        self.journal.pop(id, None)
+        self.attempts.pop(id, None)
+        self.seen.pop(id, None)
+        self.logs.pop(id, None)
+        self.tags.pop(id, None)
+        for definition, rows in self.quality.items():
+            self.quality[definition] = [row for row in rows if row.run != id]
+        self.effects = {name: effect for name, effect in self.effects.items() if effect.run != id}
+        self.ready.remove(id)
+
     def orphans(self, engine: int, *, again: bool) -> Iterator[str]:
         """Runs that are for this engine to own, oldest first; one that asks `again` has what is its own.
 

@@ -345,6 +345,39 @@ class MemoryStore(PoolVerbs):
     async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
         raise self._no_transactions()
 
+    # -- forgetting ---------------------------------------------------------------------------------------------------
+
+    async def ended(
+        self, *, before: Micros, statuses: tuple[str, ...], limit: int, after: str | None = None
+    ) -> list[str]:
+        runs = map(self.database.runs.__getitem__, self.database.ids)
+        old = (
+            run.id
+            for run in runs
+            if run.status in statuses and run.finished_at is not None and run.finished_at < before
+        )
+        return list(islice((run for run in old if (after is None or run > after) and self._may_go(run)), limit))
+
+    async def remove(self, runs: list[str]) -> list[str]:
+        going = sorted(run for run in set(runs) if self._may_go(run))
+        for run in going:
+            self.database.remove(run)
+        self._wrote()
+        return going
+
+    def _may_go(self, id: str) -> bool:
+        run = self.database.runs.get(id)
+        if run is None or run.status not in TERMINAL or run.owner is not None:
+            return False
+        if any(message.kind == "retry" for message in self.database.inbox.get(id, {}).values()):
+            return False
+        above = run
+        while above.parent is not None and above.parent in self.database.runs:
+            above = self.database.runs[above.parent]
+            if above.status not in TERMINAL:
+                return False
+        return True
+
     # -- what the verbs share -----------------------------------------------------------------------------------------
 
     def _wrote(self) -> None:

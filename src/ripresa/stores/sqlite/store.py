@@ -35,7 +35,7 @@ from ripresa.ports.store import (
 )
 from ripresa.stores.counting import by_version
 from ripresa.stores.sqlite import batch as batches
-from ripresa.stores.sqlite import effects, outside, owner, places
+from ripresa.stores.sqlite import effects, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
 from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
@@ -309,6 +309,17 @@ class SqliteStore(PoolVerbs):
             return await self._write(work)
         outside.require_transaction(connection, self.path)
         return work(connection)
+
+    # -- forgetting ---------------------------------------------------------------------------------------------------
+
+    async def ended(
+        self, *, before: Micros, statuses: tuple[str, ...], limit: int, after: str | None = None
+    ) -> list[str]:
+        find = partial(retention.ended, before=before, statuses=statuses, limit=limit, after=after)
+        return await self._read(find)
+
+    async def remove(self, runs: list[str]) -> list[str]:
+        return await self._write(lambda connection: retention.remove(connection, runs)) if runs else []
 
     # -- turns and looks ----------------------------------------------------------------------------------------------
 

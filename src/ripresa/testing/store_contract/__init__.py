@@ -25,6 +25,7 @@ from ripresa.testing.store_contract.places import Places
 from ripresa.testing.store_contract.pools import Pools
 from ripresa.testing.store_contract.reading import Reading
 from ripresa.testing.store_contract.refusing import Refusing
+from ripresa.testing.store_contract.retention import Retention
 from ripresa.testing.store_contract.rows import (
     LARGE,
     LEASE,
@@ -74,7 +75,20 @@ __all__ = [
 
 
 class _Common(
-    Opening, Batches, Refusing, Messages, Owning, Claiming, Adopting, Loading, Reading, Lists, Places, Effects, Pools
+    Opening,
+    Batches,
+    Refusing,
+    Messages,
+    Owning,
+    Claiming,
+    Adopting,
+    Loading,
+    Reading,
+    Lists,
+    Places,
+    Effects,
+    Pools,
+    Retention,
 ):
     """What every store promises."""
 
