@@ -82,6 +82,9 @@ DB = Group(
     (
         Command("upgrade", "Bring a store to the schema of this ripresa.", "db", "upgrade"),
         Command("check", "Look for damage in a store.", "db", "check"),
+        Command("prune", "Forget runs that ended long ago.", "db", "prune"),
+        Command("archive", "Write runs that have ended to a file.", "db", "archive"),
+        Command("copy", "Move a whole project to another database.", "db", "copy"),
     ),
 )
 

@@ -85,14 +85,18 @@ async def journal(url: str, ref: str) -> list[HistoryRecord]:
 async def export(url: str, ref: str) -> RunExport:
     """A run with all that is known of it."""
     async with opened(url) as store:
-        row = await find(store, ref)
-        return RunExport.of(
-            row,
-            history=list(await store.history(row.id)),
-            attempts=list(await store.attempts(row.id)),
-            children=list(await store.children(row.id)),
-            tags=await store.tags(row.id),
-        )
+        return await exported(store, await find(store, ref))
+
+
+async def exported(store: Store, row: Run) -> RunExport:
+    """The same of a run that was found."""
+    return RunExport.of(
+        row,
+        history=list(await store.history(row.id)),
+        attempts=list(await store.attempts(row.id)),
+        children=list(await store.children(row.id)),
+        tags=await store.tags(row.id),
+    )
 
 
 async def quality(url: str, workflow: str, step: str | None, limit: int) -> list[QualityRecord]:

@@ -8,12 +8,13 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ripresa.contracts.errors import NoTransactions, StoreUnavailable
+from ripresa.ports.moving import Chunk
 from ripresa.ports.store import (
     Attempt,
     Batch,
@@ -35,7 +36,7 @@ from ripresa.ports.store import (
 )
 from ripresa.stores.counting import by_version
 from ripresa.stores.sqlite import batch as batches
-from ripresa.stores.sqlite import effects, outside, owner, places, retention
+from ripresa.stores.sqlite import effects, moving, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
 from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
@@ -320,6 +321,21 @@ class SqliteStore(PoolVerbs):
 
     async def remove(self, runs: list[str]) -> list[str]:
         return await self._write(lambda connection: retention.remove(connection, runs)) if runs else []
+
+    # -- moving -------------------------------------------------------------------------------------------------------
+
+    async def counts(self) -> dict[str, int]:
+        return await self._read(moving.counts)
+
+    def dump(self, *, size: int = 1_000) -> AsyncIterator[Chunk]:
+        self._opened(self._reader)
+        return moving.dump(self.path, size)
+
+    async def restore(self, chunk: Chunk) -> None:
+        await self._write(lambda connection: moving.restore(connection, chunk))
+
+    async def settle(self, *, now: Micros) -> None:
+        await self._write(lambda connection: moving.settle(connection, now))
 
     # -- turns and looks ----------------------------------------------------------------------------------------------
 

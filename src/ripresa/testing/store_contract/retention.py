@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ripresa.ports.store import Effect, LogLine, Outgoing, Ready, Store
@@ -66,7 +68,7 @@ class Retention(Promises):
         assert await _may_go(engine.store, before=T + 100_000) == [old, young]
 
     async def test_all_that_is_theirs_goes_and_nothing_else(self, engine: Engine) -> None:
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for run in (A, B):
             rows[run] = {
                 "runs": [new_run(run, key=f"key-{run}", input=LARGE)],
