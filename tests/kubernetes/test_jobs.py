@@ -133,7 +133,9 @@ async def test_limits_hold_and_grow_with_the_attempts(runtime, space, box):
 
 
 async def test_a_job_has_no_root_no_capabilities_no_new_privileges_and_no_token(runtime, box, log):
-    script = "id -u; grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status | tr -d '\\t'; ls /var/run/secrets 2>&1"
+    script = (
+        "id -u; grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status | tr -d '\\t'; ls /var/run/secrets 2>&1"
+    )
     with suppress(JobFailed):
         await runtime.run(box(script))
     assert log.texts()[:5] == [

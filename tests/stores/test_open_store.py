@@ -1,7 +1,9 @@
+import sys
 from pathlib import Path
 
 import pytest
 
+from ripresa.contracts.errors import StoreUnavailable
 from ripresa.stores import open_store
 
 
@@ -33,9 +35,38 @@ def test_an_unknown_address_is_refused_and_the_known_ones_named(url):
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "schema", "shown"),
+    [
+        ("postgresql://u:secret@h:5433/x", "ripresa", "postgresql://u@h:5433/x"),
+        ("postgres://h/x?schema=other", "other", "postgresql://h/x?schema=other"),
+        ("postgresql://u@/x?host=/run&password=secret", "ripresa", "postgresql://u@/x?host=%2Frun"),
+        (
+            "postgresql://h/x?options=-csearch_path%3Dother%20-cjit%3Doff",
+            "other",
+            "postgresql://h/x?options=-cjit%3Doff&schema=other",
+        ),
+    ],
+)
+def test_an_address_of_postgresql_names_a_schema_and_shows_no_password(url, schema, shown):
+    store = open_store(url)
+    assert (store.address.schema, store.url) == (schema, shown)
+    assert open_store(store.url).url == shown
+
+
+@pytest.mark.parametrize("schema", ["", "a-b", "x; DROP", "9"])
+def test_a_schema_is_a_plain_name(schema):
+    with pytest.raises(ValueError, match="is no plain name") as refused:
+        open_store(f"postgresql://u:secret@h/x?schema={schema}")
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["postgresql://u:secret@h/x", "postgres://h/x"])
-def test_an_adapter_that_this_build_lacks_is_named(url):
-    with pytest.raises(ValueError, match="this build of ripresa has no PostgreSQL adapter") as refused:
+def test_a_driver_that_is_not_installed_is_named_with_the_remedy(url, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("ripresa.stores.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(StoreUnavailable, match=r"pip install 'ripresa\[postgres\]'") as refused:
         open_store(url)
     assert "secret" not in str(refused.value)
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ripresa.contracts.errors import StoreUnavailable
+
 if TYPE_CHECKING:
     from ripresa.ports.store import Store
 
 __all__ = ["open_store"]
 
-_KNOWN = "memory://, sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), or a path that ends in .db"
+_KNOWN = (
+    "memory://, sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), a path that ends in .db, "
+    "or postgresql://user@host/database"
+)
 
 
 def open_store(url: str, *, lock_timeout_s: float = 10.0) -> Store:
     """The store at this address, not yet open; it waits `lock_timeout_s` for another process's lock.
 
-    `memory://`, `sqlite:///shop.db`, or the path of a file that ends in `.db`.  Raises ValueError if the
-    address names no store that this build has.
+    `memory://`, `sqlite:///shop.db`, the path of a file that ends in `.db`, or `postgresql://user@host/database` (with
+    `?schema=` for another schema than `ripresa`).  Raises ValueError if the address names no store,
+    StoreUnavailable if what PostgreSQL needs (`ripresa[postgres]`) is not installed.
     """
     scheme, separator, rest = url.partition("://")
     if not separator and url.endswith(".db"):
@@ -31,9 +37,21 @@ def open_store(url: str, *, lock_timeout_s: float = 10.0) -> Store:
 
             return SqliteStore(url, lock_timeout=lock_timeout_s)
         case "postgresql" | "postgres" if separator:
-            raise ValueError(f"store {_shown(url)!r}: this build of ripresa has no PostgreSQL adapter; use {_KNOWN}")
+            return _postgres(url, lock_timeout_s)
         case _:
             raise ValueError(f"store {_shown(url)!r}: unknown kind of store; use {_KNOWN}")
+
+
+def _postgres(url: str, lock_timeout_s: float) -> Store:
+    try:
+        from ripresa.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StoreUnavailable(
+            f"store {_shown(url)!r} needs the driver asyncpg, which is not installed: pip install 'ripresa[postgres]'"
+        ) from error
+    return PostgresStore(url, lock_timeout=lock_timeout_s)
 
 
 def _shown(url: str) -> str:

@@ -1,0 +1,142 @@
+"""A connection that is there when it is wanted: made late, replaced when it broke, used by one at a time.
+
+Every statement has a deadline, on both sides: the server ends it (`statement_timeout`), and if that cannot be heard of,
+so do we, and drop the connection.  After a failure to connect the next try waits a little, so that a server that comes
+back is not met by a crowd.  Invariant: a `Lane` never has more than one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import asyncpg
+
+from ripresa.contracts.errors import StoreUnavailable
+from ripresa.stores.postgres.address import Address
+from ripresa.stores.postgres.faults import ERRORS, broke_connection, store_error
+
+Result = TypeVar("Result")
+Work = Callable[[Any], Awaitable[Result]]
+
+CONNECT_S = 10.0
+STATEMENT_S = 60.0
+_GRACE_S = 5.0  # what the server has more time than we
+_REST_S = 0.2  # between two attempts to connect
+
+# Every statement goes along an index.  A plan that was made while the tables were empty, and is kept, would scan.
+_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "timezone": "UTC",
+    "client_min_messages": "warning",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+class Lane:
+    """One connection, and those who wait for it."""
+
+    def __init__(self, address: Address, role: str, *, lock_timeout_s: float) -> None:
+        self.busy = 0
+        """Who uses it or waits for it."""
+        self._address = address
+        self._settings = {
+            **_SETTINGS,
+            "application_name": f"ripresa {role}",
+            "search_path": f'"{address.schema}"',
+            "lock_timeout": f"{int(lock_timeout_s * 1000)}ms",
+            "statement_timeout": f"{int(STATEMENT_S * 1000)}ms",
+        }
+        self._turn = asyncio.Lock()
+        self._connection: Any = None
+        self._failed_at = float("-inf")
+        self._closed = True
+
+    async def do(self, work: Work[Result], *, committing: bool = False) -> Result:
+        """Do the work on the connection.  Raises a StoreError in place of the driver's; what else it raises passes."""
+        self.busy += 1
+        try:
+            async with self._turn:
+                return await self._do(work, committing=committing)
+        finally:
+            self.busy -= 1
+
+    async def _do(self, work: Work[Result], *, committing: bool) -> Result:
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = await self._connect()
+        try:
+            return await work(connection)
+        except ERRORS as error:
+            if broke_connection(error):
+                self.drop()
+            raise store_error(error, self._address.shown, committing=committing) from error
+
+    async def raw(self, work: Work[Result]) -> Result:
+        """As `do`, but the server's own errors pass; the way to it is still told as StoreUnavailable."""
+        self.busy += 1
+        try:
+            async with self._turn:
+                connection = self._connection
+                if connection is None or connection.is_closed():
+                    connection = await self._connect()
+                try:
+                    return await work(connection)
+                except ERRORS as error:
+                    if broke_connection(error):
+                        self.drop()
+                    raise
+        finally:
+            self.busy -= 1
+
+    async def _connect(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise StoreUnavailable(f"{self._address.shown} is not open: call open() first")
+        if loop.time() < self._failed_at + _REST_S:
+            await asyncio.sleep(self._failed_at + _REST_S - loop.time())
+        try:
+            self._connection = await connect(self._address, self._settings)
+        except ERRORS as error:
+            self._failed_at = loop.time()
+            raise store_error(error, self._address.shown) from error
+        return self._connection
+
+    def reopen(self) -> None:
+        """Connections may be made, again if they were closed before."""
+        self._closed = False
+        self._turn = asyncio.Lock()
+
+    def drop(self) -> None:
+        """Let go of the connection from one moment to the next; the next who wants it makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Let who uses it end, then let go."""
+        async with self._turn:
+            self._closed = True
+            connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            with suppress(*ERRORS):
+                await connection.close(timeout=_GRACE_S)
+
+
+async def connect(address: Address, settings: dict[str, str]) -> Any:
+    """A connection.  Raises the driver's errors."""
+    return await asyncpg.connect(
+        address.dsn,
+        timeout=CONNECT_S,
+        command_timeout=STATEMENT_S + _GRACE_S,
+        server_settings=settings,
+        statement_cache_size=256,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+    )
