@@ -182,6 +182,30 @@ async def test_cancel_running_ends_the_older_ones(world):
     assert found == {"run-1": "cancelled", "run-2": "cancelled", "run-3": "succeeded"}
 
 
+async def test_who_is_ended_while_it_looks_for_its_turn_is_not_in_the_way(memory, monkeypatch):
+    made = definition(memory)
+    app = await memory.open(made)
+    first, second, third = [await start(app, made, n) for n in (1, 2, 3)]
+    await _quiet(app)
+    engine, admit = app.engine, app.engine.store.admit
+    held = await engine.loading.hold(second.row)
+    held.visitors += 1  # so that it is not let go of
+
+    async def cancelled_meanwhile(lease, wanted, **options):
+        monkeypatch.undo()
+        engine.control.cancel_held(held)
+        await engine.verbs.on_disk()
+        return await admit(lease, wanted, **options)
+
+    monkeypatch.setattr(engine.store, "admit", cancelled_meanwhile)
+    await engine.lines.again(held)
+    await app.signal(first, "go")
+    await app.signal(third, "go")
+    await third.result("30s")
+    assert begun(memory) == [1, 3]
+    assert await engine.store.line("sales") == []
+
+
 async def test_a_run_that_is_tried_again_does_not_wait(world):
     made = definition(world)
     app = await world.open(made)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ripresa.contracts.errors import RipresaError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
-from ripresa.contracts.status import FailureClass, RunStatus
+from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.kernel import history as h
 from ripresa.ports.store import NewRun, Place, Ready
 
@@ -91,7 +91,8 @@ class Lines:
         ]
         older.sort(key=lambda one: (one.since, one.run), reverse=True)
         for one in older[newest.places - 1 :]:
-            await engine.loading.post(one.run, "cancel", None, None)
+            message = f"{newest.run}/cancels:{one.run}"  # once, however often the newest looks for its turn
+            await engine.loading.post(one.run, "cancel", None, None, id=message)
 
     def note(self, held: Held, verdict: Verdict) -> None:
         """Note where a run stands."""
@@ -111,10 +112,13 @@ class Lines:
         """It may be this run's turn."""
         engine = self._engine
         run = await engine.store.get_run(held.id)
-        if run is None or engine.held.get(held.id) is not held:
+        if run is None or engine.held.get(held.id) is not held or held.status in TERMINAL:
             return
         verdict = await self.verdict(run)
-        if verdict.does == "go" and held.in_line and engine.held.get(held.id) is held:
+        if held.status in TERMINAL:  # it was ended while it asked, and what it may have been given is not for it
+            engine.committer.batch.leaving.append((held.id, engine.now()))
+            engine.committer.then(lambda _: engine.loading.look())
+        elif verdict.does == "go" and held.in_line and engine.held.get(held.id) is held:
             self.note(held, verdict)
             engine.ask_turn(held)
 
@@ -130,7 +134,3 @@ class Lines:
     def _gone(self, held: Held) -> None:
         self._engine.let_go(held)
         self._engine.wake_waiters(held.id)
-
-
-def _age(place: Place) -> tuple[int, str]:
-    return place.since, place.run
