@@ -337,6 +337,7 @@ async def test_jobs_end_with_an_engine_that_was_killed(tmp_path):
         from ripresa.ports.runtime import Work
         from ripresa.runtimes.job_settings import JobSettings
         from ripresa.runtimes.subprocess import SubprocessRuntime
+        from tests.support.jobs import Log
         from pathlib import Path
 
         class Told(Log):
