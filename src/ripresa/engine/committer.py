@@ -274,4 +274,6 @@ def _empty(batch: Batch) -> bool:
         or batch.definitions
         or batch.leaving
         or batch.given_up
+        or batch.tasks
+        or batch.tasks_done
     )

@@ -36,6 +36,7 @@ TABLES = (
     "pool_outcome",
     "breaker",
     "cooldown",
+    "task",
 )
 """All that is moved; who owned the runs is not."""
 

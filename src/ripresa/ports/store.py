@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ripresa.ports.pools import Freed, PoolStore
 from ripresa.ports.retention import RetentionStore
+from ripresa.ports.tasks import Task, TaskStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,6 +253,10 @@ class Batch:
     """Runs that have ended and give up their place, and when; whoever is first in line then is made ready."""
     freed: list[Freed] = field(default_factory=list)
     """Slots of pools that are free again, and tickets that wait no more; unknown ones are passed over."""
+    tasks: list[Task] = field(default_factory=list)
+    """Attempts for workers elsewhere; one whose id is known begins anew, and who had it has lost it."""
+    tasks_done: list[str] = field(default_factory=list)
+    """Ids of tasks that are no more, after `tasks`; unknown ones are passed over."""
 
 
 class Run(NamedTuple):
@@ -316,7 +321,7 @@ class Lease(NamedTuple):
     last_batch: int = 0
 
 
-class Store(PoolStore, RetentionStore, Protocol):
+class Store(PoolStore, RetentionStore, TaskStore, Protocol):
     """Keeps runs.
 
     Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not), and every verb that is shown

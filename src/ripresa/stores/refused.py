@@ -31,4 +31,6 @@ def without(batch: Batch, refused: AbstractSet[str]) -> Batch:
         given_up=batch.given_up,
         leaving=[row for row in batch.leaving if row[0] not in refused],
         freed=[row for row in batch.freed if row.run not in refused],
+        tasks=[row for row in batch.tasks if row.run not in refused],
+        tasks_done=batch.tasks_done,
     )

@@ -6,15 +6,23 @@ store could never write would stop its engine for ever, so such a character is w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from ripresa.ports.store import Batch
+
+Row = TypeVar("Row")
 
 
 def encodable(batch: Batch) -> Batch:
     """The batch with each character that UTF-8 has no form for replaced."""
     return Batch(**{field.name: _encodable(getattr(batch, field.name)) for field in fields(batch)})
+
+
+def encodable_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows with each character that UTF-8 has no form for replaced."""
+    return [_encodable(row) for row in rows]
 
 
 def _encodable(value: Any) -> Any:

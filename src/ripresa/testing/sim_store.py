@@ -15,10 +15,22 @@ from ripresa.testing.evidence import Write
 from ripresa.testing.faults import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ripresa.ports.pools import Granted, Ticket
-    from ripresa.ports.store import Batch, Definition, Effect, HistoryEvent, Lease, Message, Micros, NewRun, Place
+    from ripresa.ports.store import (
+        Batch,
+        Definition,
+        Effect,
+        HistoryEvent,
+        Lease,
+        LogLine,
+        Message,
+        Micros,
+        NewRun,
+        Place,
+    )
+    from ripresa.ports.tasks import Task, WorkerState
     from ripresa.testing.world import World
 
 _READS = frozenset(
@@ -46,6 +58,9 @@ _READS = frozenset(
         "line",
         "pools",
         "standing",
+        "task_outcomes",
+        "tasks",
+        "workers",
         "engines",
         "statuses",
         "check",
@@ -171,6 +186,45 @@ class SimStore:
     async def set_cooldown(self, pool: str, key: str, until: Micros | None, why: str = "") -> None:
         """As the port has it."""
         await self._send("set_cooldown", lambda: self.inner.set_cooldown(pool, key, until, why))
+
+    async def claim_task(self, task: str, *, worker: str, token: str, now: Micros, lease_us: int) -> Task | None:
+        """As the port has it."""
+        claimed: Task | None = await self._send(
+            "claim_task",
+            lambda: self.inner.claim_task(task, worker=worker, token=token, now=now, lease_us=lease_us),
+        )
+        return claimed
+
+    async def renew_task(
+        self, task: str, token: str, *, now: Micros, lease_us: int, logs: Sequence[LogLine] = ()
+    ) -> bool:
+        """As the port has it."""
+        renewed: bool = await self._send(
+            "renew_task", lambda: self.inner.renew_task(task, token, now=now, lease_us=lease_us, logs=logs)
+        )
+        return renewed
+
+    async def report_task(
+        self, task: str, token: str, outcome: str, *, now: Micros, logs: Sequence[LogLine] = ()
+    ) -> bool:
+        """As the port has it."""
+        kept: bool = await self._send(
+            "report_task", lambda: self.inner.report_task(task, token, outcome, now=now, logs=logs)
+        )
+        return kept
+
+    async def lapse_task(self, lease: Lease, task: str, *, now: Micros) -> bool:
+        """As the port has it."""
+        lapsed: bool = await self._send("lapse_task", lambda: self.inner.lapse_task(lease, task, now=now))
+        return lapsed
+
+    async def put_worker(self, worker: WorkerState) -> None:
+        """As the port has it."""
+        await self._send("put_worker", lambda: self.inner.put_worker(worker))
+
+    async def remove_worker(self, name: str) -> None:
+        """As the port has it."""
+        await self._send("remove_worker", lambda: self.inner.remove_worker(name))
 
     async def published(self, ids: list[str]) -> None:
         """As the port has it."""

@@ -31,10 +31,12 @@ from ripresa.ports.store import (
     Run,
     RunFilter,
 )
+from ripresa.ports.tasks import WorkerState
 from ripresa.stores.memory.places import Places
 from ripresa.stores.memory.pools import Tickets
 from ripresa.stores.memory.ready import ReadyRuns
 from ripresa.stores.memory.rows import changed, created
+from ripresa.stores.memory.tasks import Row as TaskRow
 
 STOPPED = (RunStatus.PAUSED, RunStatus.QUARANTINED, RunStatus.BLOCKED)
 CONTROLS = ("cancel", "pause", "resume", "retry", "release")
@@ -80,6 +82,8 @@ class MemoryDatabase:
         self.quality: defaultdict[str, list[Quality]] = defaultdict(list)
         """By definition, oldest first."""
         self.effects: dict[str, Effect] = {}
+        self.tasks: dict[str, TaskRow] = {}
+        self.workers: dict[str, WorkerState] = {}
         self.owners: dict[int, Owner] = {}
         """By number of the engine, in the order in which they came."""
         self.now: Micros = 0
@@ -166,6 +170,7 @@ class MemoryDatabase:
         for definition in batch.definitions:
             self.definitions.setdefault((definition.name, definition.version), definition)
         self._write_effects(batch)
+        self._write_tasks(batch)
         for run, now in batch.leaving:
             self.places.leave(run, now)
         for freed in batch.freed:
@@ -180,6 +185,12 @@ class MemoryDatabase:
             known = self.effects.get(name)
             if known is not None and known.holder == holder and known.output is None:
                 del self.effects[name]
+
+    def _write_tasks(self, batch: Batch) -> None:
+        for task in batch.tasks:
+            self.tasks[task.id] = TaskRow(task)
+        for task_id in batch.tasks_done:
+            self.tasks.pop(task_id, None)
 
     def add_run(self, new: NewRun) -> None:
         self.runs[new.id] = created(new)
@@ -228,6 +239,7 @@ class MemoryDatabase:
         for definition, rows in self.quality.items():
             self.quality[definition] = [row for row in rows if row.run != id]
         self.effects = {name: effect for name, effect in self.effects.items() if effect.run != id}
+        self.tasks = {name: row for name, row in self.tasks.items() if row.task.run != id}
         self.ready.remove(id)
 
     def orphans(self, engine: int, *, again: bool) -> Iterator[str]:

@@ -39,6 +39,7 @@ from ripresa.ports.store import (
 from ripresa.stores.counting import by_version
 from ripresa.stores.memory.database import MemoryDatabase, Owner
 from ripresa.stores.memory.pools import PoolVerbs
+from ripresa.stores.memory.tasks import TaskVerbs
 from ripresa.stores.paging import cursor_after, read_cursor
 from ripresa.stores.refused import without
 from ripresa.stores.undecided import by_start, undecided
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class MemoryStore(PoolVerbs):
+class MemoryStore(PoolVerbs, TaskVerbs):
     """One process's hold on a database; a new database unless one is given.
 
     `shared`: several engines may own runs of it at once; all stores on one database say the same.

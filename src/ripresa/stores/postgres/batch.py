@@ -25,6 +25,8 @@ _REST = (
     "effects",
     "given_up",
     "freed",
+    "tasks",
+    "tasks_done",
 )
 
 Columns = Sequence[Sequence[Any] | None]

@@ -66,6 +66,7 @@ from ripresa.stores.postgres.lists import list_runs
 from ripresa.stores.postgres.loading import SQL, Row, load_runs, rows_of, run_of
 from ripresa.stores.postgres.pools import PoolVerbs
 from ripresa.stores.postgres.schema import prepare
+from ripresa.stores.postgres.tasks import TaskVerbs
 from ripresa.stores.postgres.texts import restored, storable, storable_value
 from ripresa.stores.process import Process, is_gone, this_process
 from ripresa.stores.refused import without
@@ -93,7 +94,7 @@ _CLAIM_EFFECT = _call("claim_effect_1", 7)
 _ADMIT = _call("admit_1", 8)
 
 
-class PostgresStore(PoolVerbs):
+class PostgresStore(PoolVerbs, TaskVerbs):
     """One schema of a PostgreSQL database: several engines own its runs, any process may read it or send to its runs.
 
     `url` is `postgresql://user@host/database`; `?schema=` names another schema than `ripresa`.  `lock_timeout` is how

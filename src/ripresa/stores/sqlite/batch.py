@@ -62,6 +62,8 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
         ("add_quality", batch.quality),
         ("put_effects", batch.effects),
         ("give_up_effects", batch.given_up),
+        ("put_tasks", batch.tasks),
+        ("remove_tasks", batch.tasks_done and singles(batch.tasks_done)),
     ):
         if rows:
             put(connection, query, rows)

@@ -95,6 +95,14 @@ ON CONFLICT (id) DO UPDATE SET
 -- name: give_up_effects
 DELETE FROM effect WHERE output IS NULL AND (id, holder) IN (VALUES {(?, ?)});
 
+-- name: put_tasks
+-- Whoever had an earlier task of this id has lost it.
+INSERT OR REPLACE INTO task (id, run, operation, attempt, step, runtime, queue, work, at)
+VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?)};
+
+-- name: remove_tasks
+DELETE FROM task WHERE id IN ({?});
+
 -- name: published
 DELETE FROM outbox WHERE id IN ({?});
 

@@ -28,6 +28,7 @@ _THEIRS = (
     ("place", "run"),
     ("effect", "run"),
     ("ticket", "run"),
+    ("task", "run"),
     ("run", "id"),
 )
 """Tables that hold rows of a run; those of the outbox are for others, and stay until they are taken."""

@@ -9,7 +9,9 @@
 --       ──1 ready        it needs an engine, now or at a time
 --       ──1 place        it goes on, or waits, with others of which only so many do
 --       ──< effect       what it does, or did, that is to happen once over all runs
+--       ──< task         attempts that workers elsewhere carry out
 --   engine (one row)     who may write
+--   worker               who carries out tasks
 --   blob                 payloads too large for a row; the row holds `@blob:<sha256>`
 --
 -- Times are microseconds since 1970 in UTC, payloads JSON, ids UUIDv7, whose order is that of time.
@@ -262,6 +264,37 @@ CREATE TABLE cooldown (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX cooldown_until ON cooldown (until);
+
+-- Attempts that workers elsewhere carry out.  The row is the truth; a broker carries its id.
+CREATE TABLE task (
+  id TEXT PRIMARY KEY NOT NULL,
+  run TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  step TEXT NOT NULL,
+  runtime TEXT NOT NULL,
+  queue TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  worker TEXT,                          -- who has claimed it
+  token TEXT,                           -- what its worker proves itself by
+  claimed_at INTEGER,
+  beat_at INTEGER,
+  lease_until INTEGER,                  -- until when its worker may be silent
+  -- The long ones last.
+  work TEXT NOT NULL,                   -- JSON: what is to be done
+  outcome TEXT                          -- JSON: what was reported
+) STRICT;
+
+CREATE INDEX task_of_run ON task (run);
+CREATE INDEX task_reported ON task (id) WHERE outcome IS NOT NULL;
+
+CREATE TABLE worker (
+  name TEXT PRIMARY KEY NOT NULL,
+  runtime TEXT NOT NULL,
+  about TEXT NOT NULL,                  -- JSON: host, process, queues, slots
+  since INTEGER NOT NULL,
+  beat_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE definition (
   name TEXT NOT NULL,

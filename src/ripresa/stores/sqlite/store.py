@@ -45,6 +45,7 @@ from ripresa.stores.sqlite.loading import SQL, Row, fetch, load_runs, rows_of, r
 from ripresa.stores.sqlite.pools import PoolVerbs
 from ripresa.stores.sqlite.reader import Reader
 from ripresa.stores.sqlite.schema import prepare
+from ripresa.stores.sqlite.tasks import TaskVerbs
 from ripresa.stores.sqlite.writer import Writer, retry_while_busy
 from ripresa.stores.texts import encodable
 
@@ -55,7 +56,7 @@ _RUNS_LOADED_HERE = 8
 _EVENTS_LOADED_HERE = 1_000  # of one run
 
 
-class SqliteStore(PoolVerbs):
+class SqliteStore(PoolVerbs, TaskVerbs):
     """One SQLite file: one engine owns it, any process may read it or send to its runs.
 
     `url` is `sqlite:///shop.db`, `sqlite:////var/lib/shop.db` or a path.  `lock_timeout` is how many seconds a

@@ -47,6 +47,7 @@ from ripresa.testing.store_contract.rows import (
     ticket,
 )
 from ripresa.testing.store_contract.sharing import ManyOwners
+from ripresa.testing.store_contract.tasks import Tasks
 
 __all__ = [
     # The contract
@@ -89,6 +90,7 @@ class _Common(
     Effects,
     Pools,
     Retention,
+    Tasks,
 ):
     """What every store promises."""
 

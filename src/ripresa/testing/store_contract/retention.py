@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ripresa.ports.store import Effect, LogLine, Outgoing, Ready, Store
+from ripresa.ports.tasks import Task
 from ripresa.stores.ages import first_id_at
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
@@ -79,6 +80,7 @@ class Retention(Promises):
                 "logs": [LogLine(run, "x", 1, T, "stdout", None, "said")],
                 "tags": [(run, "region", "eu")],
                 "quality": [measured(run, 2)],
+                "tasks": [Task(f"t-{run}", run, "x", 1, "x", "celery", "slow", "{}", T)],
                 "effects": [Effect(f"key:{run}", run, f"{run}:x", 1, T, "1")],
             }
             await engine.commit(**rows[run])
@@ -94,6 +96,7 @@ class Retention(Promises):
         assert await store.tags(A) == {}
         assert await store.effect(f"key:{A}") is None
         assert [row.run for row in await store.quality(measured(A, 2).definition, limit=9)] == [B]
+        assert [row.run for row in await store.tasks()] == [B]
         assert [row.run for row in await store.outgoing(limit=9)] == [A, B]
         kept = await store.get_run(f"key-{B}")
         assert kept is not None
