@@ -238,6 +238,7 @@ class Engine:
         """Others have written what may be for us."""
         self.loading.look()
         self.elsewhere.heard()
+        self.pools.news()
 
     async def learn(self, run: tuple[str, str]) -> None:
         """Know what the store keeps of a run's definition and version."""

@@ -59,6 +59,7 @@ class Fleet:
             except StoreUnavailable as error:
                 logger.warning("cannot look for runs to take over, trying again: %s", error)
             self._engine.loading.look()
+            self._engine.pools.look()  # slots of engines that are gone are free
 
     async def look_around(self) -> None:
         """Learn who lives, and what they can run."""
