@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         Terminal,
         UnknownDefinition,
         UnknownHandler,
+        UnknownPool,
         UpdateRejected,
     )
     from ripresa.contracts.failure import Failure
@@ -143,7 +144,7 @@ _HOMES = {
         "RunFailed RunFinished RunNotFinished RunNotFound RunQuarantined SpecInvalid StepFailed StepInterrupted "
         "StepResultFailed StoreBusy StoreCorrupt StoreError StoreFull StoreInUse StoreTooNew StoreUnavailable "
         "TemplateError TemplateForbidden TemplateSyntax TemplateUndefined TemplateValue Terminal UnknownDefinition "
-        "UnknownHandler UpdateRejected"
+        "UnknownHandler UnknownPool UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
     "ripresa.contracts.pools": "Breaker Pool",
@@ -285,6 +286,7 @@ __all__ = [
     "TemplateValue",
     "UnknownDefinition",
     "UnknownHandler",
+    "UnknownPool",
     "UpdateRejected",
 ]
 

@@ -70,6 +70,19 @@ DEFINITIONS = Group(
         Command("diff", "Show what differs between two versions, or a file and the store.", "definitions", "diff"),
     ),
 )
+POOLS = Group(
+    "pools",
+    "Look at pools and their breakers, and change them.",
+    (
+        Command("list", "List the pools, what limits them, and how many wait.", "pools", "list_"),
+        Command("show", "Show who holds a slot of a pool, and who waits and why.", "pools", "show"),
+        Command("watch", "Follow pools as they fill and empty.", "pools", "watch"),
+        Command("set", "Change what limits a pool, or make one.", "pools", "set_"),
+        Command("remove", "Forget a pool: what waits for it starts.", "pools", "remove"),
+        Command("trip", "Open a pool's breaker by hand.", "pools", "trip"),
+        Command("reset", "Close a pool's breakers, and end its cooldowns.", "pools", "reset"),
+    ),
+)
 QUALITY = Command("quality", "List what a workflow's steps measured of their data.", "quality", "quality")
 EVENTS = Group(
     "events",
@@ -102,6 +115,7 @@ SECTIONS = (
             RUNS,
             Command("graph", "Draw a workflow's graph, and how a run of it stands.", "graph", "graph"),
             QUARANTINE,
+            POOLS,
             DEFINITIONS,
             QUALITY,
             EVENTS,

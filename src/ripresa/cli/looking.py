@@ -16,11 +16,11 @@ from ripresa.contracts.records import (
     StepRecord,
     steps_of,
 )
-from ripresa.contracts.status import RunStatus
+from ripresa.contracts.status import RunStatus, StepStatus
 from ripresa.ports.store import RunFilter
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.store import Attempt, HistoryEvent, Run, Store
 
 _OUTGOING_MAX = 100_000
 """So many are looked through for those that are wanted."""
@@ -58,7 +58,22 @@ async def whole(url: str, ref: str) -> tuple[JobRun, list[StepRecord], list[JobR
         history, attempts = await store.history(row.id, after=row.base_seq), await store.attempts(row.id)
         children = [JobRun.of(child) for child in await store.children(row.id)]
         run = JobRun.of(row, tags=await store.tags(row.id), reason=await why_queued(store, row))
-        return run, steps_of(row, history, attempts), children
+        return run, await steps_standing(store, row, history, attempts), children
+
+
+async def steps_standing(
+    store: Store, row: Run, history: list[HistoryEvent], attempts: list[Attempt]
+) -> list[StepRecord]:
+    """The steps of a run; those that wait for a pool say why."""
+    from ripresa.cli.pooling import waits_of
+
+    steps = {step.operation: step for step in steps_of(row, history, attempts)}
+    waits = {} if row.finished_at is not None else await waits_of(store, row.id)
+    for operation, wait in waits.items():
+        queued = StepRecord(operation=operation, step=wait.step, status=StepStatus.QUEUED, attempts=0)
+        said = {"status": queued.status, "reason": wait.reason}
+        steps[operation] = steps.get(operation, queued).model_copy(update=said)
+    return list(steps.values())
 
 
 async def why_queued(store: Store, row: Run) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ripresa.cli.looking import steps_standing
 from ripresa.cli.progress import RunView
-from ripresa.contracts.records import steps_of
 
 if TYPE_CHECKING:
     from ripresa.ports.store import Run, Store
@@ -17,7 +17,8 @@ _DEPTH_MAX = 8
 async def picture(store: Store, row: Run, *, depth: int = _DEPTH_MAX) -> RunView:
     """The run as it stands on disk."""
     view = RunView.of(row)
-    view.see_steps(steps_of(row, await store.history(row.id, after=row.base_seq), await store.attempts(row.id)))
+    history, attempts = await store.history(row.id, after=row.base_seq), await store.attempts(row.id)
+    view.see_steps(await steps_standing(store, row, history, attempts))
     children = await store.children(row.id) if depth else []
     for child in children[:_CHILDREN_MAX]:
         view.items[child.id] = await picture(store, child, depth=depth - 1)

@@ -21,6 +21,7 @@ class PlainLines:
     def __init__(self) -> None:
         self._started: dict[tuple[str, str | None], int] = {}
         self._waits: set[str] = set()
+        self._queued: set[tuple[str, str | None]] = set()
 
     def heard(self, notice: Notice, run: RunView, label: str) -> None:
         """Tell it."""
@@ -46,6 +47,9 @@ class PlainLines:
             case "attempt_started":
                 self._started[mark] = notice.at
                 return f"{notice.operation} started{of}"
+            case "step_waits" if mark not in self._queued:
+                self._queued.add(mark)
+                return f"{notice.operation} waits: {notice.text}"
             case "attempt_failed":
                 wait = ticking((notice.due or notice.at) - notice.at)
                 why = brief(notice.failure) if notice.failure else ""

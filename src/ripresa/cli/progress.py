@@ -74,6 +74,8 @@ class RunView:
         step = self.items.get(operation)
         if not isinstance(step, StepView):
             step = self.items[operation] = StepView(operation, "running", at)
+        if step.status == "pending":
+            step.started = at
         step.status, step.attempt, step.attempts_max, step.due, step.ended = (
             "running",
             attempt,
@@ -119,6 +121,11 @@ class RunView:
             if isinstance(item, StepView) and item.status in {"running", "retrying", "pending"}:
                 item.status, item.ended = status, at
 
+    def step_waits(self, operation: str, at: int, why: str) -> None:
+        """A step waits for its pool."""
+        step = self._step(operation, at)
+        step.status, step.due, step.why = "pending", None, why
+
     # --- from a store --------------------------------------------------------------------------
 
     def see_steps(self, steps: list[StepRecord]) -> None:
@@ -127,6 +134,7 @@ class RunView:
             self.items[record.operation] = _step_view(record)
 
 
+_NOT_YET = 1 << 62
 _SHOWN = {"waiting": "retrying", "queued": "pending"}
 
 
@@ -134,7 +142,10 @@ def _step_view(record: StepRecord) -> StepView:
     view = StepView(record.operation, _SHOWN.get(record.status, record.status), _micros(record.started_at) or 0)
     view.attempt = record.attempts
     view.ended, view.due = _micros(record.finished_at), _micros(record.next_attempt_at)
-    view.why = in_brief(record.error.type, record.error.message) if record.error else record.reason or ""
+    queued = record.status == "queued"
+    view.why = in_brief(record.error.type, record.error.message) if record.error and not queued else record.reason or ""
+    if queued:
+        view.started = view.started or _NOT_YET
     return view
 
 

@@ -192,6 +192,8 @@ def _take(view: RunView, notice: Notice) -> None:
     match notice.kind:
         case "attempt_started":
             view.attempt_started(operation, at, notice.attempt or 1, notice.attempts_max)
+        case "step_waits":
+            view.step_waits(operation, at, notice.text or "")
         case "attempt_failed":
             view.attempt_failed(operation, at, notice.due, notice.failure)
         case "step_done":

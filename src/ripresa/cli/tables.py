@@ -147,7 +147,8 @@ def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
 
 def step_row(step: StepRecord) -> tuple[Cell | str, ...]:
     """A step in a line."""
-    outcome = why(step.error) if step.error and step.output is None else step.reason or ""
+    queued = step.status == "queued"
+    outcome = why(step.error) if step.error and step.output is None and not queued else step.reason or ""
     if not outcome and step.finished_at:
         outcome = inline(step.output)
     if step.next_attempt_at is not None:

@@ -144,7 +144,7 @@ class TreeLines:
                 after = f" after {step.attempt} attempts" if step.attempt > 1 else ""
                 return Text(f"{step.status}{after}: {_one_line(step.why)}", style=_MARKS[step.status][1])
             case other:
-                return _dim(other)
+                return _dim(_one_line(step.why) if other == "pending" and step.why else other)
 
     def _mark(self, status: str) -> Text:
         if status == "running":

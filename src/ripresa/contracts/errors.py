@@ -247,6 +247,10 @@ class UnknownHandler(RipresaError):
         self.known = tuple(known)
 
 
+class UnknownPool(RipresaError):
+    """The store has no pool of this name: declare it, or correct the name."""
+
+
 class UnknownDefinition(RipresaError):
     """The App was not given this workflow: add it to `App(workflows=[…])`."""
 

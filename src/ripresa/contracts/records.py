@@ -20,11 +20,13 @@ RECORDS_VERSION: Final = "1.0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What all records have: they do not change, and fields of newer versions are passed over."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", use_enum_values=True)
 
 
-class FailureRecord(_Record):
+class FailureRecord(Record):
     """What went wrong."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_enum_values=True)
@@ -35,7 +37,7 @@ class FailureRecord(_Record):
     code: str = "error"
 
 
-class HistoryRecord(_Record):
+class HistoryRecord(Record):
     """One event of a run's journal."""
 
     seq: int
@@ -64,7 +66,7 @@ class HistoryRecord(_Record):
         )
 
 
-class AttemptRecord(_Record):
+class AttemptRecord(Record):
     """One try of a step."""
 
     operation: str
@@ -97,7 +99,7 @@ class AttemptRecord(_Record):
         )
 
 
-class StepRecord(_Record):
+class StepRecord(Record):
     """One step of a run, over all its attempts."""
 
     operation: str
@@ -111,10 +113,10 @@ class StepRecord(_Record):
     output: Any = None
     error: FailureRecord | None = None
     reason: str | None = None
-    """Why it was skipped or cancelled."""
+    """Why it was skipped or cancelled, or what it waits for."""
 
 
-class JobRun(_Record):
+class JobRun(Record):
     """One execution of a workflow."""
 
     record: Literal["1.0"] = RECORDS_VERSION
@@ -168,7 +170,7 @@ class JobRun(_Record):
         )
 
 
-class DefinitionRecord(_Record):
+class DefinitionRecord(Record):
     """A version of a workflow, as first used."""
 
     record: Literal["1.0"] = RECORDS_VERSION
@@ -198,7 +200,7 @@ class DefinitionRecord(_Record):
         )
 
 
-class QualityRecord(_Record):
+class QualityRecord(Record):
     """What a step measured of its data, once."""
 
     definition: str
@@ -228,7 +230,7 @@ class QualityRecord(_Record):
         )
 
 
-class OutgoingRecord(_Record):
+class OutgoingRecord(Record):
     """An event that a run published, and that nobody has taken yet."""
 
     id: str
@@ -247,7 +249,7 @@ class OutgoingRecord(_Record):
         return cls(id=row.id, type=row.type, run=row.run, run_id=run_id, at=moment(row.at), data=value(row.data))
 
 
-class LogRecord(_Record):
+class LogRecord(Record):
     """A line that a step wrote."""
 
     number: int
@@ -289,7 +291,7 @@ class ExportedEvent(HistoryRecord):
         return cls(**told, fingerprint=row.fingerprint, started_at=maybe_moment(row.started_at))
 
 
-class RunExport(_Record):
+class RunExport(Record):
     """A run with its whole journal: what `ripresa runs export` writes."""
 
     record: Literal["1.0"] = RECORDS_VERSION

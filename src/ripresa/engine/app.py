@@ -17,14 +17,17 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
 
+from ripresa.contracts.durations import micros
 from ripresa.contracts.errors import RipresaError, UnknownDefinition
 from ripresa.contracts.payload import dump
+from ripresa.engine import pool_act
 from ripresa.engine.config import Config, evict_after_us
 from ripresa.engine.engine import Engine
 from ripresa.engine.fleet import about
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
 from ripresa.engine.known import Known
+from ripresa.engine.pool_look import pool_records, wait_records
 from ripresa.engine.rows import run_key
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from ripresa.author.graph.definition import GraphDefinition
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.pool_records import PoolRecord, WaitRecord
     from ripresa.contracts.pools import Pool
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
@@ -396,6 +400,42 @@ class App:
         """End a quarantine: repeat the step; or take `output` for its outcome; or let it fail (`discard=True`)."""
         text = None if output is ... else dump(output, where="release(output)")
         await self.opened().control.release(ref_of(run), output=text, discard=discard)
+
+    async def pools(self) -> Sequence[PoolRecord]:
+        """How the pools of the store stand, by name: slots in use, steps that wait, breakers, cooldowns."""
+        engine = self.opened()
+        return await pool_records(engine.store, engine.now())
+
+    async def waits(self, run: Run[Any] | str | None = None, *, pool: str | None = None) -> Sequence[WaitRecord]:
+        """Steps that hold a slot of a pool, and those that wait for one, in order: how many go before, and why.
+
+        Of one run or one pool, if given.  Raises RunNotFound.
+        """
+        engine = self.opened()
+        uuid = None if run is None else (await engine.verbs.find(ref_of(run))).id
+        return await wait_records(engine.store, engine.now(), run=uuid, pool=pool)
+
+    async def set_pool(self, pool: Pool) -> None:
+        """Let the pool be so from now on, whatever it was; it holds at once on all engines of the store."""
+        engine = self.opened()
+        await engine.store.put_pool(pool.name, dump(pool.to_json()))
+        engine.pools.known[pool.name] = pool
+        engine.pools.news()
+
+    async def trip_breaker(self, pool: str, *, step: str | None = None, duration: Duration | None = None) -> None:
+        """Open a pool's breaker, or that of one of its steps: for so long, or until it is reset.
+
+        Raises UnknownPool, ValueError.
+        """
+        engine = self.opened()
+        for_us = None if duration is None else micros(duration, where="duration")
+        await pool_act.trip(engine.store, pool, step=step, now=engine.now(), for_us=for_us)
+        engine.pools.news()
+
+    async def reset_pool(self, pool: str, *, step: str | None = None) -> None:
+        """Close a pool's breakers, or that of one of its steps, and end its cooldowns.  Raises UnknownPool."""
+        await pool_act.reset(self.opened().store, pool, step=step)
+        self.opened().pools.news()
 
     async def quality(self, workflow: Any, step: str | None = None, *, limit: int = 20) -> Sequence[Quality]:
         """What a workflow's steps (or one of them) measured of their data, newest first: `row.metrics` is JSON text.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ Name = tuple[str, str]
 """Run and operation: what a ticket is known by."""
 
 _READ_AGAIN_US = 1_000_000
+_TOLD_MAX = 1_000
 _WHY_MAX = 200
 _KEY_MAX = 255
 _RETRY_S_MAX = 1.0
@@ -82,6 +84,7 @@ class Pools:
         self._asking = False
         self._again: Due | None = None
         self._read_at = 0
+        self._told_at = 0
         self._stale = False
 
     async def open(self, declared: Iterable[Pool]) -> None:
@@ -226,7 +229,23 @@ class Pools:
                 self._waker.set()
             finally:
                 self._asking = False
+            await self._tell()
             self._engine.watching.ask_idle()
+
+    async def _tell(self) -> None:
+        """Tell who watches what steps wait for, now and then."""
+        engine = self._engine
+        if not (engine.watching.observers and self._waiting) or engine.now() - self._told_at < _READ_AGAIN_US:
+            return
+        self._told_at = engine.now()
+        engine.timers.at(self._told_at + _READ_AGAIN_US, self.look)
+        from ripresa.engine.pool_look import wait_records  # noqa: PLC0415 - only for who watches
+
+        with suppress(StoreUnavailable):
+            for record in await wait_records(engine.store, engine.now(), limit=_TOLD_MAX):
+                seat = self._waiting.get((record.run, record.operation))
+                if seat is not None:
+                    engine.watching.notify("step_waits", seat.flight.held, seat.flight.ask, text=record.reason)
 
     async def _refresh(self) -> None:
         """Read which pools there are, though not each time that somebody has written something."""

@@ -21,7 +21,7 @@ class Notice(NamedTuple):
     """Something worth showing to who watches; not a record of anything."""
 
     kind: str
-    """attempt_started | attempt_failed | step_done | step_set_aside | node_settled | run_status | log"""
+    """step_waits | attempt_started | attempt_failed | step_done | step_set_aside | node_settled | run_status | log"""
     run: str
     key: str | None
     at: int
@@ -59,6 +59,7 @@ class Watching:
         failure: Failure | None = None,
         status: str | None = None,
         node: str | None = None,
+        text: str | None = None,
     ) -> None:
         """Tell the observers."""
         retry = ask.step.retry if ask else None
@@ -74,6 +75,7 @@ class Watching:
             due,
             failure,
             status,
+            text,
         )
         for observer in list(self.observers):
             observer(notice)

@@ -1,0 +1,185 @@
+"""Pools for the commands that show and change them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from ripresa.cli import pool_tables, tables
+from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem
+from ripresa.cli.inputs import pairs
+from ripresa.cli.output import write
+from ripresa.cli.process import now_us, on_interrupt
+from ripresa.cli.reading import opened
+from ripresa.cli.screen import wants_colour
+from ripresa.cli.times import until
+from ripresa.contracts.errors import UnknownPool
+from ripresa.engine import pool_act
+from ripresa.engine.pool_look import pool_records, wait_records
+
+if TYPE_CHECKING:
+    from ripresa.contracts.pool_records import PoolRecord, WaitRecord
+    from ripresa.contracts.pools import Pool
+    from ripresa.ports.store import Store
+
+_LOOK_S = 0.5
+_SHOWN_MAX = 30
+
+
+async def pools(url: str) -> list[PoolRecord]:
+    """All pools."""
+    async with opened(url) as store:
+        return await pool_records(store, now_us())
+
+
+async def pool(url: str, name: str, limit: int) -> tuple[PoolRecord, list[WaitRecord]]:
+    """One pool with its steps.  Raises UsageProblem if there is none of this name."""
+    async with opened(url) as store:
+        return await _one(store, name, limit)
+
+
+async def _one(store: Store, name: str, limit: int) -> tuple[PoolRecord, list[WaitRecord]]:
+    found = {one.name: one for one in await pool_records(store, now_us())}
+    if name not in found:
+        from ripresa.cli.nearest import did_you_mean
+
+        raise UsageProblem(f"no pool {name!r} in {store.url}{did_you_mean(name, found)}")
+    return found[name], await wait_records(store, now_us(), pool=name, limit=limit, shown=until)
+
+
+async def waits_of(store: Store, run: str) -> dict[str, WaitRecord]:
+    """Steps of a run that wait for a pool, by operation."""
+    found = await wait_records(store, now_us(), run=run, shown=until)
+    return {one.operation: one for one in found if one.held_since is None}
+
+
+# --- changing ----------------------------------------------------------------------------------
+
+
+async def set_limits(url: str, name: str, limits: list[str]) -> Pool:
+    """Change a pool's limits.  Raises UsageProblem."""
+    changes = {field: _value(text) for field, text in pairs(limits, "FIELD=VALUE").items()}
+    async with opened(url) as store:
+        try:
+            return await pool_act.set_limits(store, name, changes)
+        except ValueError as error:
+            raise UsageProblem(str(error)) from None
+
+
+async def remove(url: str, name: str) -> None:
+    """Forget a pool.  Raises UsageProblem."""
+    async with opened(url) as store:
+        try:
+            await pool_act.remove(store, name)
+        except UnknownPool as error:
+            raise UsageProblem(str(error)) from None
+
+
+async def trip(url: str, name: str, step: str | None, for_us: int | None) -> None:
+    """Open a breaker.  Raises UsageProblem."""
+    async with opened(url) as store:
+        try:
+            await pool_act.trip(store, name, step=step, now=now_us(), for_us=for_us)
+        except (UnknownPool, ValueError) as error:
+            raise UsageProblem(str(error)) from None
+
+
+async def reset(url: str, name: str, step: str | None) -> list[str]:
+    """Close breakers, end cooldowns.  Raises UsageProblem."""
+    async with opened(url) as store:
+        try:
+            return await pool_act.reset(store, name, step=step)
+        except UnknownPool as error:
+            raise UsageProblem(str(error)) from None
+
+
+def _value(text: str) -> Any:
+    """`none`, a number, or a text."""
+    if text == "none":
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, int | float | dict) else text
+
+
+def in_words(pool: Pool) -> str:
+    """What limits it."""
+    told = pool.to_json()
+    breaker = told.pop("breaker", None) or {}
+    return ", ".join(f"{name}={value}" for name, value in {**told, **_dotted(breaker)}.items()) or "no limits"
+
+
+def _dotted(breaker: dict[str, Any]) -> dict[str, Any]:
+    return {f"breaker.{name}": value for name, value in breaker.items()}
+
+
+# --- watching ----------------------------------------------------------------------------------
+
+
+async def watch(url: str, name: str | None) -> None:
+    """Show how pools stand until Ctrl-C.  Raises Ended then."""
+    interrupted = on_interrupt()
+    live = _Live() if wants_colour(sys.stdout) else None
+    shown = ""
+    try:
+        async with opened(url) as store:
+            while not interrupted.done():
+                text = await _drawn(store, name)
+                if live is not None:
+                    live.show(text)
+                elif text != shown:
+                    write(text)
+                    sys.stdout.flush()
+                shown = text
+                await asyncio.wait({interrupted}, timeout=_LOOK_S)
+    finally:
+        if live is not None:
+            live.close()
+    raise Ended(INTERRUPTED)
+
+
+async def _drawn(store: Store, name: str | None) -> str:
+    """What there is to see, as the lines of a terminal."""
+    if name is None:
+        found = await pool_records(store, now_us())
+        return _text(lambda: tables.columns(pool_tables.rows(found), head=pool_tables.HEAD))
+    one, waits = await _one(store, name, _SHOWN_MAX)
+    return _text(lambda: pool_tables.pool(one, waits, one.held + one.waiting - len(waits)))
+
+
+def _text(draw: Any) -> str:
+    with redirect_stdout(_Paper()) as paper:
+        draw()
+    return str(paper.getvalue())
+
+
+class _Paper(io.StringIO):
+    """Stands for stdout: as wide, and coloured if that is."""
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+
+class _Live:
+    """Draws over what was drawn."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="crop")
+        self._live.start()
+
+    def show(self, text: str) -> None:
+        from rich.text import Text
+
+        self._live.update(Text.from_ansi(text), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
