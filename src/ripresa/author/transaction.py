@@ -71,9 +71,10 @@ def transaction(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step that is done in the store's own transaction: its SQL takes effect exactly once.
 
     The function's first parameter is a connection to the store's database: a `sqlite3.Connection` for a `def`
-    function on SQLite.  It neither commits nor rolls back, and it leaves the store's own tables alone; what it raises
-    undoes what it did, and the attempt has failed.  Others wait for its locks: keep it short, and call no service in
-    it.  `name`, `retry`, `timeout`, `compensate` are as those of `@step`.  Raises TypeError for a function without
+    function on SQLite, an `asyncpg.Connection` for an `async def` function on PostgreSQL.  It neither commits nor
+    rolls back, and it leaves the store's own tables alone; what it raises undoes what it did, and the attempt has
+    failed.  Others wait for its locks: keep it short, and call no service in it.  `name`, `retry`, `timeout` and
+    `compensate` are as those of `@step`.  Raises TypeError for a function without
     parameters.
     """
     require_known("@transaction", options, _OPTIONS)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from heapq import merge
 from itertools import count, islice
 from time import monotonic
@@ -29,11 +29,12 @@ from typing import Any, TypeVar
 from ripresa.contracts.errors import (
     CommitUnknown,
     EngineFenced,
-    NoTransactions,
     RunFinished,
     RunNotFound,
+    StoreUnavailable,
 )
 from ripresa.contracts.status import TERMINAL
+from ripresa.ports.moving import Chunk
 from ripresa.ports.store import (
     Attempt,
     Batch,
@@ -56,11 +57,12 @@ from ripresa.ports.store import (
 from ripresa.stores.ages import first_id_at
 from ripresa.stores.counting import by_version
 from ripresa.stores.payloads import check_in
-from ripresa.stores.postgres import checks, faults
+from ripresa.stores.postgres import checks, faults, moving
 from ripresa.stores.postgres.address import address_of
 from ripresa.stores.postgres.batch import NO_PAIRS, columns, laid_out, packed
-from ripresa.stores.postgres.connection import Lane
+from ripresa.stores.postgres.connection import Lane, connect
 from ripresa.stores.postgres.heartbeat import Heartbeat
+from ripresa.stores.postgres.lending import Lending, within
 from ripresa.stores.postgres.listening import Listener, Teller
 from ripresa.stores.postgres.lists import list_runs
 from ripresa.stores.postgres.loading import SQL, Row, load_runs, rows_of, run_of
@@ -123,6 +125,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         self._others = [self._lane("look") for _ in range(_LANES)]
         self._teller: Teller | None = None
         self._listener: Listener | None = None
+        self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=_rest)
         self._closing: set[asyncio.Task[None]] = set()
         self._tell: Callable[[], None] | None = None
         self._heartbeat: Heartbeat | None = None
@@ -161,6 +164,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             await asyncio.wait(self._closing)
         if self._teller is not None:
             await self._teller.close()
+        await self._lending.close()
         for lane in (self._commits, self._work, *self._others):
             await lane.close()
 
@@ -409,21 +413,25 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         return None if row is None else Effect(*row)
 
     async def transact(self, effect: Effect, work: Callable[[Any], Any]) -> str:
-        raise NoTransactions("steps cannot join transactions of PostgreSQL yet")
+        if not self._opened:
+            raise StoreUnavailable(f"{self.url} is not open: call open() first")
+        return await self._lending.transact(effect, work)
 
     # -- from outside an engine ---------------------------------------------------------------------------------------
 
     async def send(self, message: Message, *, connection: Any = None) -> None:
-        if connection is not None:
-            raise NoTransactions("messages cannot join transactions of PostgreSQL yet")
         message = storable_value(message)
         params = (-self._instance, next(self._numbers), *message)
-        outcome = await self._again(self._idlest(), lambda one: one.fetchval(_SEND, *params))
+        if connection is not None:
+            outcome = await within(connection, self.address, _SEND, *params)
+        else:
+            outcome = await self._again(self._idlest(), lambda one: one.fetchval(_SEND, *params))
         match outcome:
             case "missing":
                 raise RunNotFound(message.run, f"no run has the id {message.run!r}")
             case "kept":
-                self._tell_all()
+                if connection is None:
+                    self._tell_all()
             case "known":
                 pass
             case status:
@@ -438,8 +446,6 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         *,
         connection: Any = None,
     ) -> bool:
-        if connection is not None:
-            raise NoTransactions("runs cannot join transactions of PostgreSQL yet")
         run, first, tags, definition = storable_value((run, first, tags, definition))
         blobs: dict[str, str] = {}
         params = (
@@ -451,6 +457,9 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             packed([(run.id, name, value) for name, value in tags.items()]),
             packed([] if definition is None else [definition]),
         )
+        if connection is not None:
+            joined: bool = await within(connection, self.address, _SUBMIT, *params)
+            return joined
         created: bool = await self._again(self._idlest(), lambda one: one.fetchval(_SUBMIT, *params))
         if created:
             self._tell_all()
@@ -471,6 +480,25 @@ class PostgresStore(PoolVerbs, TaskVerbs):
     async def remove(self, runs: list[str]) -> list[str]:
         gone: list[str] = await self._again(self._idlest(), lambda one: one.fetchval(_REMOVE, runs))
         return gone
+
+    # -- moving -------------------------------------------------------------------------------------------------------
+
+    async def counts(self) -> dict[str, int]:
+        return await self._look(moving.counts)
+
+    async def dump(self, *, size: int = 1_000) -> AsyncIterator[Chunk]:
+        connection = await connect(self.address, {"search_path": f'"{self.address.schema}"'})
+        try:
+            async for chunk in moving.dump(connection, size):
+                yield chunk
+        finally:
+            connection.terminate()
+
+    async def restore(self, chunk: Chunk) -> None:
+        await self._idlest().do(lambda one: moving.restore(one, chunk))
+
+    async def settle(self, *, now: Micros) -> None:
+        await self._idlest().do(lambda one: moving.settle(one, now))
 
     # -- what the verbs share -----------------------------------------------------------------------------------------
 
