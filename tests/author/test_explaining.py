@@ -209,13 +209,24 @@ def test_a_fan_out_takes_as_many_turns_as_it_needs(for_each, longest):
 
 
 def test_kinds_that_make_no_attempts_say_that_retry_has_no_effect():
-    wait, child = told(
+    wait, signal, child = told(
         {"wait": {"name": "w1", "for": "10m", "retry": {"max_attempts": 3}}},
+        {"signal": {"name": "s1", "timeout": "10m", "retry": {"max_attempts": 3}}},
         {"workflow": {"name": "c", "definition": "other", "timeout": "1h"}},
     ).jobs
     assert (wait.attempts.total, wait.longest_us) == (1, 10 * M)
     assert wait.notes == ("retry has no effect: a wait is done once",)
-    assert (child.longest_us, child.limits.total_us) == (H, H)
+    assert (signal.attempts.total, signal.longest_us) == (1, 10 * M)
+    assert signal.notes == ("retry has no effect: a signal is done once",)
+    assert (child.attempts.total, child.longest_us, child.limits.total_us) == (1, H, H)
+
+
+def test_another_workflow_is_started_as_often_as_its_policy_says():
+    retry = {"max_attempts": 3, "delay": "5m", "exponential_backoff": True}
+    (child,) = told({"workflow": {"name": "c", "definition": "other", "timeout": "1h", "retry": retry}}).jobs
+    assert (child.attempts.total, child.attempts.waits_us) == (3, (5 * M, 10 * M))
+    assert child.notes == ("each attempt is a run of its own, and the time limit is for all of them together",)
+    assert child.longest_us == H
 
 
 def test_when_an_entry_starts_is_told_in_words():

@@ -100,3 +100,16 @@ def test_an_older_file_is_shown_changed_and_then_changed(shop):
     assert "retry: {max_retries: 2}  # or so" in (shop.folder / "a.yaml").read_text()
     shop("validate", "a.yaml")
     assert "nothing to migrate" in shop("migrate", "a.yaml").stderr
+
+
+def test_an_argument_that_may_become_an_option_is_warned_of_and_refuses_nothing(shop):
+    arguments = """["--day", "{{ ds }}", "{{ params.file }}", "--to={{ params.to }}", "--", "{{ params.rest }}"]"""
+    write(shop, **{"a.yaml": f"job: {{name: a, image: b:1, args: {arguments}}}"})
+    done = shop("validate", "a.yaml")
+    assert done.stdout.startswith("ok  a.yaml: job a, version ")
+    assert done.stderr.startswith("warning: a.yaml:1:")
+    assert "job.args[2]: its value may begin with `-`, and be read as an option" in done.stderr
+    assert done.stderr.count("may begin") == 1
+    (report,) = json.loads(shop("validate", "a.yaml", "-o", "json").stdout)
+    assert report["ok"] is True
+    assert [one["code"] for one in report["warnings"]] == ["may_be_an_option"]

@@ -206,6 +206,25 @@ async def test_who_is_ended_while_it_looks_for_its_turn_is_not_in_the_way(memory
     assert await engine.store.line("sales") == []
 
 
+async def test_a_fork_stands_in_line_with_what_it_has_learnt(world):
+    made = definition(world)
+    app = await world.open(made)
+    first = await start(app, made, 1)
+    await app.signal(first, "go")
+    await first.result("30s")
+    second = await start(app, made, 2)
+    fork = await app.fork(first, from_step="ended", id="run-1b")
+    assert fork.status == "queued"
+    await _quiet(app)
+    assert (await statuses(app))["run-1b"] == "queued"
+    await app.signal(second, "go")
+    await second.result("30s")
+    await fork.result("30s")
+    assert world.ledger.count(["begun", 1]) == 1
+    assert world.ledger.count(["ended", 1]) == 2
+    assert await app.engine.store.line("sales") == []
+
+
 async def test_a_run_that_is_tried_again_does_not_wait(world):
     made = definition(world)
     app = await world.open(made)

@@ -12,6 +12,7 @@ import pytest
 
 from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import JobFailed, WorkerLost
+from ripresa.runtimes.container.policy import ContainerPolicy
 from ripresa.runtimes.container.runtime import ContainerRuntime
 from ripresa.runtimes.container.spec import container_name
 from ripresa.runtimes.job_settings import JobSettings
@@ -187,6 +188,12 @@ async def test_a_job_has_no_root_no_capabilities_and_no_new_privileges(runtime, 
     host = container_of(engine, work)["HostConfig"]
     assert (host["Privileged"], host["PidsLimit"], host["NetworkMode"]) == (False, 512, "none")
     assert not host["Binds"]
+
+
+@pytest.mark.parametrize("user", ["", "root", "root:staff", "0", "0:0", "00", "+0", "-0:7"])
+def test_every_way_of_writing_root_is_root(user):
+    assert ContainerPolicy().user_for({"Config": {"User": user}}) == "65534:65534"
+    assert ContainerPolicy().user_for({"Config": {"User": "app"}}) is None
 
 
 async def test_a_user_that_the_image_names_is_kept_unless_it_is_root(runtime, engine, work_of, log):

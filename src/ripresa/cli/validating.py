@@ -35,6 +35,7 @@ def validated(paths: list[str], *, portable: bool, now: datetime | None = None) 
 
 
 def _report(file: Path, *, portable: bool, now: datetime) -> dict[str, Any]:
+    from ripresa.contracts.spec.advice import advice_of
     from ripresa.engine.definition_files import load_file
 
     try:
@@ -51,7 +52,9 @@ def _report(file: Path, *, portable: bool, now: datetime) -> dict[str, Any]:
         remedy = "see to its path and rights"
         return _refused(file, [Problem(code="unreadable", message=why, remedy=remedy, file=str(file))])
     problems = [*_misfits(loaded), *(_not_portable(loaded) if portable else ())]
-    return {**_refused(file, problems), "ok": not problems, **_facts(loaded, now)}
+    advice = tuple(advice_of(loaded))
+    told = {"warnings": [one.to_json() for one in advice], "_warnings": advice} if advice else {}
+    return {**_refused(file, problems), "ok": not problems, **told, **_facts(loaded, now)}
 
 
 def _refused(file: Path, problems: Sequence[Problem]) -> dict[str, Any]:

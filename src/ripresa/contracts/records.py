@@ -372,8 +372,16 @@ def steps_of(run: Any, history: list[Any], attempts: list[Any]) -> list[StepReco
     told = [(row.started_at, 0, row) for row in attempts if row.generation == run.base_seq]
     told += [(event.at, event.seq, event) for event in history]
     found: dict[str, dict[str, Any]] = {}
+    children: dict[str, Any] = {}
     for _, seq, row in sorted(told, key=lambda item: item[:2]):
-        _see_event(found, row) if seq else _see_attempt(found, row)
+        if not seq:
+            _see_attempt(found, row)
+        elif row.kind == "child_finished" and row.operation is not None:
+            children[row.operation] = value(row.data)
+        elif row.kind == "node_settled":
+            _see_node(found, children, row)
+        else:
+            _see_event(found, row)
     if run.finished_at is not None:
         _end(found, run.finished_at)
     steps = [StepRecord(**fields) for fields in found.values()]
@@ -399,8 +407,6 @@ def _see_event(found: dict[str, dict[str, Any]], event: Any) -> None:
             if step["status"] in _DONE_AGAIN:
                 step |= {"status": StepStatus.PENDING, "finished_at": None, "duration_seconds": None}
                 del step["started_at"]
-    if event.kind == "node_settled":
-        _see_node(found, event)
     if event.kind not in _STATUS_OF_EVENT or event.operation is None:
         return
     step = found.setdefault(event.operation, {"operation": event.operation, "step": event.name or event.operation})
@@ -427,8 +433,8 @@ def _see_event(found: dict[str, dict[str, Any]], event: Any) -> None:
             undone["status"] = StepStatus.COMPENSATED
 
 
-def _see_node(found: dict[str, dict[str, Any]], event: Any) -> None:
-    """What a graph's program decided of a node."""
+def _see_node(found: dict[str, dict[str, Any]], children: dict[str, Any], event: Any) -> None:
+    """What a graph's program decided of a node; `children`: the outputs of those that have ended, by operation."""
     told = value(event.data)
     started = moment(told.get("started_at") or event.at)
     step = found.setdefault(event.operation, {"operation": event.operation, "step": event.operation, "attempts": 0})
@@ -443,6 +449,9 @@ def _see_node(found: dict[str, dict[str, Any]], event: Any) -> None:
     }
     if "output" in told:
         step["output"] = told["output"]
+    elif "items" in told:
+        names = [f"{event.operation}[{number}]" for number in range(told["items"])]
+        step["output"] = [found[name].get("output") if name in found else children.get(name) for name in names]
 
 
 def _end(found: dict[str, dict[str, Any]], finished: int) -> None:

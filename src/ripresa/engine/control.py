@@ -322,6 +322,7 @@ class Control:
             memo,
             engine.now(),
         )
+        new = engine.lines.opening(new, workflow)
         future = self._desk.caller()
         engine.carry_out.new_run(new, workflow, {}, lambda refused: settle(future, refused), history)
         if await future:

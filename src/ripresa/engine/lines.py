@@ -10,7 +10,8 @@ a crash has a part in it.
                              ├─ skip ───────────> cancelled
                              └─ fail ───────────> failed
 
-A run that is under way has its place whatever there is: one that a person has tried again does not wait.
+A run that is under way has its place whatever there is: one that a person has tried again does not wait.  A fork is
+a new run, and waits as one.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from ripresa.contracts.step_context import step_context
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StepLogHandler(logging.Handler):
-    """Keeps records that were made inside a step, inline or in a thread; others are not ours."""
+    """Keeps records that were made inside a step of its engine, inline or in a thread; others are not ours."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -35,7 +36,7 @@ class StepLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         context = step_context()
-        if context is None:
+        if context is None or context.run_uuid not in self._engine.held:  # of no step, or of another App's
             return
         try:
             text = record.getMessage()
@@ -51,4 +52,5 @@ class StepLogHandler(logging.Handler):
             record.levelname.lower(),
             text,
         )
-        self._loop.call_soon_threadsafe(self._engine.watching.log, line)  # type: ignore[attr-defined]
+        with suppress(RuntimeError):  # the loop was closed under an App that was not
+            self._loop.call_soon_threadsafe(self._engine.watching.log, line)  # type: ignore[attr-defined]

@@ -96,7 +96,7 @@ class SettleNode(NamedTuple):
 
     node: str
     data: str
-    """JSON object: status, reason, started_at, output."""
+    """JSON object: status, reason, started_at, and output; of a fan-out, in its place, the number of items."""
     error: str | None
 
 

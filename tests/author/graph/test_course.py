@@ -106,8 +106,9 @@ async def test_a_graph_may_be_another_graphs_node(world):
     graph = flow(
         sub("subs", NamedWorkflow("inner"), params=lambda v: {"n": v["item"]}, for_each=each([1, 2, 3], max_parallel=2))
     )
-    _, run = await started(world, graph, with_=(inner,))
+    app, run = await started(world, graph, with_=(inner,))
     assert await run.result("30s") == [1, 2, 3]
+    assert (await steps(app, run))["subs"].output == [1, 2, 3]
 
 
 async def test_a_workflow_that_nobody_knows_fails_its_node(world):
@@ -212,7 +213,7 @@ async def test_items_may_come_in_batches(world):
 async def test_no_items_are_no_work(world):
     app, run = await started(world, flow(call("f", good, for_each=each([]))))
     assert await run.result("30s") == []
-    assert await statuses(app, run) == {"f": "succeeded"}
+    assert {name: (one.status, one.output) for name, one in (await steps(app, run)).items()} == {"f": ("succeeded", [])}
 
 
 def odd_fails(value):
@@ -233,8 +234,9 @@ async def test_the_first_failure_is_the_nodes_and_names_the_item(world):
 
 async def test_min_success_lets_some_items_fail(world):
     graph = flow(call("f", odd_fails, with_=item_value, for_each=each([1, 2, 3, 4], min_success=2)))
-    _, run = await started(world, graph)
+    app, run = await started(world, graph)
     assert await run.result("30s") == [None, 2, None, 4]
+    assert (await steps(app, run))["f"].output == [None, 2, None, 4]
 
 
 async def test_fewer_than_min_success_fail_the_node(world):

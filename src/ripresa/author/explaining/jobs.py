@@ -138,7 +138,7 @@ def _policies(spec: WorkflowSpec, entry: Entry) -> tuple[Attempts, TimeLimits]:
     total = limits.total_us if limits.total_us is not None else limits.attempt_us
     if entry.signal is not None and entry.signal.timeout is not None:
         total = micros(entry.signal.timeout)
-    return attempts_of(None), TimeLimits(total_us=total)
+    return attempts_of(entry.own_retry if entry.workflow is not None else None), TimeLimits(total_us=total)
 
 
 def _memory(job: JobSpec, retry: RetrySpec | None) -> tuple[int, ...]:
@@ -229,7 +229,9 @@ def _quality(entry: Entry) -> str:
 
 def _notes(spec: WorkflowSpec, entry: Entry) -> list[str]:
     told = []
-    if entry.kind not in ATTEMPTED and entry.own_retry is not None:
+    if entry.own_retry is not None and entry.workflow is not None:
+        told.append("each attempt is a run of its own, and the time limit is for all of them together")
+    elif entry.own_retry is not None and entry.kind not in ATTEMPTED:
         told.append(f"retry has no effect: a {entry.kind} is done once")
     if entry.python is not None and spec.retry_of(entry) is None:
         told.append("a retry policy of the function's own counts, since the file gives none")

@@ -268,6 +268,8 @@ class Course:
             told = {"status": entry["status"], "reason": reason, "started_at": started}
             if result is not None and node.for_each is None:
                 told["output"] = result.output
+            elif result is not None:
+                told["items"] = len(result.output)  # their outputs are in the journal already
             self._run.settle_node(name, dump(told), dump(failure.to_json()) if failure else None)
         held = settled.status is StepStatus.QUARANTINED
         for after in self._part.downstream[name]:

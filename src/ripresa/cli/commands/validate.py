@@ -24,12 +24,12 @@ def validate(
 ) -> None:
     """Check workflow and job files: every problem at once, each with its place and a remedy.
 
-    Ends with 2 if anything is wrong.
+    Ends with 2 if anything is wrong.  Warnings are told beside; they refuse nothing.
     """
     from ripresa.cli.validating import validated
 
     reports = validated(paths, portable=portable)
-    shown = [{key: value for key, value in report.items() if key != "_"} for report in reports]
+    shown = [{key: value for key, value in report.items() if not key.startswith("_")} for report in reports]
     emit(shown, output, lambda: _write(reports))
     wrong = sum(not report["ok"] for report in reports)
     if wrong:
@@ -45,6 +45,9 @@ def _write(reports: list[dict[str, Any]]) -> None:
         for problem in report["_"]:
             for line in problem.lines():
                 say(line)
+        for warning in report.get("_warnings", ()):
+            for number, line in enumerate(warning.lines()):
+                say(line if number else f"warning: {line}")
 
 
 def _line(report: dict[str, Any]) -> str:

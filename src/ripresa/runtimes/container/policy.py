@@ -44,7 +44,13 @@ class ContainerPolicy(JobPolicy):
 
     def user_for(self, image: Mapping[str, Any]) -> str | None:
         """Who runs in a container of an image, by the image's own configuration; None: as the image says."""
-        own = str((image.get("Config") or {}).get("User") or "")
-        if self.user == "image" or own.partition(":")[0] not in ("", "0", "root"):
-            return None
-        return self.user
+        own = str((image.get("Config") or {}).get("User") or "").partition(":")[0]
+        return self.user if self.user != "image" and _is_root(own) else None
+
+
+def _is_root(user: str) -> bool:
+    """Whether an engine takes this for root: by name, or by any way of writing 0."""
+    try:
+        return user in ("", "root") or int(user) == 0
+    except ValueError:
+        return False
