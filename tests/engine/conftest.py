@@ -16,17 +16,17 @@ from ripresa.testing.clock import EPOCH_US
 class World:
     """A disk and a clock.  `open` opens an App on the disk, whatever became of the one before."""
 
-    def __init__(self, kind, evict_after, tmp_path):
+    def __init__(self, kind, evict_after, tmp_path, postgres_url=None):
         self.kind = kind
         self.evict_after = evict_after
         self.clock = VirtualClock()
         self.apps = []
         self.ledger = []
         self._database = MemoryDatabase()
-        self._file = tmp_path / "runs.db"
+        self._addresses = {"sqlite": f"sqlite:///{tmp_path / 'runs.db'}", "postgres": postgres_url}
 
     def store(self):
-        return MemoryStore(self._database) if self.kind == "memory" else f"sqlite:///{self._file}"
+        return MemoryStore(self._database) if self.kind == "memory" else self._addresses[self.kind]
 
     def app(self, *workflows, **options):
         """An App that is not open yet."""
@@ -80,20 +80,37 @@ async def _quiet(app):
         await asyncio.sleep(0.001)
 
 
-@pytest.fixture(params=["memory", "sqlite-evicted"])
+WORLDS = {
+    "world": ["memory", "sqlite-evicted"],
+    "every_world": ["memory", "memory-evicted", "sqlite", "sqlite-evicted", "postgres-evicted"],
+}
+
+
+def pytest_generate_tests(metafunc):
+    store = metafunc.config.getoption("--on")
+    for name, kinds in WORLDS.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, [store, f"{store}-evicted"] if store else kinds, indirect=True)
+
+
+def _world(request, tmp_path):
+    kind, _, evicted = request.param.partition("-")
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else None
+    return World(kind, 0 if evicted else "30s", tmp_path, url)
+
+
+@pytest.fixture
 async def world(request, tmp_path):
     """Code stays in memory on one, and leaves it at every await on the other."""
-    kind, _, evicted = request.param.partition("-")
-    world = World(kind, 0 if evicted else "30s", tmp_path)
+    world = _world(request, tmp_path)
     yield world
     await world.close()
 
 
-@pytest.fixture(params=["memory", "memory-evicted", "sqlite", "sqlite-evicted"])
+@pytest.fixture
 async def every_world(request, tmp_path):
-    """Both stores, with the code kept and evicted."""
-    kind, _, evicted = request.param.partition("-")
-    world = World(kind, 0 if evicted else "30s", tmp_path)
+    """All stores, with the code kept and evicted."""
+    world = _world(request, tmp_path)
     yield world
     await world.close()
 

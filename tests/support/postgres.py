@@ -29,15 +29,15 @@ _CLEAN = """
 DO $$
 DECLARE
   name text;
-  used boolean;
 BEGIN
   PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid();
+  SET LOCAL synchronous_commit = off;
   FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'ripresa' AND tablename <> 'version' LOOP
-    EXECUTE format('SELECT EXISTS (SELECT 1 FROM ripresa.%I)', name) INTO used;
-    IF used THEN
-      EXECUTE format('TRUNCATE ripresa.%I RESTART IDENTITY', name);
-    END IF;
+    EXECUTE format('DELETE FROM ripresa.%I', name);  -- of a few rows quicker than TRUNCATE
+  END LOOP;
+  FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'ripresa' LOOP
+    EXECUTE format('ALTER SEQUENCE ripresa.%I RESTART', name);
   END LOOP;
 END $$
 """
@@ -191,6 +191,11 @@ def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def pytest_addoption(parser):
+    stores = ["memory", "sqlite", "postgres"]
+    parser.addoption("--on", choices=stores, help="run all scenarios of the engine on this store, and on no other")
 
 
 @pytest.fixture(scope="session")

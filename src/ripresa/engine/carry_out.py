@@ -394,11 +394,10 @@ class CarryOut:
             return
         data = dump({"output": output, "error": error})
         batch = engine.committer.batch
-        batch.messages.append(
-            Message(
-                f"{held.id}/{held.base_seq}/finished", held.parent, "child", held.parent_operation, data, engine.now()
-            )
-        )
+        # One that was tried again ends again: that is another message.
+        again = f".{retried}" if (retried := getattr(held, "retried", 0)) else ""
+        message = f"{held.id}/{held.base_seq}{again}/finished"
+        batch.messages.append(Message(message, held.parent, "child", held.parent_operation, data, engine.now()))
         batch.ready.append(Ready(held.parent, engine.now(), held.priority))
         # Whoever holds the parent by then has loaded it before this message was there.
         engine.committer.then(lambda _: engine.loading.look())

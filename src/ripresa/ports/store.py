@@ -439,7 +439,8 @@ class Store(PoolStore, RetentionStore, TaskStore, Protocol):
     async def claim(self, lease: Lease, run: str) -> bool:
         """Take this run whatever is due, and its ready row, if no other engine holds it and it has not ended.
 
-        True also if it was ours already; False if it does not exist.
+        One that has ended is taken if a `retry` was sent to it that is not taken.  True also if it was ours already;
+        False if it does not exist.
         """
 
     async def next_due(self, *, after: Micros | None = None) -> Micros | None:

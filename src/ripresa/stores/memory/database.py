@@ -223,6 +223,11 @@ class MemoryDatabase:
             del self.inbox[run][message_id]
             self.seen[run].add(message_id)
 
+    def is_over(self, run: str) -> bool:
+        """Whether it has ended, and nobody wants it tried again."""
+        retried = any(message.kind == "retry" for message in self.inbox.get(run, {}).values())
+        return self.runs[run].status in TERMINAL and not retried
+
     def remove(self, id: str) -> None:
         """Forget a run that has ended, and all that is its."""
         run = self.runs.pop(id)

@@ -158,7 +158,7 @@ class MemoryStore(PoolVerbs, TaskVerbs):
 
     async def claim(self, lease: Lease, run: str) -> bool:
         self.database.confirm(lease)
-        if not self._may_claim(run, lease) or self.database.runs[run].status in TERMINAL:
+        if not self._may_claim(run, lease) or self.database.is_over(run):
             return False
         self._own(run, lease)
         self.database.ready.remove(run)

@@ -95,4 +95,5 @@ SELECT min((SELECT min(ready.due) FROM ready WHERE ready.priority = level.priori
 
 -- name: own
 UPDATE run SET owner = :engine
-WHERE id = :run AND coalesce(owner, :engine) = :engine AND status NOT IN ('succeeded', 'failed', 'cancelled');
+WHERE id = :run AND coalesce(owner, :engine) = :engine AND (status NOT IN ('succeeded', 'failed', 'cancelled')
+  OR EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.id AND inbox.kind = 'retry'));

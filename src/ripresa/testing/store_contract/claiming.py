@@ -15,6 +15,7 @@ from ripresa.testing.store_contract.rows import (
     D,
     Engine,
     T,
+    change,
     message,
     new_run,
 )
@@ -66,6 +67,15 @@ class Claiming(Promises):
         assert await engine.store.claim(engine.lease, B) is False
         assert await engine.store.claim(engine.lease, "unknown") is False
         assert await engine.store.next_due() is None
+
+    async def test_a_run_that_has_ended_may_be_claimed_for_a_retry_that_waits(self, engine: Engine) -> None:
+        await engine.commit(runs=[new_run(A, status="failed")])
+        await engine.store.send(message("m1", A, kind="retry"))
+        assert await engine.claim_due() == [A]
+        await engine.commit(changes=[change(A, "failed")])  # let go of by a batch that was on its way
+        assert await engine.store.claim(engine.lease, A) is True
+        await engine.commit(taken=["m1"], changes=[change(A, "failed")])
+        assert await engine.store.claim(engine.lease, A) is False
 
     async def test_the_next_due_time_is_the_earliest_of_all_priorities(self, engine: Engine) -> None:
         assert await engine.store.next_due() is None

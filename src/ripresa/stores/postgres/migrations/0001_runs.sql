@@ -615,7 +615,9 @@ BEGIN
     RETURN NULL;
   END IF;
   UPDATE run SET owner = engine_number
-  WHERE id = run_id AND (owner IS NULL OR owner = engine_number) AND status NOT IN ('succeeded', 'failed', 'cancelled');
+  WHERE id = run_id AND (owner IS NULL OR owner = engine_number)
+    AND (status NOT IN ('succeeded', 'failed', 'cancelled')
+      OR EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run_id AND inbox.kind = 'retry'));
   IF FOUND THEN
     DELETE FROM ready WHERE run = run_id;
     RETURN true;
