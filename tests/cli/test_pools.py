@@ -108,3 +108,30 @@ def test_pools_are_watched_until_ctrl_c(shop):
     watching.send_signal(signal.SIGINT)
     watching.communicate(timeout=TIMEOUT_S)
     assert watching.returncode == 130
+
+
+SALES = """
+workflow:
+  name: sales
+  jobs:
+    - python: {name: fetch, call: "work:fetch", with: {n: "{{ item }}"}, pool: lake, pool_key: "{{ params.tenant }}"}
+      for_each: [1, 2, 3]
+"""
+
+
+def test_a_definition_file_names_pools_that_the_settings_declare(shop):
+    (shop.folder / "sales.yaml").write_text(SALES)
+    (shop.folder / "work.py").write_text("def fetch(n):\n    return n\n")
+    (shop.folder / "ripresa.toml").write_text(
+        '[pools.lake]\nslots = 1\nrate = "100/s"\n[pools.lake.breaker]\nfailures = 3\n'
+    )
+    shop("validate", "sales.yaml")
+    assert "a slot of pool lake, in turns by {{ params.tenant }}" in shop("explain", "sales.yaml").stdout
+    shop("run", "sales.yaml", "-p", "tenant=acme")
+    (pool,) = shop.json("pools", "list")
+    assert (pool["settings"]["rate"], pool["settings"]["breaker"]["failures"], pool["held"]) == ("100/s", 3, 0)
+    assert {"name": "pools.lake.slots", "value": 1, "origin": "ripresa.toml"} in shop.json("check")["settings"]
+    (shop.folder / "sales.yaml").write_text(SALES.replace("pool: lake", "pool: lakes"))
+    assert "declares no pool 'lakes'; did you mean \"lake\"?" in shop("validate", "sales.yaml", code=2).stderr
+    (shop.folder / "ripresa.toml").write_text("[pools.lake]\nslot = 1\n")
+    assert 'did you mean "slots"?' in shop("run", "sales.yaml", code=2).stderr

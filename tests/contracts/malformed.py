@@ -209,6 +209,7 @@ TABLE = [
     (bare, "name: " + "a" * 201 + "\nimage: b", "name_invalid", "job.name"),
     (bare, "name: 12\nimage: b", "type_wrong", "job.name"),
     (job, "pool: a b", "name_invalid", "job.pool"),
+    (job, "pool_key: a", "incomplete", "job.pool_key"),
     (job, "params: {1a: x}", "name_invalid", 'job.params["1a"]'),
     (job, "params: {a-b: x}", "name_invalid", "job.params.a-b"),
     (job, "params: {a: 1, A: 2}", "duplicate_name", "job.params.A"),

@@ -43,7 +43,12 @@ def _settings(set_up: Settings) -> list[dict[str, Any]]:
         for name, target in set_up.workflows.items()
     ]
     jobs = [{"name": name, "value": given.value, "origin": given.origin} for name, given in set_up.jobs.items()]
-    return told + named + jobs
+    pools = [
+        {"name": f"pools.{pool.name}.{name}", "value": value, "origin": "ripresa.toml"}
+        for pool in set_up.pools
+        for name, value in pool.to_json().items()
+    ]
+    return told + named + jobs + pools
 
 
 async def _store(url: str) -> dict[str, Any]:

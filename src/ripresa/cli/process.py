@@ -35,7 +35,7 @@ def app_of(set_up: Settings, workflows: list[Any]) -> App:
 
     config = {name: value.value for name, value in set_up.engine.items()}
     try:
-        return App(store_at(set_up.store.value), workflows, config=config)
+        return App(store_at(set_up.store.value), workflows, config=config, pools=set_up.pools)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
 

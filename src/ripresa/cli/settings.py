@@ -10,15 +10,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.nearest import did_you_mean
 
+if TYPE_CHECKING:
+    from ripresa.contracts.pools import Pool
+
 FILE = "ripresa.toml"
 DEFAULT_STORE = "sqlite:///.ripresa/ripresa.db"
 
-_TABLES = ("store", "engine", "workflows", "runtimes", "secrets", "config")
+_TABLES = ("store", "engine", "workflows", "runtimes", "secrets", "config", "pools")
 _CONFIG = "RIPRESA_CONFIG_"
 """What a variable begins with that sets a value of `config`: RIPRESA_CONFIG_TRINO_ENDPOINT is config.trino_endpoint."""
 
@@ -59,13 +62,15 @@ class Settings:
     """What templates know as `config`."""
     jobs: dict[str, Value] = field(default_factory=dict)
     """What is said of the runtimes of jobs, by dotted name; they read it themselves."""
+    pools: tuple[Pool, ...] = ()
+    """Named capacities that steps wait for."""
 
 
 def settings(store: str | None = None) -> Settings:
     """The settings under these flags.  Raises UsageProblem for a file or variable that cannot be read."""
     GIVEN.store = store or GIVEN.store
     told = _file()
-    return Settings(_store(told), _workflows(told), _engine(told), _config(told), _jobs(told))
+    return Settings(_store(told), _workflows(told), _engine(told), _config(told), _jobs(told), _pools(told))
 
 
 def _store(told: dict[str, Any]) -> Value:
@@ -112,6 +117,17 @@ def _jobs(told: dict[str, Any]) -> dict[str, Value]:
     if host := os.environ.get(HOST_VARIABLE):
         found["runtimes.container.host"] = Value(host, HOST_VARIABLE)
     return found
+
+
+def _pools(told: dict[str, Any]) -> tuple[Pool, ...]:
+    if not told.get("pools"):
+        return ()
+    from ripresa.contracts.pools import Pool
+
+    try:
+        return tuple(Pool.of(name, table) for name, table in dict(told["pools"]).items())
+    except (ValueError, TypeError) as error:
+        raise UsageProblem(f"{FILE}: pools: {error}") from None
 
 
 def _leaves(table: dict[str, Any], names: Iterable[str], where: str = "") -> Iterator[tuple[str, Any]]:

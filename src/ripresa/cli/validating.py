@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.exits import UsageProblem
+from ripresa.cli.nearest import did_you_mean
+from ripresa.cli.settings import settings
 from ripresa.contracts.errors import SpecInvalid
 from ripresa.contracts.problems import Problem
 
@@ -51,7 +53,7 @@ def _report(file: Path, *, portable: bool, now: datetime) -> dict[str, Any]:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         remedy = "see to its path and rights"
         return _refused(file, [Problem(code="unreadable", message=why, remedy=remedy, file=str(file))])
-    problems = [*_misfits(loaded), *(_not_portable(loaded) if portable else ())]
+    problems = [*_misfits(loaded), *_unknown_pools(loaded), *(_not_portable(loaded) if portable else ())]
     advice = tuple(advice_of(loaded))
     told = {"warnings": [one.to_json() for one in advice], "_warnings": advice} if advice else {}
     return {**_refused(file, problems), "ok": not problems, **told, **_facts(loaded, now)}
@@ -107,6 +109,37 @@ def _misfits(loaded: Loaded[Any]) -> list[Problem]:
         for target in rule.require
         for use in unfit(loaded.spec, target, rule.allow)
     ]
+
+
+def _unknown_pools(loaded: Loaded[Any]) -> list[Problem]:
+    """Pools that `ripresa.toml` does not declare, if it declares any."""
+    declared = [pool.name for pool in settings().pools]
+    return [
+        loaded.sources.problem(
+            "pool_unknown",
+            f"ripresa.toml declares no pool {name!r}{did_you_mean(name, declared)}",
+            f"correct the name, or declare [pools.{name}]",
+            path,
+        )
+        for path, name in (_pools(loaded.spec) if declared else ())
+        if name not in declared
+    ]
+
+
+def _pools(spec: WorkflowSpec | JobSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every pool that is named, and where."""
+    works: list[tuple[tuple[str | int, ...], Any]] = [(("job", "pool"), spec)]
+    for place, index, entry in _entries(spec):
+        works.append((("workflow", place, index, entry.kind, "pool"), entry.work))
+    for path, work in works:
+        if (name := getattr(work, "pool", None)) is not None:
+            yield path, name
+
+
+def _entries(spec: WorkflowSpec | JobSpec) -> Iterator[tuple[str, int, Any]]:
+    for place, entries in (("jobs", getattr(spec, "jobs", ())), ("finally", getattr(spec, "finally_", ()))):
+        for index, entry in enumerate(entries):
+            yield place, index, entry
 
 
 _SHORT_OF = {

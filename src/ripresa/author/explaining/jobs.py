@@ -96,7 +96,7 @@ def entry_told(spec: WorkflowSpec, entry: Entry, around: Around) -> JobTold:
         fan_out=_fan_out(entry),
         quality=_quality(entry),
         undone_by=entry.compensate or "",
-        pool=getattr(entry.work, "pool", None) or "",
+        pool=_pool(entry.work),
         notes=tuple(_notes(spec, entry)),
         **(_of_job(job) if job is not None else {}),
     )
@@ -120,9 +120,15 @@ def job_told(job: JobSpec) -> JobTold:
         limits=limits,
         longest_us=longest,
         no_limit="" if longest is not None else "its attempts have no limit",
-        pool=job.pool or "",
+        pool=_pool(job),
         **_of_job(job),
     )
+
+
+def _pool(work: Any) -> str:
+    """The pool that it waits for, and whose turn it is in it."""
+    pool, key = getattr(work, "pool", None) or "", getattr(work, "pool_key", None)
+    return f"{pool}, in turns by {key}" if key else pool
 
 
 # --- policies ----------------------------------------------------------------------------------

@@ -102,12 +102,19 @@ class Call(_Plain):
     recorded = True
 
     def __init__(
-        self, step: Any, arguments: Arguments, *, kind: str = "python", read: Callable[[Any], Result] | None = None
+        self,
+        step: Any,
+        arguments: Arguments,
+        *,
+        kind: str = "python",
+        read: Callable[[Any], Result] | None = None,
+        pool_key: Expression | None = None,
     ) -> None:
         self.step = step
         self.kind = kind
         self._arguments = arguments
         self._read = read
+        self._pool_key = pool_key
 
     @classmethod
     def of(
@@ -119,16 +126,18 @@ class Call(_Plain):
         kind: str = "python",
         read: Callable[[Any], Result] | None = None,
         quarantine: bool = False,
+        pool_key: Expression | None = None,
     ) -> Call:
         """The node's own copy of the step: it has the node's name, and tells the graph when it is set aside.
 
-        With `quarantine`, a failure for good sets it aside (`on_error: quarantine`).
+        With `quarantine`, a failure for good sets it aside (`on_error: quarantine`).  `pool_key` says whose turn it is
+        in its pool, once the node starts.
         """
         own = copy.copy(step)
         own.name = name
         own.tells_quarantine = True
         own.must_succeed = quarantine
-        return cls(own, arguments, kind=kind, read=read)
+        return cls(own, arguments, kind=kind, read=read, pool_key=pool_key)
 
     def read(self, value: Any) -> Result:
         return Result(value) if self._read is None else self._read(value)
@@ -136,12 +145,20 @@ class Call(_Plain):
     def begin(self, place: Place) -> asyncio.Future[Any]:
         args, kwargs = self._arguments(place.values)
         key = None if place.number is None else str(place.number)
-        return place.run.schedule(self.step, args, kwargs, key=key)
+        return place.run.schedule(self._keyed(place), args, kwargs, key=key)
 
     def undo(self, place: Place, identity: str) -> asyncio.Future[Any]:
         """Ask for it as the undoing `identity` of another operation."""
         args, kwargs = self._arguments(place.values)
-        return place.run.schedule(self.step, args, kwargs, identity=identity)
+        return place.run.schedule(self._keyed(place), args, kwargs, identity=identity)
+
+    def _keyed(self, place: Place) -> Any:
+        """The step, with the key that these values give."""
+        if self._pool_key is None:
+            return self.step
+        keyed = copy.copy(self.step)
+        keyed.pool_key = str(self._pool_key(place.values))
+        return keyed
 
 
 class Choose(_Plain):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ripresa.author.graph.plan import Values
     from ripresa.author.graph.works import Work
     from ripresa.contracts.spec import Entry, JobSpec, RetrySpec, TimeoutSpec, WorkflowSpec
+    from ripresa.contracts.spec.entries import PipelineSpec, PythonSpec
 
 Find = Callable[[str], Any]
 """Finds a function by `package.module:name` as a step, or loads what registers a pipeline by its name."""
@@ -126,7 +127,13 @@ def _job(entry: Entry, around: Surroundings) -> Call:
         kind="job",
         read=_read_job,
         quarantine=entry.on_error == "quarantine",
+        pool_key=_pool_key(spec),
     )
+
+
+def _pool_key(spec: JobSpec | PythonSpec | PipelineSpec) -> Callable[[Values], Any] | None:
+    """Whose turn it is in the entry's pool, from the run's values."""
+    return None if spec.pool_key is None else r.expression(spec.pool_key, f"{spec.name}.pool_key")
 
 
 def order_of(spec: JobSpec, limits: TimeLimits) -> Callable[[Values], tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -168,7 +175,9 @@ def _python(entry: Entry, around: Surroundings) -> Call:
     step = _with_policies(around.function(spec.call), entry, around)
     if entry.quality is not None:
         step = guarded(step, thresholds(entry.quality), lambda value: {} if value is None else value)
-    return Call.of(spec.name, step, lambda values: ((), given(values)), quarantine=entry.on_error == "quarantine")
+    quarantine = entry.on_error == "quarantine"
+    key = _pool_key(spec)
+    return Call.of(spec.name, step, lambda values: ((), given(values)), quarantine=quarantine, pool_key=key)
 
 
 def _pipeline(entry: Entry, around: Surroundings) -> Call:
@@ -189,6 +198,7 @@ def _pipeline(entry: Entry, around: Surroundings) -> Call:
         kind="pipeline",
         read=read_pipeline,
         quarantine=entry.on_error == "quarantine",
+        pool_key=_pool_key(spec),
     )
 
 

@@ -19,7 +19,8 @@ from ripresa.contracts.spec.strings import String, entries_of, takes_template
 MARK = re.compile(r"\{\{|\{%|\{#")
 _STRICT_MARK = re.compile(r"\{\{|\{%(?!\w*[}%])")
 _PLACES = (
-    "templates stand in args, params, env values, with, when, if, for_each, idempotency_key, concurrency.key, output"
+    "templates stand in args, params, env values, pool_key, with, when, if, for_each, idempotency_key, concurrency.key,"
+    " output"
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, JsonValue, StrictBool, model_validator
 
@@ -29,7 +29,18 @@ class TimedWork(Work):
     timeout: Timeout | None = Field(default=None, description="A duration for each attempt, or a mapping of limits.")
 
 
-class JobSpec(TimedWork):
+class PooledWork(TimedWork):
+    """What kinds have that may wait for a pool."""
+
+    @model_validator(mode="after")
+    def _key_of_a_pool(self) -> Self:
+        if getattr(self, "pool_key", None) is not None and getattr(self, "pool", None) is None:
+            said = "pool_key belongs to pool, which is not given"
+            raise refuse("incomplete", said, "name the pool", at=("pool_key",))
+        return self
+
+
+class JobSpec(PooledWork):
     """A containerised job."""
 
     image: Image = Field(description="Image reference: `[registry/]path[:tag][@digest]`.")
@@ -61,6 +72,7 @@ class JobSpec(TimedWork):
     resources: Resources = Field(default=Resources.model_construct(), description="CPU and memory.")
     exit_codes: ExitCodes = Field(default=ExitCodes.model_construct(), description="What its exit codes mean.")
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
+    pool_key: Text | None = Field(default=None, description="Whose turn it is in the pool; keys take turns. Template.")
     runtime: RuntimeName | None = Field(
         default=None, description="Where it runs; absent: the default, else `container`."
     )
@@ -93,7 +105,7 @@ class JobSpec(TimedWork):
         return self
 
 
-class PythonSpec(TimedWork):
+class PythonSpec(PooledWork):
     """A Python function."""
 
     call: Call = Field(description="`package.module:function`, found beside the definition or on PYTHONPATH.")
@@ -101,9 +113,10 @@ class PythonSpec(TimedWork):
         default_factory=dict, alias="with", max_length=1000, description="Its arguments by name. Templates."
     )
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
+    pool_key: Text | None = Field(default=None, description="Whose turn it is in the pool; keys take turns. Template.")
 
 
-class PipelineSpec(TimedWork):
+class PipelineSpec(PooledWork):
     """A registered pipeline."""
 
     pipeline: Name = Field(description="Name that it was registered under.")
@@ -111,6 +124,7 @@ class PipelineSpec(TimedWork):
         default_factory=dict, max_length=1000, description="Its parameters. Templates."
     )
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
+    pool_key: Text | None = Field(default=None, description="Whose turn it is in the pool; keys take turns. Template.")
 
 
 class Case(Spec):
