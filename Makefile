@@ -41,6 +41,7 @@ demo: .venv/.ready ## Run a day's sales, crash and all (DEMO=weather: four years
 
 test: .venv/.ready ## Run the tests: the core on the other Pythons found here, then all of them on this one
 	@tools/install_engines
+	@$(BIN)/python -m compileall -q src
 	@if [[ -z '$(ARGS)' ]]; then tools/test_other_pythons '$(JOBS)' $(VERSIONS); fi
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ripresa.cli import garbage
+
 SUCCEEDED = 0
 FAILED = 1
 USAGE = 2
@@ -59,6 +61,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., NoReturn]:
 
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> NoReturn:
+        garbage.look_seldom()
         try:
             command(*args, **kwargs)
             sys.stdout.flush()

@@ -17,6 +17,9 @@ def main() -> None:
     if page is not None:
         sys.stdout.write(page)
         return
+    from ripresa.cli import garbage
+
+    garbage.do_not_look()
     from ripresa.cli.group import root
 
     root()(args, prog_name="ripresa")

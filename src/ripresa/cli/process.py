@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ripresa.cli import garbage
 from ripresa.cli.exits import INTERRUPTED, UsageProblem, say
 from ripresa.cli.reading import store_at
 from ripresa.contracts.step_context import STEP_CONTEXT
@@ -34,6 +35,7 @@ def app_of(set_up: Settings, workflows: list[Any]) -> App:
     from ripresa.engine.app import App
 
     config = {name: value.value for name, value in set_up.engine.items()}
+    garbage.look_as_ever()
     try:
         return App(store_at(set_up.store.value), workflows, config=config, pools=set_up.pools)
     except ValueError as error:

@@ -23,13 +23,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Record(BaseModel):
     """What all records have: they do not change, and fields of newer versions are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_enum_values=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", use_enum_values=True, defer_build=True)
 
 
 class FailureRecord(Record):
     """What went wrong."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_enum_values=True)
+    model_config = ConfigDict(frozen=True, extra="allow", use_enum_values=True, defer_build=True)
 
     type: str
     message: str = ""

@@ -8,16 +8,21 @@ providers publish for secret scanning.
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import NamedTuple
+from functools import cache, cached_property
 
 
-class Shape(NamedTuple):
-    """A provider's credential."""
+class Shape:
+    """A provider's credential; its expression is compiled when a text holds what all of its kind do."""
 
-    what: str
-    holds: str
-    expression: re.Pattern[str]
+    def __init__(self, what: str, holds: str, text: str) -> None:
+        self.what = what
+        self.holds = holds
+        self._text = text
+
+    @cached_property
+    def expression(self) -> re.Pattern[str]:
+        """What finds it."""
+        return re.compile(_EDGE + self._text, re.ASCII)
 
 
 _EDGE = r"(?<![A-Za-z0-9_])"
@@ -93,8 +98,8 @@ _TABLE = (
 
 @cache
 def shapes() -> tuple[Shape, ...]:
-    """All of them, compiled at first use."""
-    return tuple(Shape(what, holds, re.compile(_EDGE + text, re.ASCII)) for what, holds, text in _TABLE)
+    """All of them."""
+    return tuple(Shape(what, holds, text) for what, holds, text in _TABLE)
 
 
 PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----")
