@@ -1,6 +1,6 @@
 """A program with a job that takes as long as a test wants, for engines that are killed.
 
-python adopted.py STORE FOLDER    runs the workflow, and prints what comes of it
+python adopted.py STORE FOLDER RUNTIME    runs the workflow, and prints what comes of it
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ripresa import App, Retry, job, workflow
 
+LIMIT = "10m"
+
 # Waits until told to end; says each time it is started.
 SCRIPT = """
 echo "started $ATTEMPT $TOKEN"
@@ -22,7 +24,7 @@ echo "{\\"attempt\\": $ATTEMPT}" > $JOB_OUTPUT
 """
 
 
-def waits(folder):
+def waits(folder, runtime):
     return job(
         "waits",
         "lakehouse/box:1.0",
@@ -30,22 +32,23 @@ def waits(folder):
         volumes=[f"{folder}:/shared:ro"],
         secrets={"TOKEN": "env:SHOP_TOKEN"},
         retry=Retry(max_attempts=2, delay="10ms"),
-        timeout={"attempt": "10m", "grace": 0},
+        timeout={"attempt": LIMIT, "grace": 0},
+        runtime=runtime,
     )
 
 
 @workflow
-async def adopted(folder: str) -> dict[str, object]:
-    return dict(await waits(folder))
+async def adopted(folder: str, runtime: str = "container") -> dict[str, object]:
+    return dict(await waits(folder, runtime))
 
 
-async def main(store, folder):
+async def main(store, folder, runtime):
     async with App(store, workflows=[adopted]) as app:
-        run = await app.start(adopted, folder, id="r")
+        run = await app.start(adopted, folder, runtime, id="r")
         print("open", flush=True)
         print(await run.result(), flush=True)
 
 
 if __name__ == "__main__":
     os.chdir(Path(sys.argv[2]))
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    asyncio.run(main(*sys.argv[1:]))

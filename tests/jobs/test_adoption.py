@@ -82,7 +82,7 @@ async def scene(engine, tmp_path, monkeypatch):
 async def test_a_container_outlives_a_killed_engine_and_is_not_started_twice(scene):
     """`kill -9` in the middle: the same attempt, no loss, each line once, and nothing is left in the end."""
     engine = await asyncio.create_subprocess_exec(
-        *(sys.executable, adopted.__file__, scene.store, str(scene.folder)),
+        *(sys.executable, adopted.__file__, scene.store, str(scene.folder), "container"),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path.cwd())])},
     )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import JobFailed, WorkerLost
 from ripresa.runtimes.kubernetes.manifest import job_name
 from tests.support.container_engines import IMAGE
-from tests.support.jobs import until
+from tests.support.jobs import left_running, resumed, until
 
 COURIER = {"output_image": IMAGE}
 
@@ -313,3 +314,49 @@ async def test_a_job_that_is_deleted_is_lost(runtime, space, box, log):
     space.call("DELETE", "jobs", job_name(work.context), propagationPolicy="Background")
     with pytest.raises(WorkerLost, match=r"deleted its pod|gone"):
         await running
+
+
+async def test_an_earlier_attempt_that_came_back_is_removed_before_the_next(runtime, space, box, log):
+    work = box("echo up; exec sleep 600", limits={"grace_s": 1})
+    await left_running(runtime, work, log)
+    await runtime.run(box("echo next", run=work.context.run_uuid, attempt=2))
+    assert list(space.jobs()) == [job_name(replace(work.context, attempt=2))]
+
+
+async def test_a_job_of_that_name_that_is_anothers_is_let_be(runtime, space, box):
+    work = box("echo up")
+    container = {"name": "a", "image": IMAGE}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    space.call("POST", "jobs", "", {"metadata": {"name": job_name(work.context)}, "spec": {"template": template}})
+    failure = await failure_of(runtime, work)
+    assert (failure.code, "is not of this attempt" in failure.message) == ("cannot_start", True)
+
+
+async def test_what_is_not_there_any_more_is_lost_and_not_started_again(runtime, space, box, log):
+    with pytest.raises(WorkerLost, match="somebody removed it, or it is in another namespace"):
+        await runtime.run(resumed(box("echo up"), {}))
+    assert space.jobs() == {}
+
+
+async def test_a_volume_is_a_claim_and_a_path_of_the_host_only_where_allowed(runtimes, space, box, log, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    (tmp_path / "file").write_text("from the host")
+    volume = {
+        "metadata": {"name": f"{space.name}-cache"},
+        "spec": {
+            "capacity": {"storage": "1Mi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": str(tmp_path)},
+            "claimRef": {"namespace": space.name, "name": "cache"},
+        },
+    }
+    space.cluster.call("POST", "/api/v1/persistentvolumes", volume)
+    amount = {"requests": {"storage": "1Mi"}}
+    claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": amount}
+    space.call("POST", "persistentvolumeclaims", "", {"metadata": {"name": "cache"}, "spec": claim})
+    script = "cat /data/file; echo; touch /data/x 2>/dev/null || echo read only; cat /cache/file; echo"
+    work = box(script, volumes=[f"{tmp_path}:/data:ro", "cache:/cache"])
+    await runtimes(host_paths=[str(tmp_path)]).run(work)
+    assert log.texts() == ["from the host", "read only", "from the host"]
+    space.cluster.call("DELETE", f"/api/v1/persistentvolumes/{space.name}-cache")
