@@ -80,7 +80,7 @@ docs: manual ## Build the documentation into site/
 lock: .venv-tools/.ready ## Lock the requirements anew (ARGS=--upgrade: to the newest)
 	$(LOCK) $(ARGS) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
-	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group test --output-file requirements/test.txt
+	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --extra postgres --group build --group test --output-file requirements/test.txt
 	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group docs --output-file requirements/docs.txt
 	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group examples --output-file requirements/examples.txt
 	$(LOCK) $(ARGS) pyproject.toml --group build --group bench --output-file requirements/bench.txt
