@@ -20,13 +20,17 @@ from ripresa.engine.engine import Engine
 from ripresa.engine.held import Flight
 from ripresa.engine.loading import Loading
 from ripresa.engine.outcomes import Outcomes
+from ripresa.engine.pools import Pools
 from ripresa.engine.verbs import Verbs
 from ripresa.kernel import history as h
 from ripresa.kernel.mail import Mail
+from ripresa.kernel.pooling import MANY, Desk
 from ripresa.kernel.retry import RetryAt
 from ripresa.kernel.saga import Saga
 from ripresa.ports.store import RunChange
+from ripresa.stores import granting
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
+from ripresa.stores.memory.pools import Tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -392,3 +396,68 @@ def cancel_cuts_compensation_short(_):
             await self._pile.pop()()
 
     return undo
+
+
+# --- pools -------------------------------------------------------------------------------------
+
+
+@mutant(Pools, "ended", scenario="pooled")
+def a_step_that_fails_takes_its_slot_along(original):
+    return lambda self, flight, failure: self.keep(flight) if failure is not None else original(self, flight, None)
+
+
+@mutant(Pools, "leave", scenario="pooled")
+def a_step_that_is_cancelled_takes_its_slot_along(_):
+    return lambda self, flight: self.keep(flight)
+
+
+@mutant(Pools, "ask", (Tickets, "bereave", lambda self, is_alive: None), scenario="pooled")
+def slots_stay_with_an_engine_that_is_gone(original):
+    """As if a ticket were its engine's rather than its run's."""
+
+    def ask(self, flight):
+        asked = original(self, flight)
+        if asked:
+            seat = self._waiting.pop(flight.seat.name)
+            del self._unsent[seat.name]
+            seat.ticket = seat.ticket._replace(operation=f"{seat.ticket.operation}@{self._engine.number}")
+            self._waiting[seat.name] = self._unsent[seat.name] = seat
+        return asked
+
+    return ask
+
+
+@mutant(Desk, "room", scenario="pooled")
+def one_slot_too_many(original):
+    return lambda self: original(self) if self.held != self.pool.slots else 1
+
+
+@mutant(Pools, "ask", scenario="pooled")
+def a_step_does_not_wait_for_its_slot(original):
+    def ask(self, flight):
+        return flight.attempt == 0 and original(self, flight)
+
+    return ask
+
+
+@mutant(granting, "turn_of", scenario="pooled")
+def keys_do_not_take_turns(_):
+    return lambda *, served, last_served, last_waiting: 0
+
+
+@mutant(Desk, "_by_circuit", scenario="pooled")
+def a_half_open_breaker_lets_all_in(original):
+    def by_circuit(self, target):
+        circuit = self.circuits.get(target)
+        return MANY if circuit is not None and circuit.state == "half_open" else original(self, target)
+
+    return by_circuit
+
+
+@mutant(Desk, "_by_circuit", scenario="pooled")
+def an_open_breaker_lets_steps_in(original):
+    def by_circuit(self, target):
+        circuit = self.circuits.get(target)
+        return MANY if circuit is not None and circuit.state == "open" else original(self, target)
+
+    return by_circuit

@@ -24,6 +24,13 @@ def test_every_law_holds_whatever_goes_wrong(first):
         assert report.faults_fired, f"nothing went wrong with seed {seed}: it proves nothing"
 
 
+@pytest.mark.parametrize("first", range(0, 150, 50))
+def test_every_law_of_pools_holds_whatever_goes_wrong(first):
+    for seed in range(first, first + 50):
+        report = Simulation(seed).run(ALL["pooled"]).require()
+        assert report.evidence.pool_looks, f"nobody waited for a pool with seed {seed}: it proves nothing"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_law_holds_when_nothing_goes_wrong(name):
     report = Simulation(1, NO_FAULTS).run(ALL[name]).require()

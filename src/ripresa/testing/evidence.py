@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from ripresa.contracts.pools import Pool
     from ripresa.ports.store import Attempt, HistoryEvent, Message, Run
 
 
@@ -82,6 +83,23 @@ class Policy(NamedTuple):
     """A cancellation does not stop it: it stands in a graph's `finally`."""
 
 
+class PoolLook(NamedTuple):
+    """A pool after slots were given out."""
+
+    order: int
+    epoch: int
+    pool: str
+    held: tuple[tuple[str, str], ...]
+    """Run and operation of who holds a slot."""
+    granted: tuple[tuple[str, str], ...]
+    """Operation and key of those who were given one now, in order."""
+    waiting: tuple[tuple[str, str], ...]
+    """Operation and key of those who wait on."""
+    probes: int
+    state: str
+    """Of its breaker, when slots were given out."""
+
+
 @dataclass(slots=True)
 class Evidence:
     """Everything; built by a simulation, or by hand."""
@@ -100,6 +118,12 @@ class Evidence:
     """Whether faults stopped and the runs were given time: what must happen at last is demanded."""
     left_open: frozenset[str] = frozenset()
     """Runs (ids) that the scenario leaves paused, quarantined or waiting on purpose."""
+    pools: dict[str, Pool] = field(default_factory=dict)
+    pool_looks: list[PoolLook] = field(default_factory=list)
+    steps_of_pools: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Names of the steps that wait for each pool."""
+    tickets_left: list[tuple[str, str]] = field(default_factory=list)
+    """Run and operation of tickets that are there at the end."""
 
 
 class Violation(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ripresa.ports.store import Message
 from ripresa.testing import reference as r
+from ripresa.testing.reference_pools import pooled
 from ripresa.testing.simulation import Scenario
 
 if TYPE_CHECKING:
@@ -229,5 +230,5 @@ ENUMERATED = {
 }
 """The six of the exhaustive search: steps, retries, timer and signal, children, fan-out with eviction, a saga."""
 
-ALL = {"mixed": mixed, **{_name(story): _alone(story) for story in STORIES}, **ENUMERATED}
+ALL = {"mixed": mixed, "pooled": pooled, **{_name(story): _alone(story) for story in STORIES}, **ENUMERATED}
 """By name, for the command line."""

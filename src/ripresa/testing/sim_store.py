@@ -7,11 +7,13 @@ Every write that takes effect is noted for the checker, with the status of each 
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
+from ripresa.kernel.circuit import Circuit, looked_at
 from ripresa.stores.memory import MemoryStore
-from ripresa.testing.evidence import Write
+from ripresa.testing.evidence import PoolLook, Write
 from ripresa.testing.faults import Kind
 
 if TYPE_CHECKING:
@@ -172,7 +174,15 @@ class SimStore:
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
         """As the port has it."""
-        granted: Granted = await self._send("tickets", lambda: self.inner.tickets(lease, wanted, now=now))
+
+        async def apply() -> Granted:
+            tickets = self._world.database.tickets
+            before = {name for name, row in tickets.rows.items() if row.granted_at is not None}
+            granted = await self.inner.tickets(lease, wanted, now=now)
+            self._world.pool_looks.extend(_look(self._world, pool, before, lease, now) for pool in tickets.pools)
+            return granted
+
+        granted: Granted = await self._send("tickets", apply)
         return granted
 
     async def put_pool(self, name: str, settings: str | None, *, declared: bool = False) -> None:
@@ -315,6 +325,24 @@ class SimStore:
         )
         world.writes.append(write)
         world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)
+
+
+def _look(world: World, pool: str, before: set[tuple[str, str]], lease: Lease, now: Micros) -> PoolLook:
+    """How a pool stands after slots of it were given out."""
+    rows = [row for row in world.database.tickets.rows.values() if row.ticket.pool == pool]
+    held = sorted((row for row in rows if row.granted_at is not None), key=attrgetter("place"))
+    circuit = looked_at(Circuit.load(world.database.tickets.circuits(pool).get("")), now)
+    new = [row for row in held if (row.ticket.run, row.ticket.operation) not in before]
+    return PoolLook(
+        world.next_order(),
+        lease.epoch,
+        pool,
+        tuple((row.ticket.run, row.ticket.operation) for row in held),
+        tuple((row.ticket.operation, row.ticket.key) for row in new),
+        tuple((row.ticket.operation, row.ticket.key) for row in rows if row.granted_at is None and row.engine),
+        sum(row.probe for row in held),
+        circuit.state,
+    )
 
 
 def _unknown(verb: str) -> StoreError:

@@ -29,6 +29,7 @@ from ripresa.testing.world import World
 
 if TYPE_CHECKING:
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.pools import Pool
 
 _REDRAWS_MAX = 20
 _DRIVE_S_MAX = 300.0
@@ -44,6 +45,8 @@ class Scenario:
     drive: Callable[[Client], Awaitable[None]]
     evict_after: Sequence[Duration] = (0, "200ms", "30s")
     """One of them is drawn."""
+    pools: Sequence[Pool] = ()
+    """What each engine declares."""
 
 
 @dataclass(slots=True)
@@ -117,7 +120,8 @@ class Simulation:
 def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
     scenario = again.scenario
     loop = SimLoop(random)
-    world = World(loop, random, plan, list(scenario.workflows), random.choice(scenario.evict_after))
+    evict_after = random.choice(scenario.evict_after)
+    world = World(loop, random, plan, list(scenario.workflows), evict_after, pools=scenario.pools)
     client = Client(world)
     wrong: list[Violation] = []
     with _quiet():
@@ -189,7 +193,20 @@ def gather(world: World, client: Client) -> Evidence:
         policies=policies(world.workflows),
         workflows={workflow.name: workflow for workflow in world.workflows},
         left_open=frozenset(run.id for run in runs if run.key in client.left_open),
+        pools={pool.name: pool for pool in world.pools},
+        pool_looks=world.pool_looks,
+        steps_of_pools=_steps_of_pools(world.workflows),
+        tickets_left=list(database.tickets.rows),
     )
+
+
+def _steps_of_pools(workflows: Sequence[Any]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for workflow in workflows:
+        for value in _steps(workflow):
+            if getattr(value, "__ripresa__", None) == "step" and value.pool is not None:
+                found[value.pool] = found.get(value.pool, frozenset()) | {value.name}
+    return found
 
 
 def policies(workflows: Sequence[Any]) -> dict[str, Policy]:

@@ -25,11 +25,13 @@ from ripresa.testing.sim_runtime import SimRuntime
 from ripresa.testing.sim_store import SimStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.pools import Pool
     from ripresa.ports.store import Lease
-    from ripresa.testing.evidence import Call, Op, Write
+    from ripresa.testing.evidence import Call, Op, PoolLook, Write
 
 LEASE_S = 3.0
 _WATCH_S = 0.25
@@ -38,12 +40,23 @@ _WATCH_S = 0.25
 class World:
     """Everything that is not the scenario."""
 
-    def __init__(self, loop: SimLoop, random: Random, plan: Plan, workflows: list[Any], evict_after: Duration) -> None:
+    def __init__(
+        self,
+        loop: SimLoop,
+        random: Random,
+        plan: Plan,
+        workflows: list[Any],
+        evict_after: Duration,
+        *,
+        pools: Sequence[Pool] = (),
+    ) -> None:
         self.loop = loop
         self.random = random
         self.plan = plan
         self.workflows = workflows
         self.evict_after = evict_after
+        self.pools = pools
+        self.pool_looks: list[PoolLook] = []
         self.database = MemoryDatabase()
         self.clock = SimClock(loop)
         self.sources = SimSources(random, self.clock)
@@ -190,6 +203,7 @@ class World:
                 evict_after=self.evict_after,
                 config=Config(lease_s=LEASE_S, capture_logs=False),
                 runtimes=dict.fromkeys(("inline", "thread", "process"), SimRuntime(self)),
+                pools=self.pools,
             )
             self.apps[process.name] = app
             opening = self.loop.spawn(process, app.open())
