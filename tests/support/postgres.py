@@ -91,17 +91,24 @@ class PostgresServer:
         command = [programs() / "postgres", "-D", self.data]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
+        deadline = time.monotonic() + UP_WITHIN_S
+        self._guard.start()
+        self._launch(command)
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-2000:]}")
+            if self._process.poll() is not None:  # after `kill`, its children may need a moment to see that it is gone
+                self._guard.forget(self._process.pid)
+                time.sleep(0.1)
+                self._launch(command)
+            time.sleep(0.02)
+
+    def _launch(self, command):
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd="/", start_new_session=True, **self._as
             )
-        self._guard.start()
         self._guard.watch(self._process.pid)
-        deadline = time.monotonic() + UP_WITHIN_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-2000:]}")
-            time.sleep(0.02)
 
     def stop(self, how=signal.SIGINT):
         """Stop it; by default its clients are cut off, and their transactions undone."""
@@ -196,6 +203,7 @@ def _free_port():
 def pytest_addoption(parser):
     stores = ["memory", "sqlite", "postgres"]
     parser.addoption("--on", choices=stores, help="run all scenarios of the engine on this store, and on no other")
+    parser.addoption("--faults", type=int, default=20, help="how many commits to leave in doubt on the wire")
 
 
 @pytest.fixture(scope="session")

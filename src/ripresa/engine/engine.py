@@ -34,6 +34,7 @@ from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.outside import Outside
 from ripresa.engine.own_steps import OwnSteps
 from ripresa.engine.parking import Parking
+from ripresa.engine.patience import patient, patiently
 from ripresa.engine.pools import Pools
 from ripresa.engine.slots import slots_of
 from ripresa.engine.timers import Timers
@@ -77,7 +78,7 @@ class Engine:
         known: Known,
         evict_after_us: int,
     ) -> None:
-        self.store = store
+        self.store = patiently(store)
         self.lease = lease
         self.number = lease.engine
         self.clock = clock
@@ -202,6 +203,7 @@ class Engine:
 
     async def _guarded(self, work: Any) -> None:
         """No background task dies in silence: its error ends the engine, and everybody who waits is told."""
+        patient.set(True)
         try:
             await work
         except asyncio.CancelledError:

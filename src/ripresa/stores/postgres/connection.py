@@ -58,28 +58,32 @@ class Lane:
         self._failed_at = float("-inf")
         self._closed = True
 
-    async def do(self, work: Work[Result], *, committing: bool = False) -> Result:
-        """Do the work on the connection.  Raises a StoreError in place of the driver's; what else it raises passes."""
+    async def do(self, work: Work[Result]) -> Result:
+        """Do work that may be done twice.  Raises a StoreError in place of the driver's; what else it raises passes.
+
+        If a connection breaks that was made for earlier work, the work is done on a new one.
+        """
         self.busy += 1
         try:
             async with self._turn:
-                return await self._do(work, committing=committing)
+                if self._connection is not None and not self._connection.is_closed():
+                    try:
+                        return await work(self._connection)
+                    except ERRORS as error:
+                        self._note(error)
+                        if not broke_connection(error) or isinstance(error, TimeoutError):
+                            raise store_error(error, self._address.shown) from error
+                connection = await self._connect()
+                try:
+                    return await work(connection)
+                except ERRORS as error:
+                    self._note(error)
+                    raise store_error(error, self._address.shown) from error
         finally:
             self.busy -= 1
 
-    async def _do(self, work: Work[Result], *, committing: bool) -> Result:
-        connection = self._connection
-        if connection is None or connection.is_closed():
-            connection = await self._connect()
-        try:
-            return await work(connection)
-        except ERRORS as error:
-            if broke_connection(error):
-                self.drop()
-            raise store_error(error, self._address.shown, committing=committing) from error
-
     async def raw(self, work: Work[Result]) -> Result:
-        """As `do`, but the server's own errors pass; the way to it is still told as StoreUnavailable."""
+        """Do work once.  The driver's errors pass; a failure to connect is told as StoreUnavailable."""
         self.busy += 1
         try:
             async with self._turn:
@@ -89,11 +93,14 @@ class Lane:
                 try:
                     return await work(connection)
                 except ERRORS as error:
-                    if broke_connection(error):
-                        self.drop()
+                    self._note(error)
                     raise
         finally:
             self.busy -= 1
+
+    def _note(self, error: BaseException) -> None:
+        if broke_connection(error):
+            self.drop()
 
     async def _connect(self) -> Any:
         loop = asyncio.get_running_loop()

@@ -81,7 +81,7 @@ def store_error(error: BaseException, where: str, *, committing: bool = False) -
     """The error to raise in its place; `committing`: it may have been committed all the same."""
     what = (str(error) or type(error).__name__).splitlines()[0][:_SHOWN_MAX]
     if committing and broke_connection(error):
-        return CommitUnknown(f"the connection to {where} broke ({what}): whether the batch is written is not known")
+        return CommitUnknown(f"the connection to {where} broke ({what}): whether it was written is not known")
     if isinstance(error, ValueError):
         return StoreError(f"{where} cannot keep this ({what})")
     state = state_of(error)

@@ -109,8 +109,10 @@ class PoolRows:
         return wait(self._connection.fetchrow(SQL[query], *params))
 
 
-async def _hand_out(connection: Any, lease: Lease, wanted: list[Ticket], now: Micros) -> Granted | None:
-    """None: the lease is broken."""
+async def _hand_out(
+    connection: Any, lease: Lease, wanted: list[Ticket], now: Micros, *, untold: bool
+) -> Granted | None:
+    """None: the lease is broken.  With `untold` all slots that the engine holds are told of again."""
     async with connection.transaction():
         if not await connection.fetchval("SELECT fence_1($1)", lease.engine):
             return None
@@ -118,6 +120,8 @@ async def _hand_out(connection: Any, lease: Lease, wanted: list[Ticket], now: Mi
         pools |= {pool for (pool,) in await connection.fetch(SQL["pools_of"], lease.engine)}
         await connection.execute(SQL["open_desks"], sorted(pools))
         await connection.execute(SQL["lock_desks"], sorted(pools))
+        if untold:
+            await connection.execute(SQL["tell_again"], lease.engine)
         return await aside(lambda: hand_out(PoolRows(connection), lease.engine, wanted, now))
 
 
@@ -194,6 +198,7 @@ class PoolVerbs:
     """The verbs of `ports.pools.PoolStore`, for the PostgreSQL store."""
 
     _work: Lane
+    _untold = False
 
     async def _again(self, lane: Lane, work: Callable[[Any], Awaitable[Any]]) -> Any:
         raise NotImplementedError
@@ -211,7 +216,12 @@ class PoolVerbs:
         raise NotImplementedError
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
-        granted: Granted | None = await self._again(self._work, lambda one: _hand_out(one, lease, wanted, now))
+        untold = self._untold
+        self._untold = True  # an answer may be lost on its way
+        granted: Granted | None = await self._again(
+            self._work, lambda one: _hand_out(one, lease, wanted, now, untold=untold)
+        )
+        self._untold = False
         if granted is None:
             raise EngineFenced(f"engine {lease.engine} lost its lease: another engine broke it, or it has let go")
         if granted.tickets or granted.refused:

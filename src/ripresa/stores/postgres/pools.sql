@@ -109,6 +109,9 @@ WITH told AS (
   RETURNING run, operation, granted_at)
 SELECT run, operation, granted_at FROM told ORDER BY granted_at, run, operation;
 
+-- name: tell_again
+UPDATE ticket SET told = false WHERE engine = $1 AND granted_at IS NOT NULL AND told;
+
 -- name: pools
 SELECT name, settings, declared, free_at,
   (SELECT count(*) FROM ticket WHERE ticket.pool = pool.name AND granted_at IS NULL)

@@ -131,7 +131,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING number;
 -- name: forget_engines
 -- Long gone, with nothing left of theirs.
 WITH gone AS (DELETE FROM engine WHERE settled AND since < $1 AND NOT EXISTS (
-  SELECT 1 FROM run WHERE run.owner = engine.number) RETURNING number)
+  SELECT 1 FROM run WHERE run.owner = engine.number) RETURNING number),
+answered AS (DELETE FROM answer WHERE engine IN (SELECT number FROM gone))
 DELETE FROM written WHERE at < $1 AND (writer < 0 OR writer IN (SELECT number FROM gone));
 
 -- name: renew

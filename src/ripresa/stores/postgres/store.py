@@ -88,9 +88,9 @@ def _call(function: str, params: int) -> str:
 _WRITE_BATCH = _call("write_batch_1", 4 + 14 + 12 + 11 + 3 + 1 + 2 + 2 + 1)
 _SUBMIT = _call("submit_1", 2 + 14 + 11 + 2 + 2)
 _SEND = _call("send_1", 8)
-_CLAIM_DUE = _call("claim_due_1", 5)
+_CLAIM_DUE = _call("claim_due_1", 6)
 _CLAIM = _call("claim_1", 2)
-_ADOPT = _call("adopt_1", 5)
+_ADOPT = _call("adopt_1", 6)
 _REMOVE = _call("remove_1", 1)
 _CLAIM_EFFECT = _call("claim_effect_1", 7)
 _ADMIT = _call("admit_1", 8)
@@ -120,6 +120,9 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         self._engine: int | None = None
         self._opened = False
         self._committing = False
+        self._taking = asyncio.Lock()
+        self._takes = 1
+        """Number of the next call that makes runs ours."""
         self._commits = self._lane("commit")
         self._work = self._lane("engine")
         self._others = [self._lane("look") for _ in range(_LANES)]
@@ -260,18 +263,22 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         limit: int | None = None,
         leave: frozenset[tuple[str, str]] = frozenset(),
     ) -> list[str]:
-        params = (lease.engine, now, limit, *_left(leave))
-        runs: list[str] = self._held(lease, await self._again(self._work, lambda one: one.fetchval(_ADOPT, *params)))
-        return runs
+        return await self._take(_ADOPT, lease, now, limit, leave)
 
     async def claim_due(
         self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
     ) -> list[str]:
-        params = (lease.engine, now, limit, *_left(leave))
-        runs: list[str] = self._held(
-            lease, await self._again(self._work, lambda one: one.fetchval(_CLAIM_DUE, *params))
-        )
-        return runs
+        return await self._take(_CLAIM_DUE, lease, now, limit, leave)
+
+    async def _take(
+        self, call: str, lease: Lease, now: Micros, limit: int | None, leave: frozenset[tuple[str, str]]
+    ) -> list[str]:
+        """Make runs ours.  If the answer is lost the next call bears the same number, and is given the same runs."""
+        async with self._taking:
+            params = (lease.engine, now, limit, *_left(leave), self._takes)
+            runs: list[str] = self._held(lease, await self._again(self._work, lambda one: one.fetchval(call, *params)))
+            self._takes += 1
+            return runs
 
     async def claim(self, lease: Lease, run: str) -> bool:
         ours: bool = self._held(
@@ -524,7 +531,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             except faults.ERRORS as error:
                 tries += 1
                 if not faults.is_transient(error) or tries == _TRIES:
-                    raise faults.store_error(error, self.url) from error
+                    raise faults.store_error(error, self.url, committing=True) from error
             await _rest(tries)
 
     def _held(self, lease: Lease, answer: Any) -> Any:

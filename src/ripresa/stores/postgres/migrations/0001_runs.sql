@@ -263,6 +263,13 @@ CREATE TABLE engine (
   started bigint NOT NULL
 );
 
+CREATE TABLE answer (
+  engine bigint NOT NULL,
+  number bigint NOT NULL,
+  runs text[] NOT NULL,
+  PRIMARY KEY (engine, number)
+);
+
 CREATE TABLE written (
   writer bigint NOT NULL,
   number bigint NOT NULL,
@@ -560,19 +567,34 @@ LANGUAGE sql IMMUTABLE AS $$
     AND EXISTS (SELECT 1 FROM unnest(names, versions) AS one (n, v) WHERE one.n = name_ AND one.v = version_)
 $$;
 
-CREATE FUNCTION claim_due_1(engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[])
-RETURNS text[] LANGUAGE plpgsql AS $$
+CREATE FUNCTION answered_1(engine_number bigint, call_ bigint, runs_ text[]) RETURNS text[] LANGUAGE plpgsql AS $$
+-- Keeps what a call took until the next one: should its answer be lost, it is given again.
+BEGIN
+  IF cardinality(runs_) > 0 THEN
+    INSERT INTO answer (engine, number, runs) VALUES (engine_number, call_, runs_);
+    DELETE FROM answer WHERE engine = engine_number AND number < call_;
+  END IF;
+  RETURN runs_;
+END $$;
+
+CREATE FUNCTION claim_due_1(
+  engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint
+) RETURNS text[] LANGUAGE plpgsql AS $$
 -- Locks the runs before their ready rows, as `send_1` does.  A run that somebody has locked is left to him; whether a
 -- ready row is still there is seen once its run is locked.  Null: the lease is broken.
 DECLARE
   level bigint;
-  found text[];
+  chosen text[];
   taken text[];
   claimed text[] := '{}';
   may_write boolean := false;
 BEGIN
   IF NOT EXISTS (SELECT 1 FROM engine WHERE number = engine_number AND lease_until > 0) THEN
     RETURN NULL;
+  END IF;
+  SELECT runs INTO chosen FROM answer WHERE engine = engine_number AND number = call_;
+  IF FOUND THEN
+    RETURN chosen;
   END IF;
   SELECT max(priority) INTO level FROM ready;
   -- One search per priority that is in use, from the highest down: what is due tomorrow is not looked at.
@@ -589,7 +611,7 @@ BEGIN
         END IF;
         may_write := true;
       END IF;
-      SELECT array_agg(due_.run ORDER BY due_.due, due_.run) INTO found FROM (
+      SELECT array_agg(due_.run ORDER BY due_.due, due_.run) INTO chosen FROM (
         SELECT ready.run, ready.due FROM ready JOIN run ON run.id = ready.run
         WHERE ready.priority = level AND ready.due <= now_ AND (ready.owner IS NULL OR ready.owner = engine_number)
           AND (run.owner = engine_number
@@ -597,15 +619,15 @@ BEGIN
         ORDER BY ready.due, ready.run LIMIT limit_ - cardinality(claimed)
         FOR NO KEY UPDATE OF run SKIP LOCKED
       ) AS due_;
-      WITH gone AS (DELETE FROM ready WHERE run = ANY (found) AND due <= now_ RETURNING run)
+      WITH gone AS (DELETE FROM ready WHERE run = ANY (chosen) AND due <= now_ RETURNING run)
       SELECT array_agg(run) INTO taken FROM gone;
       UPDATE run SET owner = engine_number WHERE id = ANY (taken) AND owner IS NULL;
-      claimed := claimed || ARRAY (SELECT id FROM unnest(found) WITH ORDINALITY AS one (id, turn)
+      claimed := claimed || ARRAY (SELECT id FROM unnest(chosen) WITH ORDINALITY AS one (id, turn)
                                    WHERE id = ANY (taken) ORDER BY turn);
     END IF;
     SELECT max(priority) INTO level FROM ready WHERE priority < level;
   END LOOP;
-  RETURN claimed;
+  RETURN answered_1(engine_number, call_, claimed);
 END $$;
 
 CREATE FUNCTION claim_1(engine_number bigint, run_id text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -631,8 +653,9 @@ CREATE FUNCTION waits_1(run_id text) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held))
 $$;
 
-CREATE FUNCTION adopt_1(engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[])
-RETURNS text[] LANGUAGE plpgsql AS $$
+CREATE FUNCTION adopt_1(
+  engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint
+) RETURNS text[] LANGUAGE plpgsql AS $$
 -- Null: the lease is broken.  With a limit it is asked again and again, and what only waits for its turn is let be.
 -- An engine is settled once nothing is left of it to adopt.
 DECLARE
@@ -642,10 +665,14 @@ DECLARE
   again CONSTANT boolean := limit_ IS NOT NULL;
   gone bigint[];
   owners bigint[];
-  found text[];
+  chosen text[];
 BEGIN
   IF NOT fence_1(engine_number) THEN
     RETURN NULL;
+  END IF;
+  SELECT runs INTO chosen FROM answer WHERE engine = engine_number AND number = call_;
+  IF FOUND THEN
+    RETURN chosen;
   END IF;
   UPDATE engine SET lease_until = 0 WHERE number IN (
     SELECT number FROM engine WHERE lease_until > 0 AND lease_until <= now_ AND number <> engine_number
@@ -685,19 +712,19 @@ BEGIN
         OR NOT EXISTS (SELECT 1 FROM engine WHERE number = run.owner AND lease_until > 0))
     ORDER BY run.id FOR NO KEY UPDATE SKIP LOCKED
   )
-  SELECT array_agg(id ORDER BY id) INTO found FROM locked;
-  UPDATE run SET owner = engine_number WHERE id = ANY (found) AND owner IS DISTINCT FROM engine_number;
+  SELECT array_agg(id ORDER BY id) INTO chosen FROM locked;
+  UPDATE run SET owner = engine_number WHERE id = ANY (chosen) AND owner IS DISTINCT FROM engine_number;
   -- Where work goes on without its engine, it goes on holding its slot.
   UPDATE ticket SET engine = NULL, told = false, granted_at = CASE WHEN keeps THEN granted_at END, probe = keeps AND probe
   WHERE engine = ANY (gone);
-  UPDATE ready SET owner = engine_number WHERE run = ANY (found) AND owner IS DISTINCT FROM engine_number;
-  UPDATE attempt SET status = 'lost', finished_at = now_ WHERE status = 'running' AND run = ANY (found);
-  IF gone IS NOT NULL AND found IS NULL THEN
+  UPDATE ready SET owner = engine_number WHERE run = ANY (chosen) AND owner IS DISTINCT FROM engine_number;
+  UPDATE attempt SET status = 'lost', finished_at = now_ WHERE status = 'running' AND run = ANY (chosen);
+  IF gone IS NOT NULL AND chosen IS NULL THEN
     UPDATE engine SET settled = true WHERE number IN (
       SELECT number FROM engine WHERE number = ANY (gone) ORDER BY number FOR NO KEY UPDATE SKIP LOCKED)
       AND NOT EXISTS (SELECT 1 FROM run WHERE run.owner = engine.number AND run.status = ANY (opened));
   END IF;
-  RETURN coalesce(found, '{}');
+  RETURN answered_1(engine_number, call_, coalesce(chosen, '{}'));
 END $$;
 
 CREATE FUNCTION send_1(

@@ -1,0 +1,262 @@
+"""What no fault between an engine and its PostgreSQL may do: lose a commit, or do one twice."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+
+from ripresa import App, step, workflow
+from ripresa.contracts.errors import CommitUnknown, StoreUnavailable
+from ripresa.ports.store import Batch
+from ripresa.stores.postgres import PostgresStore
+from ripresa.testing.store_contract import LEASE, A, B, T, event, message, new_run
+from tests.support.postgres import PostgresServer
+from tests.support.wire import Wire
+
+STEPS = 5
+CLIENTS = 4
+
+
+@step
+async def charge(number: int, index: int) -> int:
+    done[number, index] += 1
+    return index
+
+
+@workflow
+async def pipeline(number: int) -> int:
+    return sum([await charge(number, index) for index in range(STEPS)])
+
+
+done: Counter = Counter()
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    done.clear()
+
+
+async def work(app, enough):
+    """Run one workflow after the other, some at once, until there were enough faults; how many ended."""
+    numbers = iter(range(1_000_000))
+    runs = []
+
+    async def client():
+        while not enough():
+            number = next(numbers)
+            runs.append(number)
+            assert await end_of(app, number) == sum(range(STEPS))
+
+    await asyncio.gather(*[client() for _ in range(CLIENTS)])
+    return runs
+
+
+async def end_of(app, number):
+    """Start a run and wait for its end, as often as the store says that it is away."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                run = await app.start(pipeline, number, id=f"order-{number}")
+                return await run.result("60s")
+            except StoreUnavailable:
+                await asyncio.sleep(0.05)
+
+
+async def assert_nothing_lost_or_doubled(url, runs):
+    store = PostgresStore(url)
+    await store.open()
+    try:
+        assert await store.count_runs() == {"succeeded": len(runs)}
+        for number in runs:
+            run = await store.get_run(f"order-{number}")
+            kinds = [event.kind for event in await store.history(run.id)]
+            assert kinds == ["run_started", *["step_completed"] * STEPS, "finished"]
+        assert await store.check() == []
+    finally:
+        await store.close()
+    assert set(done.values()) == {1}
+    assert len(done) == STEPS * len(runs)
+
+
+# -- commits whose answer is lost -------------------------------------------------------------------------------------
+
+
+async def test_ambiguous_commits_are_looked_up_and_never_guessed(postgres, postgres_url, request):
+    """`--faults 200` for the long version."""
+    faults = request.config.getoption("--faults")
+    dice = random.Random(7)
+
+    def cut(number):
+        return dice.choice(["before", "after", "late"]) if number > 3 and dice.random() < 0.5 else None
+
+    async with Wire("127.0.0.1", postgres.port, cut) as wire:
+        app = App(postgres_url.replace(str(postgres.port), str(wire.port)), workflows=[pipeline])
+        async with app:
+            runs = await work(app, lambda: wire.fired.total() >= faults)
+            wire.cut = lambda number: None
+        assert wire.fired.total() >= faults
+        assert min(wire.fired[what] for what in ("before", "after", "late")) > 0
+    await assert_nothing_lost_or_doubled(postgres_url, runs)
+
+
+@pytest.mark.parametrize(("what", "written"), [("before", 0), ("after", 1)])
+async def test_the_last_batch_tells_what_became_of_a_commit_that_was_cut(postgres, postgres_url, what, written):
+    async with Wire("127.0.0.1", postgres.port) as wire:
+        store = PostgresStore(postgres_url.replace(str(postgres.port), str(wire.port)), heartbeat_thread=False)
+        await store.open()
+        lease = await store.acquire(now=T, lease_us=LEASE, who="test")
+        wire.cut = lambda number: what
+        batch = Batch(1, T, runs=[new_run(A)], history=[event(A, 1)])
+        with pytest.raises(CommitUnknown):
+            await store.commit(lease, batch, lease_us=LEASE)
+        wire.cut = lambda number: None
+        assert await store.last_batch(lease) == written
+        if written:
+            with pytest.raises(CommitUnknown):  # written before: nobody writes it again
+                await store.commit(lease, batch, lease_us=LEASE)
+        else:
+            assert await store.commit(lease, batch, lease_us=LEASE) == frozenset()
+        assert await store.history(A) == [event(A, 1)]
+        await store.close()
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before-it-is-done-again", "after-it-was-done-again"])
+async def test_a_commit_that_comes_late_is_written_once(postgres, postgres_url, meanwhile):
+    async with Wire("127.0.0.1", postgres.port) as wire:
+        store = PostgresStore(postgres_url.replace(str(postgres.port), str(wire.port)), heartbeat_thread=False)
+        await store.open()
+        lease = await store.acquire(now=T, lease_us=LEASE, who="test")
+        wire.hold = asyncio.Event()
+        wire.cut = lambda number: "late" if number == 1 else None
+        batch = Batch(1, T, runs=[new_run(A)], messages=[message("m1", A)], history=[event(A, 1)])
+        with pytest.raises(CommitUnknown):
+            await store.commit(lease, batch, lease_us=LEASE)
+        assert await store.last_batch(lease) == 0
+        if meanwhile:
+            assert await store.commit(lease, batch, lease_us=LEASE) == frozenset()
+            await store.commit(lease, Batch(2, T, taken=["m1"]), lease_us=LEASE)
+        wire.hold.set()
+        await asyncio.wait_for(wire.late.wait(), 30)
+        if not meanwhile:
+            with pytest.raises(CommitUnknown, match="written before"):
+                await store.commit(lease, batch, lease_us=LEASE)
+            await store.commit(lease, Batch(2, T, taken=["m1"]), lease_us=LEASE)
+        assert await store.last_batch(lease) == 2
+        assert await store.messages(A) == []
+        assert await store.history(A) == [event(A, 1)]
+        await store.close()
+
+
+# -- a server that goes away ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(postgres):
+    """One of our own to kill."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("how", ["kill", "restart"])
+async def test_engines_go_on_when_their_server_is_back(server, how):
+    url = server.database()
+    times = 2
+
+    async def trouble():
+        for _ in range(times):
+            await asyncio.sleep(0.3)
+            if how == "kill":
+                await asyncio.to_thread(server.kill)
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(server.start)
+            else:
+                await asyncio.to_thread(server.restart)
+
+    async with App(url, workflows=[pipeline]) as app:
+        troubled = asyncio.ensure_future(trouble())
+        runs = await work(app, troubled.done)
+        await troubled
+        assert await end_of(app, -1) == sum(range(STEPS))
+    await assert_nothing_lost_or_doubled(url, [*runs, -1])
+    server.drop(url)
+
+
+async def test_verbs_say_that_the_server_is_away_and_work_again_when_it_is_back(server):
+    url = server.database()
+    store = PostgresStore(url, heartbeat_thread=False)
+    await store.open()
+    lease = await store.acquire(now=T, lease_us=LEASE, who="test")
+    await store.commit(lease, Batch(1, T, runs=[new_run(A)]), lease_us=LEASE)
+    server.stop()
+    for verb in (
+        lambda: store.commit(lease, Batch(2, T, runs=[new_run(B)]), lease_us=LEASE),
+        lambda: store.get_run(A),
+        lambda: store.claim_due(lease, now=T, limit=9),
+        lambda: store.send(message("m1", A)),
+        lambda: store.renew(lease, now=T, lease_us=LEASE),
+    ):
+        with pytest.raises(StoreUnavailable) as told:
+            await verb()
+        assert "nothing was written" in str(told.value) or isinstance(told.value, CommitUnknown)
+    server.start()
+    assert await store.last_batch(lease) == 1
+    await store.commit(lease, Batch(2, T, runs=[new_run(B)]), lease_us=LEASE)
+    assert (await store.get_run(B)).id == B
+    await store.close()
+    server.drop(url)
+
+
+async def test_a_server_that_was_away_is_not_met_by_a_crowd_of_connections(server):
+    url = server.database()
+    async with App(url, workflows=[pipeline]) as app:
+        await asyncio.to_thread(server.restart)
+        assert await asyncio.gather(*[end_of(app, number) for number in range(20)]) == [sum(range(STEPS))] * 20
+        count = int(server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ripresa %'"))
+        assert 1 <= count <= 8
+    server.drop(url)
+
+
+async def test_who_watches_hears_again_after_the_server_was_away(server):
+    url = server.database()
+    store, other = (PostgresStore(url, heartbeat_thread=False) for _ in range(2))
+    await store.open()
+    await other.open()
+    lease = await store.acquire(now=T, lease_us=LEASE, who="test")
+    await store.commit(lease, Batch(1, T, runs=[new_run(A)]), lease_us=LEASE)
+    told = asyncio.Event()
+    store.watch(told.set)
+    await asyncio.wait_for(told.wait(), 30)
+    told.clear()
+    await asyncio.to_thread(server.restart)
+    await asyncio.wait_for(told.wait(), 30)  # it listens again, and may have missed something
+    told.clear()
+    await other.send(message("m1", A))
+    await asyncio.wait_for(told.wait(), 30)
+    await store.close()
+    await other.close()
+    server.drop(url)
+
+
+async def test_runs_that_were_taken_by_a_call_whose_answer_was_lost_are_given_by_the_next(postgres_url):
+    store, other = (PostgresStore(postgres_url, heartbeat_thread=False) for _ in range(2))
+    await store.open()
+    await other.open()
+    gone = await other.acquire(now=T, lease_us=LEASE, who="gone")
+    await other.commit(gone, Batch(1, T, runs=[new_run(A, owner=gone.engine), new_run(B)]), lease_us=LEASE)
+    await other.send(message("m1", B))
+    lease = await store.acquire(now=T + LEASE, lease_us=LEASE, who="test")
+    for take, run in (
+        (lambda: store.claim_due(lease, now=T + LEASE, limit=9), B),
+        (lambda: store.adopt(lease, now=T + LEASE, limit=9), A),
+    ):
+        assert await take() == [run]
+        store._takes -= 1  # as if nobody had heard that
+        assert await take() == [run]
+        assert await take() == []
+    await store.close()
+    await other.close()
