@@ -6,6 +6,7 @@ wrong.  The tree of places has the shape of the value: an offset for a scalar, `
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -65,8 +66,8 @@ class Document:
         return self.offset(path, key=True)
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [0, *accumulate(len(line) for line in self.text.splitlines(keepends=True))]
+    def _starts(self) -> array[int]:
+        return array("q", accumulate(map(len, self.text.splitlines(keepends=True)), initial=0))
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column, both from 1."""

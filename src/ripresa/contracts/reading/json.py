@@ -11,7 +11,8 @@ from ripresa.contracts.reading.scalars import NumberRefused, integer, real
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TOKEN = re.compile(
-    r'(?P<string>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")'
+    # Possessive: a long string is never read back, so nothing need be kept of each character.
+    r'(?P<string>"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+")'
     r"|(?P<number>-?(?:0|[1-9][0-9]*)(?P<fraction>(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?))(?![0-9A-Za-z_.+-])"
     r"|(?P<word>true|false|null)(?![0-9A-Za-z_])"
     r"|(?P<mark>[\[\]{}:,])",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ripresa.contracts.errors import TemplateError
-from ripresa.contracts.problems import Problem
+from ripresa.contracts.problems import PROBLEMS_MAX, Problem
 from ripresa.contracts.reading.document import Path
 from ripresa.contracts.spec.sources import Sources
 from ripresa.contracts.spec.strings import String, entries_of, takes_template
@@ -56,7 +56,8 @@ def misplaced(sources: Sources, strings: list[String]) -> Iterator[Problem]:
 def templates_of(
     sources: Sources, strings: list[String], read: ReadTemplate
 ) -> Iterator[tuple[Path, TemplateLike | Problem]]:
-    """Every template with its path: what it was read as, or the Problem that it is."""
+    """Every template with its path: what it was read as, or the Problem that it is; after many problems, no more."""
+    left = PROBLEMS_MAX
     for path, text, is_key in strings:
         if is_key or not takes_template(path) or not MARK.search(text):
             continue
@@ -65,6 +66,9 @@ def templates_of(
         except TemplateError as error:
             place = f" (line {error.line}, column {error.column} of the text)" if error.line is not None else ""
             yield path, sources.problem(error.code, f"{error.problem}{place}", error.remedy, path)
+            left -= 1
+            if not left:
+                return
 
 
 # --- templates in code -------------------------------------------------------------------------------
