@@ -1,7 +1,7 @@
 """Listening: the output of a job elsewhere as lines in the log, each once, and when it was last heard of.
 
     follow (live, from the start) ──> whole, when it has ended: what following left out
-    whole (what an earlier engine has not kept) ──> follow (live, from now on) ──> whole
+    whole (what an earlier engine has not kept) ──> follow (live, after what was read) ──> whole
 
 A connection may break, an engine of ours may end while the job goes on, and what follows its output for us may leave
 out lines or stop before the last.  So all of the output is read once more at the end, and held against the lines that
@@ -35,11 +35,10 @@ class Line(NamedTuple):
 class Pieces(Protocol):
     """Where the output comes from, in pieces: the stream, when it was written in microseconds, and the bytes.
 
-    `past`: from its start, else from now on; `follow`: until the job ends, else what there is.  Raises Unreachable,
-    Refused.
+    Always from its start; `follow`: until the job ends, else what there is.  Raises Unreachable, Refused.
     """
 
-    def __call__(self, *, follow: bool, past: bool) -> AsyncIterator[tuple[str, int | None, bytes]]: ...
+    def __call__(self, *, follow: bool) -> AsyncIterator[tuple[str, int | None, bytes]]: ...
 
 
 class Listening:
@@ -49,19 +48,28 @@ class Listening:
         self._keep = keep
         self._secrets = secrets
         self._told = {stream: list(told.get(stream, ())) for stream in STREAMS}
+        self._read = dict.fromkeys(STREAMS, 0)
+        """How many lines of each stream were read when it was last read as a whole."""
         self.heard_at = asyncio.get_running_loop().time()
         """When it last wrote something that is new to us, on the loop's clock."""
         self.last = ""
         """The last line that it wrote, of stderr if there is any; known when the whole was read."""
 
-    async def follow(self, pieces: Pieces, *, anew: bool) -> None:
-        """Keep what the job writes, until it ends; `anew`: from its start.  Raises Unreachable, Refused."""
+    async def follow(self, pieces: Pieces) -> None:
+        """Keep what the job writes, after what was read as a whole, until it ends.  Raises Unreachable, Refused.
+
+        It is read from its start, for what is written between two readings would come late.
+        """
+        known = dict(self._read)
 
         def keep(stream: str, level: str | None, text: str, at: int | None = None, /) -> None:
-            self._take(Line(stream, level, text, at))
+            if known[stream]:
+                known[stream] -= 1
+            else:
+                self._take(Line(stream, level, text, at))
 
         lines = self._lines(keep)
-        async for stream, at, data in pieces(follow=True, past=anew):
+        async for stream, at, data in pieces(follow=True):
             _feed(lines[stream], at, data)
 
     async def whole(self, pieces: Pieces, *, ended: bool) -> None:
@@ -72,7 +80,7 @@ class Listening:
             read.append(Line(stream, level, text, at))
 
         lines = self._lines(note)
-        async for stream, at, data in pieces(follow=False, past=True):
+        async for stream, at, data in pieces(follow=False):
             _feed(lines[stream], at, data)
         if ended:
             for one in lines.values():
@@ -84,6 +92,7 @@ class Listening:
             if next(new[line.stream]):
                 self._hand_on(line)
         self._told = texts
+        self._read = {stream: len(texts[stream]) for stream in STREAMS}
 
     def _lines(self, keep: Keep) -> dict[str, OutputLines]:
         return {stream: OutputLines(stream, keep, masker=self._secrets.stream()) for stream in STREAMS}

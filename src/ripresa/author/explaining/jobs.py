@@ -188,7 +188,9 @@ def _longest_of_one(entry: Entry, attempts: Attempts, limits: TimeLimits) -> int
 
 
 def _job_does(job: JobSpec, runtime: str) -> str:
-    where = {"container": "in a container", "process": "as a process"}.get(runtime, f"on {runtime}")
+    where = {"container": "in a container", "process": "as a process", "kubernetes": "on Kubernetes"}.get(
+        runtime, f"on {runtime}"
+    )
     return f"{job.image} {where}"
 
 

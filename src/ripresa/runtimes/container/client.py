@@ -124,11 +124,9 @@ class Client:
 
     # --- what it says and leaves ---------------------------------------------------------------
 
-    async def pieces(self, name: str, *, follow: bool, past: bool) -> AsyncIterator[tuple[str, int | None, bytes]]:
-        """What it has written (`past`) and writes (`follow`): the stream, the time in microseconds, and the bytes."""
+    async def pieces(self, name: str, *, follow: bool) -> AsyncIterator[tuple[str, int | None, bytes]]:
+        """What it has written, and writes (`follow`): the stream, the time in microseconds, and the bytes."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
-        if not past:
-            params["tail"] = "0"
         endless = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=None)
         with self._told():
             async with self._docker.session.get(self._url(f"{name}/logs"), params=params, timeout=endless) as answer:

@@ -268,12 +268,12 @@ class _Attempt:
                 await self._read_whole(listening, ended=ended)
             if ended:
                 return state
-            await self._follow(listening, anew=anew)
+            await self._follow(listening)
             anew = False
 
-    async def _follow(self, listening: Listening, *, anew: bool) -> None:
+    async def _follow(self, listening: Listening) -> None:
         """Listen until it or the connection ends.  Raises JobFailed, when it was silent for too long and is ended."""
-        hearing = asyncio.ensure_future(listening.follow(self._pieces, anew=anew))
+        hearing = asyncio.ensure_future(listening.follow(self._pieces))
         try:
             while not hearing.done():
                 left_s = self._may_be_silent_for(listening)

@@ -317,7 +317,7 @@ class Attempt:
             try:
                 if not anew:
                     await listening.whole(self._pieces, ended=False)
-                await listening.follow(self._pieces, anew=anew)
+                await listening.follow(self._pieces)
             except (Unreachable, Refused, Expired) as error:
                 logger.info("the output of job %s broke off: %s", self._name, error)
             if self._stopping:
@@ -326,9 +326,9 @@ class Attempt:
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LOOK_AGAIN_S_MAX)
 
-    def _pieces(self, *, follow: bool, past: bool) -> AsyncIterator[tuple[str, int | None, bytes]]:
+    def _pieces(self, *, follow: bool) -> AsyncIterator[tuple[str, int | None, bytes]]:
         assert self._pod is not None  # noqa: S101 - it is listened to when it was seen
-        return self._client.pieces(self._pod, JOB, follow=follow, past=past)
+        return self._client.pieces(self._pod, JOB, follow=follow)
 
     async def _read_whole(self, listening: Listening) -> None:
         """Keep what it wrote and is not kept yet."""

@@ -141,16 +141,12 @@ class Client:
                 if kind != "BOOKMARK":
                     yield kind, told
 
-    async def pieces(
-        self, pod: str, container: str, *, follow: bool, past: bool
-    ) -> AsyncIterator[tuple[str, int | None, bytes]]:
-        """What a container has written (`past`) and writes (`follow`): stream, time in microseconds, bytes.
+    async def pieces(self, pod: str, container: str, *, follow: bool) -> AsyncIterator[tuple[str, int | None, bytes]]:
+        """What a container has written, and writes (`follow`): stream, time in microseconds, bytes.
 
         A cluster makes one stream of stdout and stderr.
         """
         params = {"container": container, "timestamps": "true", "follow": str(follow).lower()}
-        if not past:
-            params["tailLines"] = "0"
         endless = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=None if follow else _TIMEOUT_S)
         path = f"{self._core('pods')}/{pod}/log"
         async with self._asked("GET", path, params=params, timeout=endless) as answer:
