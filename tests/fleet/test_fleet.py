@@ -439,6 +439,7 @@ async def test_an_engine_that_drains_ends_its_steps_and_passes_its_runs_on(fleet
     run = await one.start(order, 1)
     await fleet.until(lambda: fleet.did)
     draining = asyncio.create_task(one.engine.drain_within(60))
+    await fleet.until(lambda: one.engine.draining)
     later = await one.start(order, 5)
     await fleet.until(lambda: fleet.owner(later) == two.engine.number)
     assert fleet.owner(run) == one.engine.number

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -68,14 +69,17 @@ class Mutant:
 MUTANTS: list[Mutant] = []
 
 
-def mutant(
-    target: Any, attribute: str, *also: tuple[Any, str, Any], scenario: str = "mixed"
+def seeded(
+    mutants: list[Mutant], target: Any, attribute: str, *also: tuple[Any, str, Any], scenario: str = "mixed"
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     def register(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        MUTANTS.append(Mutant(make.__name__, target, attribute, make, also, scenario))
+        mutants.append(Mutant(make.__name__, target, attribute, make, also, scenario))
         return make
 
     return register
+
+
+mutant = partial(seeded, MUTANTS)
 
 
 # --- ownership ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from ripresa.testing.checker import check
 from ripresa.testing.evidence import Violation
 from ripresa.testing.scenarios import ALL
 from ripresa.testing.simulation import Simulation
+from tests.simulation.fleet_mutants import FLEET_MUTANTS
 from tests.simulation.mutants import MUTANTS
 
 SEEDS_MAX = 1_000
@@ -22,11 +23,12 @@ def _caught(mutant) -> tuple[int, list[Violation]]:
     return SEEDS_MAX, []
 
 
-def test_there_are_at_least_25_mutants():
+def test_there_are_at_least_25_mutants_and_10_more_of_the_fleet():
     assert len({mutant.name for mutant in MUTANTS}) >= 25
+    assert len({mutant.name for mutant in FLEET_MUTANTS}) >= 10
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS + FLEET_MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_seeded_bug_is_caught(mutant):
     seed, found = _caught(mutant)
     assert found, f"{mutant.name} escaped {SEEDS_MAX} seeds"

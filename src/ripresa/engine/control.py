@@ -144,9 +144,12 @@ class Control:
             held.live = None
         held.at_hand = None
         held.untold += 1
+        held.restarts += 1
+        held.restarting += 1
 
         def again(_: frozenset[str]) -> None:
             held.untold -= 1
+            held.restarting -= 1
             if engine.held.get(held.id) is held:
                 engine.ask_turn(held)
                 engine.carry_out.take_messages(held)

@@ -92,8 +92,13 @@ class Elsewhere:
         return message.id
 
     async def ask(self, run: Run, kind: str, data: str | None = None) -> None:
-        """Leave a message, and return when it was taken.  Raises RunFinished if the run ended before that."""
-        message = await self.send(run, kind, data=data)
+        """Leave a message, and return when it was taken.  Raises RunFinished if the run ended before that.
+
+        It goes with a batch of ours, so that an engine which was stopped for long does not ask after all, hours later.
+        """
+        message = self._engine.sources.new_id()
+        await self._engine.loading.post(run.id, kind, None, data, id=message)
+        await self._engine.verbs.on_disk()
 
         async def is_taken() -> bool:
             waiting = {one.id for one in await self._engine.store.messages(run.id)}

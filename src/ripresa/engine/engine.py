@@ -19,7 +19,13 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import Diverged, EngineFenced, RipresaError, StoreError, UnknownDefinition
+from ripresa.contracts.errors import (
+    Diverged,
+    EngineFenced,
+    RipresaError,
+    StoreError,
+    UnknownDefinition,
+)
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.attempts import Attempts
 from ripresa.engine.carry_out import CarryOut
@@ -239,8 +245,8 @@ class Engine:
     def _heard(self) -> None:
         """Others have written what may be for us."""
         self.loading.look()
-        self.elsewhere.heard()
         self.pools.news()
+        self.elsewhere.heard()
 
     async def learn(self, run: tuple[str, str]) -> None:
         """Know what the store keeps of a run's definition and version."""
@@ -377,6 +383,8 @@ class Engine:
             return
         live = held.live
         if live is None:
+            if held.restarting:
+                return
             if held.at_hand is None:
                 self.loading.want(held)
                 return

@@ -58,6 +58,8 @@ class Fleet:
                 raise
             except StoreUnavailable as error:
                 logger.warning("cannot look for runs to take over, trying again: %s", error)
+                self._engine.loading.unsure()
+                await asyncio.sleep(self._engine.config.lease_s)  # others too may have had no way to renew their leases
             self._engine.loading.look()
             self._engine.pools.look()  # slots of engines that are gone are free
 

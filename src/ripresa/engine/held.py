@@ -165,6 +165,8 @@ class Held:
         "ready_for_turn",
         "recovered",
         "redo",
+        "restarting",
+        "restarts",
         "retried",
         "seed",
         "seq",
@@ -218,6 +220,10 @@ class Held:
         self.code_dropped = False
         self.trying = False
         """It is blocked, and the code on disk is tried again."""
+        self.restarts = 0
+        """How often its code was to be made anew by what is in its journal then; what was read before is too old."""
+        self.restarting = 0
+        """That is on its way to the disk: nothing is to be read of it until it is there."""
         self.untold = 0
         """Events and calls under way that the code will be told of."""
         self.taken: set[str] = set()

@@ -13,7 +13,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import RunError, UnknownDefinition
+from ripresa.contracts.errors import RunError, StoreUnavailable, UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Held, Tally
@@ -35,6 +35,8 @@ logger = logging.getLogger("ripresa.engine")
 
 _CHUNK = 500
 _LOOK_AGAIN_S = 0.01
+_ASK_AGAIN_S = 0.01
+_ASK_AGAIN_S_MAX = 1.0
 _SHOWN_AS_WAITING_S = 0.1
 _CONTROLS = ("cancel", "pause", "resume", "retry", "release")
 
@@ -47,6 +49,7 @@ class Loading:
         self._wanted: dict[str, Held] = {}
         self._waker: asyncio.Event = asyncio.Event()
         self._look = True
+        self._unsure = False
         self._next_ready: Due | None = None
         self._logging = False
         self._noted: set[tuple[str, str]] = set()
@@ -58,7 +61,7 @@ class Loading:
     @property
     def has_work(self) -> bool:
         """Whether anything is being loaded or is about to be."""
-        return bool(self.busy or self._look or self._wanted)
+        return bool(self.busy or self._look or self._unsure or self._wanted)
 
     # --- bringing in ---------------------------------------------------------------------------
 
@@ -77,7 +80,7 @@ class Loading:
 
     def want(self, held: Held) -> None:
         """The code of a held run is not in memory: load its history."""
-        if not held.loading:
+        if not held.loading and not held.restarting:
             held.loading = True
             self._wanted[held.id] = held
             self.busy += 1
@@ -127,40 +130,69 @@ class Loading:
         poll_s = self._engine.store.poll_s
         loop = asyncio.get_running_loop()
         asked = loop.time()
+        delay = _ASK_AGAIN_S
         self._waker.set()
         while True:
             if not self._waker.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(poll_s):
                         await self._waker.wait()
-            if poll_s is not None and loop.time() - asked >= poll_s:  # however busy: others may have written
-                asked = loop.time()
-                if await self._engine.store.changed():
-                    self._look = True
-                    self._engine.pools.news()
-            self._waker.clear()
-            if self._wanted:
-                await self._load_wanted()
-            if self._look:
-                self._look = False
-                await self._claim_due()
+            try:
+                if poll_s is not None and loop.time() - asked >= poll_s:  # however busy: others may have written
+                    asked = loop.time()
+                    if await self._engine.store.changed():
+                        self._look = True
+                        self._engine.pools.news()
+                await self._serve_once()
+                delay = _ASK_AGAIN_S
+            except StoreUnavailable as error:
+                logger.warning("the store does not answer for now, trying again: %s", error)
+                self.unsure()
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _ASK_AGAIN_S_MAX)
             self._engine.watching.ask_idle()
 
+    async def _serve_once(self) -> None:
+        self._waker.clear()
+        if self._wanted:
+            await self._load_wanted()
+        if self._unsure:
+            await self._take_in_unknown()
+        if self._look:
+            self._look = False
+            await self._claim_due()
+
+    def unsure(self) -> None:
+        """A request for runs was not answered, or what came of it could not be read: some may be ours, and not held."""
+        self._unsure = self._look = True
+        self._waker.set()
+
+    async def _take_in_unknown(self) -> None:
+        """Hold the runs that are ours without our knowing."""
+        engine = self._engine
+        self._unsure = False
+        owned = await engine.store.owned(engine.lease)
+        known = (engine.held, self._coming, engine.parking.leaving)
+        await self._take_in([run for run in owned if not any(run in those for those in known)], recovered=False)
+
     async def _load_wanted(self) -> None:
-        wanted, self._wanted = self._wanted, {}
-        ids = list(wanted)
+        ids = list(self._wanted)
         for start in range(0, len(ids), _CHUNK):
-            for loaded in await self._engine.store.load(ids[start : start + _CHUNK]):
-                self._at_hand(wanted[loaded.run.id], loaded)
-        for held in wanted.values():
-            held.loading = False
-            self.busy -= 1
+            chunk = ids[start : start + _CHUNK]
+            restarts = {run: self._wanted[run].restarts for run in chunk}
+            loaded = {one.run.id: one for one in await self._engine.store.load(chunk)}
+            for run in chunk:
+                held = self._wanted.pop(run)
+                held.loading = False
+                self.busy -= 1
+                if run in loaded:
+                    self._at_hand(held, loaded[run], restarts[run])
         self._engine.watching.ask_idle()
 
-    def _at_hand(self, held: Held, loaded: Loaded) -> None:
+    def _at_hand(self, held: Held, loaded: Loaded, restarts: int) -> None:
         current = loaded.run.base_seq == held.base_seq  # else it begins anew just now, and has at hand what it needs
         if self._engine.held.get(held.id) is held and held.live is None and current:
-            held.at_hand = loaded.history
+            held.at_hand = loaded.history if held.restarts == restarts else None
             self._engine.ask_turn(held)
 
     async def _claim_due(self) -> None:
@@ -195,22 +227,21 @@ class Loading:
     async def _take_in(self, ids: list[str], *, recovered: bool) -> None:
         """Hold these runs, which are ours; hand in their messages."""
         engine = self._engine
-        ids = await self._parked(ids)
-        for run in ids:
-            while run in self._coming:
-                await asyncio.wait([self._coming[run]])
+        ids = await self._at_rest(ids)
         fresh = [run for run in ids if run not in engine.held]
         come = engine.loop.create_future()
         self._coming.update(dict.fromkeys(fresh, come))
+        missed: list[str] = []
         try:
-            missed = [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
+            missed += [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
             for held in [engine.held[run] for run in ids if run in engine.held and engine.held[run].in_line]:
                 await engine.lines.again(held)
                 if engine.held.get(held.id) is not held:  # it was let go of meanwhile
                     missed.append(held.id)
             for start in range(0, len(fresh), _CHUNK):
                 for loaded in await engine.store.load(fresh[start : start + _CHUNK]):
-                    await self._bring(loaded, recovered=recovered)
+                    if not await self._bring(loaded, recovered=recovered) and await self._claim_again(loaded.run):
+                        missed.append(loaded.run.id)
         finally:
             for run in fresh:
                 del self._coming[run]
@@ -218,23 +249,41 @@ class Loading:
         if missed:
             await self._take_in(missed, recovered=recovered)
 
-    async def _bring(self, loaded: Loaded, *, recovered: bool) -> None:
-        """Hold a run, unless it has ended, or its line has no place for it."""
+    async def _at_rest(self, ids: list[str]) -> list[str]:
+        """Those of the runs that are still ours when none of them is being loaded or let go of."""
+        while True:
+            ids = await self._parked(ids)
+            coming = next((self._coming[run] for run in ids if run in self._coming), None)
+            if coming is not None:
+                await asyncio.wait([coming])
+            elif not any(run in self._engine.parking.leaving for run in ids):
+                return ids
+
+    async def _claim_again(self, run: Run) -> bool:
+        """Whether a run that was claimed while its own engine, this one, let it go is ours after all."""
         engine = self._engine
-        await engine.learn((loaded.run.definition, loaded.run.version))
+        if run.owner is not None or RunStatus(run.status) in TERMINAL or engine.draining or engine.stopping:
+            return False
+        return await engine.store.claim(engine.lease, run.id)
+
+    async def _bring(self, loaded: Loaded, *, recovered: bool) -> bool:
+        """Hold a run, unless it has ended, or its line has no place for it; False: it is not ours."""
+        engine = self._engine
         if engine.fleet.shared and loaded.run.owner != engine.number:
-            return  # it was let go of, and is another's by now
+            return False
+        await engine.learn((loaded.run.definition, loaded.run.version))
         if engine.fleet.lacks(loaded.run.definition, loaded.run.version):
             engine.fleet.give_back(loaded.run)
-            return
+            return True
         ready = await engine.outside.ready(loaded)
         if ready is None:
-            return
+            return True
         verdict = await engine.lines.verdict(ready.run)
         known = ready.run.id in engine.held
         held = self._take(ready, verdict, recovered=recovered)
         if held is not None and not known:
             engine.lines.tell(held, verdict)
+        return True
 
     async def take_messages(self, held: Held) -> bool:
         """Hand in the messages that wait for a held run; False: it was let go of meanwhile."""
@@ -296,7 +345,10 @@ class Loading:
 
     async def take_owned(self, ids: list[str]) -> None:
         """Hold runs whose rows say already that they are ours."""
-        await self._take_in(ids, recovered=False)
+        try:
+            await self._take_in(ids, recovered=False)
+        except StoreUnavailable:
+            self.unsure()
 
     async def hold(self, run: Run) -> Held | None:
         """Bring an open run into memory; None: it has ended, another engine has it, or its definition is unknown."""
@@ -308,8 +360,12 @@ class Loading:
             return None
         if run.id in engine.parking.leaving:
             await engine.verbs.on_disk()
-        if await engine.store.claim(engine.lease, run.id):
-            await self._take_in([run.id], recovered=False)
+        try:
+            if await engine.store.claim(engine.lease, run.id):
+                await self._take_in([run.id], recovered=False)
+        except StoreUnavailable:
+            self.unsure()
+            raise
         return engine.held.get(run.id)
 
     async def _is_for_us(self, run: Run) -> bool:

@@ -73,7 +73,7 @@ class Parking:
     def _try_park(self, held: Held) -> bool:
         """Let the run go, unless something of it is under way; whatever that is asks again when it ends."""
         engine = self._engine
-        if engine.held.get(held.id) is not held:
+        if engine.held.get(held.id) is not held or held.status in TERMINAL:
             return True
         if held.flights or held.inbox or held.ready_for_turn or held.untold or held.loading or engine.stopping:
             return False

@@ -2,7 +2,8 @@
 
 A database that restarts must not end the engines that work on it.  So whatever the engine's own tasks ask of the store
 is asked again until the store answers; what people ask is told at once that the store is away.  Invariant: a verb that
-is asked again answers as if it had been asked once – that is a promise of the stores.
+is asked again answers as if it had been asked once – that is a promise of the stores.  Those that give out runs do not,
+and are not among them: who was not told asks for all that is its own (`Loading.unsure`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ _ASKED_AGAIN = frozenset(
         "changed",
         "children",
         "claim",
-        "claim_due",
         "get_run",
         "history",
         "line",

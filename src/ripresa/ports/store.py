@@ -436,6 +436,12 @@ class Store(PoolStore, RetentionStore, TaskStore, Protocol):
         too late.  `leave` is as with `adopt`, but a run that is ours is given whatever it says.
         """
 
+    async def owned(self, lease: Lease) -> list[str]:
+        """Ids of the runs that are ours, oldest first: open ones, and ended ones with a `retry` that is not taken.
+
+        For an engine that asked for runs, and was not told which it got.
+        """
+
     async def claim(self, lease: Lease, run: str) -> bool:
         """Take this run whatever is due, and its ready row, if no other engine holds it and it has not ended.
 

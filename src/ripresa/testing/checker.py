@@ -79,17 +79,43 @@ def _no_duplicate_run(evidence: Evidence) -> Iterator[Violation]:
 def _one_owner(evidence: Evidence) -> Iterator[Violation]:
     law = "I5 single owner"
     highest = 0
+    fenced: set[int] = set()
     owners: dict[int, str] = {}
     for write in evidence.writes:
+        if write.verb == "commit" and write.epoch in fenced:
+            yield Violation(law, None, f"{write.process} wrote under epoch {write.epoch} after its lease was broken")
+        fenced.update(write.fenced)
         if write.verb != "commit":
             continue
-        if write.epoch < highest:
+        if write.epoch < highest and not evidence.shared:
             yield Violation(law, None, f"{write.process} wrote under epoch {write.epoch} after epoch {highest} had")
         highest = max(highest, write.epoch)
         if owners.setdefault(write.epoch, write.process) != write.process:
             yield Violation(
                 law, None, f"{owners[write.epoch]} and {write.process} both wrote under epoch {write.epoch}"
             )
+
+
+def _own_runs_only(evidence: Evidence) -> Iterator[Violation]:
+    """Where several engines are at work, each writes journals and rows of its own runs alone."""
+    law = "I5 single owner"
+    if not evidence.shared:
+        return
+    holder: dict[str, int | None] = {}
+    fenced: set[int] = set()
+    for write in evidence.writes:
+        fenced.update(write.fenced)
+        if write.verb == "commit":
+            for run, owner in write.owned:
+                if owner != write.epoch:
+                    text = f"{write.process} (engine {write.epoch}) wrote to it, and its owner was {owner}"
+                    yield Violation(law, run, text)
+        for run, owner in write.given:
+            before = holder.get(run)
+            if owner is not None and before not in {None, owner} and before not in fenced:
+                text = f"engine {owner} got it by {write.verb} while it was engine {before}'s, whose lease holds"
+                yield Violation(law, run, text)
+            holder[run] = owner
 
 
 def _statuses_by_table(evidence: Evidence) -> Iterator[Violation]:
@@ -240,6 +266,7 @@ LAWS: tuple[Callable[[Evidence], Iterator[Violation]], ...] = (
     _no_lost_run,
     _no_duplicate_run,
     _one_owner,
+    _own_runs_only,
     _statuses_by_table,
     _journal,
     _rows_agree,

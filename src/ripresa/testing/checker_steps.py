@@ -1,8 +1,9 @@
 """Laws of steps: the journal held against the ledger of raw calls.
 
-A call is a *zombie's* if its process no longer owned the store: a later epoch had written.  Nothing can
-keep a stopped process from finishing the call it is in, or, before it learns of its loss, from making one
-more; such calls are forgiven their time, but not another key or payload.
+A call is a *zombie's* if its process no longer owned the store: a later epoch had written; or, where several engines
+are at work, if it no longer owned the run.  Nothing can keep a stopped process from finishing the call it is in, or,
+before it learns of its loss, from making one more; such calls are forgiven their time, but not another key or payload.
+An engine whose lease holds is forgiven nothing.
 """
 
 from __future__ import annotations
@@ -69,9 +70,19 @@ class _RunView:
 
 
 class _Epochs:
-    """Which epoch owned the store when."""
+    """Which epoch owned the store, or the run, when."""
 
     def __init__(self, evidence: Evidence) -> None:
+        self._shared = evidence.shared
+        self._owners: dict[str, list[tuple[int, int, int | None]]] = defaultdict(list)
+        """Order, time and owner of each run from then on."""
+        self._fenced: dict[int, int] = {}
+        """Order in which the lease of an engine was broken."""
+        for write in evidence.writes:
+            for run, owner in write.given:
+                self._owners[run].append((write.order, write.at, owner))
+            for engine in write.fenced:
+                self._fenced.setdefault(engine, write.order)
         self._orders: list[int] = []
         self._highest: list[int] = []
         highest = 0
@@ -82,9 +93,21 @@ class _Epochs:
                 self._highest.append(highest)
 
     def owned(self, call: Call) -> bool:
-        """Whether the caller owned the store, as far as anybody could know."""
+        """Whether the caller owned the store, or the run, as far as anybody could know."""
+        if self._shared:
+            owners = self._owners[call.run]
+            place = bisect_left(owners, (call.order,))
+            return place > 0 and owners[place - 1][2] == call.epoch
         place = bisect_left(self._orders, call.order)
         return place == 0 or self._highest[place - 1] <= call.epoch
+
+    def stolen(self, call: Call) -> bool:
+        """Whether an engine whose lease holds called a step of a run that it did not own, and had not for a while."""
+        if not self._shared or self.owned(call) or self._fenced.get(call.epoch, call.order) < call.order:
+            return False
+        owners = self._owners[call.run]
+        place = bisect_left(owners, (call.order,))
+        return place == 0 or owners[place - 1][1] + _DISPATCH_US < call.at
 
 
 def step_laws(evidence: Evidence) -> Iterator[Violation]:
@@ -98,6 +121,7 @@ def step_laws(evidence: Evidence) -> Iterator[Violation]:
     undoes |= {name for name, policy in evidence.policies.items() if policy.goes_on}
     for run in evidence.runs:
         view = _RunView(run, evidence, places, calls[run.id])
+        yield from _own_steps_only(view, epochs)
         yield from _one_outcome(view)
         yield from _outcome_has_a_call(view)
         yield from _no_call_after_outcome(view, epochs)
@@ -105,6 +129,14 @@ def step_laws(evidence: Evidence) -> Iterator[Violation]:
         yield from _bounded(view, evidence.attempts[run.id], evidence)
         yield from _stopped(view, epochs, undoes)
         yield from _undone(view, evidence)
+
+
+def _own_steps_only(view: _RunView, epochs: _Epochs) -> Iterator[Violation]:
+    for calls in view.calls.values():
+        for call in calls:
+            if epochs.stolen(call):
+                text = f"{call.process} (engine {call.epoch}) called {call.operation}, and the run was not its own"
+                yield Violation("I5 single owner", view.run.id, text)
 
 
 def _one_outcome(view: _RunView) -> Iterator[Violation]:

@@ -53,6 +53,12 @@ class Write(NamedTuple):
     events: tuple[HistoryEvent, ...]
     statuses: tuple[tuple[str, str | None, str], ...]
     """(run, before, after) of each run whose row was written."""
+    owned: tuple[tuple[str, int | None], ...] = ()
+    """Engine that held it before, of each run that was there already and of which a batch wrote journal or row."""
+    given: tuple[tuple[str, int | None], ...] = ()
+    """Engine that holds it from now on, of each run whose owner was written."""
+    fenced: tuple[int, ...] = ()
+    """Engines whose lease it ended."""
 
 
 @dataclass(slots=True)
@@ -114,6 +120,8 @@ class Evidence:
     ops: list[Op] = field(default_factory=list)
     policies: dict[str, Policy] = field(default_factory=dict)
     workflows: dict[str, Any] = field(default_factory=dict)
+    shared: bool = False
+    """Whether several engines were at work at once, each on its own runs."""
     settled: bool = True
     """Whether faults stopped and the runs were given time: what must happen at last is demanded."""
     left_open: frozenset[str] = frozenset()

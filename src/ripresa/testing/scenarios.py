@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ripresa.ports.store import Message
@@ -217,6 +218,23 @@ async def _mixed(client: Client) -> None:
 mixed = Scenario(name="mixed", workflows=r.WORKFLOWS, drive=_mixed)
 """Two to four stories at a time, drawn from all."""
 
+fleet = Scenario(name="fleet", workflows=r.WORKFLOWS, drive=_mixed, engines=3)
+"""The same on three engines: clients speak to any, and each may die, stop and come back as a zombie."""
+
+
+async def _handed_on(client: Client, id: str) -> None:
+    """A step, a wait that parks the run, and a step: each may be another engine's."""
+    await client.start(r.approval, 36_000, id=id)
+    for i in range(3):
+        await client.signal(id, "approve", f"{id}-{i}")
+    await client.result(id)
+
+
+fleet_enumerated = Scenario(
+    name="fleet_enumerated", workflows=r.WORKFLOWS, drive=told(_handed_on), evict_after=(0,), engines=2
+)
+"""The exhaustive search on two engines."""
+
 ENUMERATED = {
     _name(story): _alone(story, evict_after)
     for story, evict_after in (
@@ -230,5 +248,16 @@ ENUMERATED = {
 }
 """The six of the exhaustive search: steps, retries, timer and signal, children, fan-out with eviction, a saga."""
 
-ALL = {"mixed": mixed, "pooled": pooled, **{_name(story): _alone(story) for story in STORIES}, **ENUMERATED}
+FLEET = {f"{_name(story)}_fleet": replace(_alone(story), name=f"{_name(story)}_fleet", engines=3) for story in STORIES}
+"""Each story alone, on three engines."""
+
+ALL = {
+    "mixed": mixed,
+    "pooled": pooled,
+    "fleet": fleet,
+    "fleet_enumerated": fleet_enumerated,
+    **{_name(story): _alone(story) for story in STORIES},
+    **FLEET,
+    **ENUMERATED,
+}
 """By name, for the command line."""

@@ -7,6 +7,8 @@ Every write that takes effect is noted for the checker, with the status of each 
 
 from __future__ import annotations
 
+from contextvars import copy_context
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _READS = frozenset(
     [
         "last_batch",
+        "owned",
         "next_due",
         "changed",
         "load",
@@ -85,7 +88,7 @@ class SimStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.inner = MemoryStore(world.database)
+        self.inner = MemoryStore(world.database, shared=world.shared)
 
     async def open(self) -> None:
         return
@@ -95,9 +98,14 @@ class SimStore:
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         """As the port has it."""
-        lease: Lease = await self._send(
-            "acquire", lambda: self.inner.acquire(now=now, lease_us=lease_us, who=who, about=about)
-        )
+
+        async def apply() -> Lease:
+            lived = self._lived()
+            lease = await self.inner.acquire(now=now, lease_us=lease_us, who=who, about=about)
+            self._note_owners("acquire", lease, [], lived)
+            return lease
+
+        lease: Lease = await self._send("acquire", apply)
         self._world.leased(lease)
         return lease
 
@@ -112,16 +120,29 @@ class SimStore:
 
     async def release(self, lease: Lease) -> None:
         """As the port has it."""
-        await self._send("release", lambda: self.inner.release(lease))
+
+        async def apply() -> None:
+            lived = self._lived()
+            await self.inner.release(lease)
+            self._note_owners("release", lease, [], lived)
+
+        await self._send("release", apply)
 
     async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
         """As the port has it; sometimes nobody can say whether it took effect."""
 
         async def apply() -> frozenset[str]:
-            before = self._statuses([change.id for change in batch.changes] + [run.id for run in batch.runs])
+            runs = self._world.database.runs
+            changed = [change.id for change in batch.changes]
+            before = self._statuses(changed + [run.id for run in batch.runs])
+            known = sorted({run for run in (*changed, *(event.run for event in batch.history)) if run in runs})
+            owned = tuple((run, runs[run].owner) for run in known)
             refused = await self.inner.commit(lease, batch, lease_us=lease_us)
             events = [event for event in batch.history if event.run not in refused]
-            self._note("commit", lease, before, events)
+            given = sorted({*changed, *(run.id for run in batch.runs if run.id not in refused)} & runs.keys())
+            self._note(
+                "commit", lease, before, events, owned=owned, given=tuple((run, runs[run].owner) for run in given)
+            )
             return refused
 
         written: frozenset[str] = await self._send("commit", apply)
@@ -136,21 +157,38 @@ class SimStore:
         leave: frozenset[tuple[str, str]] = frozenset(),
     ) -> list[str]:
         """As the port has it."""
-        runs: list[str] = await self._send("adopt", lambda: self.inner.adopt(lease, now=now, limit=limit, leave=leave))
+
+        async def apply() -> list[str]:
+            lived = self._lived()
+            runs = await self.inner.adopt(lease, now=now, limit=limit, leave=leave)
+            self._note_owners("adopt", lease, runs, lived)
+            return runs
+
+        runs: list[str] = await self._send("adopt", apply)
         return runs
 
     async def claim_due(
         self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
     ) -> list[str]:
         """As the port has it."""
-        runs: list[str] = await self._send(
-            "claim_due", lambda: self.inner.claim_due(lease, now=now, limit=limit, leave=leave)
-        )
+
+        async def apply() -> list[str]:
+            runs = await self.inner.claim_due(lease, now=now, limit=limit, leave=leave)
+            self._note_owners("claim_due", lease, runs, self._lived())
+            return runs
+
+        runs: list[str] = await self._send("claim_due", apply)
         return runs
 
     async def claim(self, lease: Lease, run: str) -> bool:
         """As the port has it."""
-        got: bool = await self._send("claim", lambda: self.inner.claim(lease, run))
+
+        async def apply() -> bool:
+            got = await self.inner.claim(lease, run)
+            self._note_owners("claim", lease, [run] if got else [], self._lived())
+            return got
+
+        got: bool = await self._send("claim", apply)
         return got
 
     async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
@@ -265,8 +303,12 @@ class SimStore:
         return done
 
     def watch(self, tell: Callable[[], None] | None) -> None:
-        """As the port has it."""
-        self.inner.watch(tell)
+        """As the port has it; a word may come late, and now and then none comes."""
+        listeners = self._world.database.listeners
+        if tell is None:
+            listeners.pop(self.inner, None)
+        else:
+            listeners[self.inner] = partial(self._world.pass_word, tell, copy_context())
 
     async def time(self) -> Micros | None:
         """As the port has it: the world's clock is everybody's."""
@@ -297,7 +339,7 @@ class SimStore:
             raise _unknown(verb)
         answer = await apply()
         world.trace(verb)
-        if fault is Kind.DUPLICATE:
+        if fault is Kind.DUPLICATE and not (verb == "commit" and world.shared):  # nothing on the way repeats those
             await _once_more(apply)
         if fault in (Kind.CRASH_AFTER, Kind.HANG_AFTER):
             await world.strike(fault)
@@ -310,7 +352,31 @@ class SimStore:
         runs = self._world.database.runs
         return {run: runs[run].status if run in runs else None for run in ids}
 
-    def _note(self, verb: str, lease: Lease | None, before: dict[str, str | None], events: list[HistoryEvent]) -> None:
+    def _lived(self) -> set[int]:
+        """Engines whose lease is not broken."""
+        return {engine for engine, owner in self._world.database.owners.items() if owner.lease_until > 0}
+
+    def _note_owners(self, verb: str, lease: Lease, runs: list[str], lived: set[int]) -> None:
+        """Note who got which runs, and whose lease was broken, if it is of any interest."""
+        world = self._world
+        given = tuple((run, world.database.runs[run].owner) for run in runs)
+        fenced = tuple(sorted(lived - self._lived()))
+        if given or fenced:
+            order, now = world.next_order(), world.clock.now()
+            write = Write(order, now, world.process_name(), lease.epoch, verb, (), (), (), given, fenced)
+            world.writes.append(write)
+            world.trace("owners", verb, given, fenced)
+
+    def _note(
+        self,
+        verb: str,
+        lease: Lease | None,
+        before: dict[str, str | None],
+        events: list[HistoryEvent],
+        *,
+        owned: tuple[tuple[str, int | None], ...] = (),
+        given: tuple[tuple[str, int | None], ...] = (),
+    ) -> None:
         world = self._world
         after = self._statuses(list(before))
         statuses = tuple((run, status, new) for run, status in before.items() if (new := after[run]) is not None)
@@ -322,6 +388,8 @@ class SimStore:
             verb,
             tuple(events),
             statuses,
+            owned,
+            given,
         )
         world.writes.append(write)
         world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)

@@ -47,6 +47,8 @@ class Scenario:
     """One of them is drawn."""
     pools: Sequence[Pool] = ()
     """What each engine declares."""
+    engines: int = 1
+    """How many are at work at once; with more than one on a shared store."""
 
 
 @dataclass(slots=True)
@@ -121,7 +123,10 @@ def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
     scenario = again.scenario
     loop = SimLoop(random)
     evict_after = random.choice(scenario.evict_after)
-    world = World(loop, random, plan, list(scenario.workflows), evict_after, pools=scenario.pools)
+    workflows = list(scenario.workflows)
+    world = World(
+        loop, random, plan, workflows, evict_after=evict_after, engines=scenario.engines, pools=scenario.pools
+    )
     client = Client(world)
     wrong: list[Violation] = []
     with _quiet():
@@ -192,6 +197,7 @@ def gather(world: World, client: Client) -> Evidence:
         ops=world.ops,
         policies=policies(world.workflows),
         workflows={workflow.name: workflow for workflow in world.workflows},
+        shared=world.shared,
         left_open=frozenset(run.id for run in runs if run.key in client.left_open),
         pools={pool.name: pool for pool in world.pools},
         pool_looks=world.pool_looks,

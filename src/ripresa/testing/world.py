@@ -3,8 +3,8 @@
     supervisor ── boots ──> process (App on a SimStore) ── dies, stops or fails ──> supervisor boots the next
                                   stopped ones go on later, as zombies whose lease has run out
 
-Owns who serves, and carries out what `faults` plans.  Invariant: at any time at most one process is
-*current*, that is, clients speak to it; others may be alive all the same.
+Owns who serves, and carries out what `faults` plans.  Invariant: at any time at most one process in each of the
+world's `engines` places is *current*, that is, clients speak to it; others may be alive all the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ripresa.testing.sim_runtime import SimRuntime
 from ripresa.testing.sim_store import SimStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextvars import Context
     from random import Random
 
     from ripresa.contracts.durations import Duration
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 3.0
 _WATCH_S = 0.25
+_WORDS_KEPT = 0.9
+"""So many of the words that engines send one another arrive."""
 
 
 class World:
@@ -46,8 +49,9 @@ class World:
         random: Random,
         plan: Plan,
         workflows: list[Any],
-        evict_after: Duration,
         *,
+        evict_after: Duration,
+        engines: int = 1,
         pools: Sequence[Pool] = (),
     ) -> None:
         self.loop = loop
@@ -57,6 +61,8 @@ class World:
         self.evict_after = evict_after
         self.pools = pools
         self.pool_looks: list[PoolLook] = []
+        self.engines = engines
+        self.shared = engines > 1
         self.database = MemoryDatabase()
         self.clock = SimClock(loop)
         self.sources = SimSources(random, self.clock)
@@ -70,10 +76,11 @@ class World:
         self._order = itertools.count(1)
         self._hash = blake2b(digest_size=8)
         self._boots = itertools.count(1)
-        self._current: Process | None = None
+        self._current: list[Process | None] = [None] * engines
+        """The process that serves in each place."""
         self.processes: list[Process] = []
         self._serving: list[asyncio.Future[None]] = []
-        self._supervisor: asyncio.Task[None] | None = None
+        self._supervisors: list[asyncio.Task[None]] = []
 
     # --- witnesses -----------------------------------------------------------------------------
 
@@ -156,9 +163,16 @@ class World:
             await asyncio.sleep(0)
 
     def _strike_current(self, fault: Kind) -> None:
-        if self._current is not None and self.plan.active:
+        process = self._any()
+        if process is not None and self.plan.active:
             self.plan.note(f"{fault}@time")
-            self._hit(self._current, fault)
+            self._hit(process, fault)
+
+    def pass_word(self, tell: Callable[[], None], listener: Context) -> None:
+        """Tell a process that others have written: soon, or late, or never."""
+        drawn = self.random.random()
+        if drawn < _WORDS_KEPT:
+            self.loop.call_later(drawn * self.plan.latency_s, tell, context=listener)
 
     # --- processes -----------------------------------------------------------------------------
 
@@ -166,26 +180,31 @@ class World:
         """Have somebody serve from now on."""
         for seconds, fault in self.plan.at_times:
             self.loop.call_later(seconds, self._strike_current, fault)
-        self._supervisor = self.loop.create_task(self._supervise())
+        self._supervisors = [self.loop.create_task(self._supervise(place)) for place in range(self.engines)]
 
     async def serving(self) -> Process:
-        """The current process, once there is one."""
-        while self._current is None:
+        """A current process, once there is one; any, if there are several."""
+        while (process := self._any()) is None:
             future: asyncio.Future[None] = self.loop.create_future()
             self._serving.append(future)
             await future
-        return self._current
+        return process
 
-    async def _supervise(self) -> None:
+    def _any(self) -> Process | None:
+        """A current process."""
+        processes = [process for process in self._current if process is not None]
+        return self.random.choice(processes) if len(processes) > 1 else next(iter(processes), None)
+
+    async def _supervise(self, place: int) -> None:
         while True:
             process = await self._boot()
-            self._current = process
+            self._current[place] = process
             waiting, self._serving = self._serving, []
             for future in waiting:
                 future.set_result(None)
             reason = await self._watch(process)
             self.trace("gone", process.name, reason)
-            self._current = None
+            self._current[place] = None
             if reason != "stopped":
                 self.bury(process)
             await asyncio.sleep(self.random.random() * 0.5)
@@ -246,7 +265,7 @@ class World:
                 held.live = None
 
     async def restart(self) -> None:
-        """Stop the current process in good order; the supervisor boots the next."""
+        """Stop a current process in good order; its supervisor boots the next."""
         process = await self.serving()
         closing = self.loop.spawn(process, self.apps[process.name].close())
         await asyncio.wait([closing, process.gone], return_when=asyncio.FIRST_COMPLETED)
@@ -254,9 +273,9 @@ class World:
 
     async def end(self) -> None:
         """Nobody serves any more."""
-        if self._supervisor is not None:
-            self._supervisor.cancel()
+        for supervisor in self._supervisors:
+            supervisor.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
+                await supervisor
         for process in self.processes:
             self.bury(process)

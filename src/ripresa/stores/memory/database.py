@@ -264,6 +264,15 @@ class MemoryDatabase:
             if orphan:
                 yield run.id
 
+    def owned(self, engine: int) -> list[str]:
+        """Open runs of the engine, and ended ones that were sent a retry; oldest first."""
+        held = (run for run in map(self.runs.__getitem__, self.ids) if run.owner == engine)
+        return [
+            run.id
+            for run in held
+            if run.status not in TERMINAL or any(sent.kind == "retry" for sent in self.inbox.get(run.id, {}).values())
+        ]
+
     def _lives(self, engine: int) -> bool:
         owner = self.owners.get(engine)
         return owner is not None and owner.lease_until > 0

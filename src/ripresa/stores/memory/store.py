@@ -156,6 +156,10 @@ class MemoryStore(PoolVerbs, TaskVerbs):
             self._wrote()
         return runs
 
+    async def owned(self, lease: Lease) -> list[str]:
+        self.database.confirm(lease)
+        return self.database.owned(lease.engine)
+
     async def claim(self, lease: Lease, run: str) -> bool:
         self.database.confirm(lease)
         if not self._may_claim(run, lease) or self.database.is_over(run):

@@ -152,6 +152,12 @@ UPDATE engine SET lease_until = 0 WHERE number = $1;
 WITH ours AS (SELECT number FROM engine WHERE number = $1 AND lease_until > 0 FOR NO KEY UPDATE)
 SELECT number FROM ours;
 
+-- name: owned
+SELECT id FROM run
+WHERE owner = $1 AND (status IN ('queued', 'running', 'waiting', 'paused', 'quarantined', 'blocked')
+  OR EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.id AND inbox.kind = 'retry'))
+ORDER BY id;
+
 -- name: last_written
 SELECT coalesce(max(number), 0) FROM written WHERE writer = $1;
 

@@ -280,6 +280,15 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             self._takes += 1
             return runs
 
+    async def owned(self, lease: Lease) -> list[str]:
+        async def look(connection: Any) -> list[str] | None:
+            if await connection.fetchval(SQL["last_batch"], lease.engine) is None:
+                return None
+            return [run for (run,) in await connection.fetch(SQL["owned"], lease.engine)]
+
+        runs: list[str] = self._held(lease, await self._again(self._work, look))
+        return runs
+
     async def claim(self, lease: Lease, run: str) -> bool:
         ours: bool = self._held(
             lease, await self._again(self._work, lambda one: one.fetchval(_CLAIM, lease.engine, run))

@@ -102,6 +102,12 @@ def adopt(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: int 
     return runs
 
 
+def owned(connection: sqlite3.Connection, lease: Lease) -> list[str]:
+    """Ids of the runs that are ours and not over, oldest first."""
+    confirm(connection, lease)
+    return [run for (run,) in connection.execute(SQL["owned"], {"engine": lease.engine}).fetchall()]
+
+
 def any_due(connection: sqlite3.Connection, lease: Lease, now: Micros) -> bool:
     """Whether there is a run to claim.  Raises EngineFenced."""
     confirm(connection, lease)

@@ -52,6 +52,14 @@ WHERE run.owner IS NULL AND run.status NOT IN ('succeeded', 'failed', 'cancelled
         (SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held = 1))))
 ORDER BY 1 LIMIT :limit;
 
+-- name: owned
+SELECT id FROM run INDEXED BY run_by_status
+WHERE status IN ('queued', 'running', 'waiting', 'paused', 'quarantined', 'blocked') AND owner = :engine
+UNION
+SELECT run.id FROM inbox CROSS JOIN run ON run.id = inbox.run
+WHERE inbox.kind = 'retry' AND run.owner = :engine
+ORDER BY 1;
+
 -- name: own_all
 UPDATE run SET owner = :engine WHERE id IN (SELECT value FROM json_each(:runs));
 

@@ -162,6 +162,9 @@ class SqliteStore(PoolVerbs, TaskVerbs):
             return []
         return await self._write(lambda connection: owner.claim_due(connection, lease, now, limit))
 
+    async def owned(self, lease: Lease) -> list[str]:
+        return await self._look_up(lambda connection: owner.owned(connection, lease))
+
     async def claim(self, lease: Lease, run: str) -> bool:
         return await self._write(lambda connection: owner.claim(connection, lease, run))
 

@@ -14,10 +14,14 @@ from ripresa.testing.store_contract.rows import (
     LEASE,
     A,
     B,
+    C,
+    D,
     Engine,
     T,
     event,
+    message,
     new_run,
+    run_id,
 )
 
 
@@ -85,6 +89,26 @@ class Owning(Promises):
         await store.release(engine.lease)
         [told] = await store.engines()
         assert told["alive"] is False
+
+    async def test_an_owner_may_ask_which_runs_are_its_own(self, engine: Engine, other: Store) -> None:
+        mine = {"owner": engine.lease.engine}
+        await engine.commit(
+            runs=[
+                new_run(B, **mine, status="paused"),
+                new_run(A, **mine),
+                new_run(C),
+                new_run(D, **mine, status="succeeded"),
+                new_run(run_id(9), status="failed"),
+            ]
+        )
+        assert await engine.store.owned(engine.lease) == [A, B]
+        await other.send(message("m1", run_id(9), kind="retry"))
+        await other.send(message("m2", C))
+        assert await engine.claim_due() == [C, run_id(9)]
+        assert await engine.store.owned(engine.lease) == [A, B, C, run_id(9)]
+        await engine.store.release(engine.lease)
+        with pytest.raises(EngineFenced):
+            await engine.store.owned(engine.lease)
 
     async def test_who_renews_is_not_told_to_drain_unless_asked(self, engine: Engine) -> None:
         assert await engine.store.renew(engine.lease, now=T, lease_us=LEASE) is False

@@ -1,0 +1,103 @@
+"""Seeded bugs of several engines on one store: what only they can do wrong."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ripresa.engine.control import Control
+from ripresa.engine.elsewhere import Elsewhere
+from ripresa.engine.loading import Loading
+from ripresa.engine.parking import Parking
+from ripresa.ports.store import Ready, RunChange
+from ripresa.stores.memory import MemoryDatabase, MemoryStore
+from tests.simulation.mutants import Mutant, seeded
+
+FLEET_MUTANTS: list[Mutant] = []
+mutant = partial(seeded, FLEET_MUTANTS, scenario="fleet")
+
+
+@mutant(
+    MemoryDatabase,
+    "end_leases",
+    (MemoryDatabase, "_lives", lambda self, engine: self.owners[engine].lease_until > self.now),
+)
+def adopting_breaks_no_lease(_):
+    return lambda self, but=None, until=None: None
+
+
+@mutant(MemoryDatabase, "_lives")
+def runs_of_the_living_are_adopted(_):
+    return lambda self, engine: False
+
+
+@mutant(MemoryStore, "_may_claim")
+def claims_ignore_the_owner(_):
+    return lambda self, run, lease, leave=frozenset(): run in self.database.runs
+
+
+@mutant(MemoryStore, "claim")
+def whoever_is_asked_holds_the_run(_):
+    async def claim(self, lease, run):
+        self.database.confirm(lease)
+        return run in self.database.runs
+
+    return claim
+
+
+@mutant(Elsewhere, "_look")
+def ends_elsewhere_are_never_seen(_):
+    async def look(self):
+        return None
+
+    return look
+
+
+@mutant(Control, "retry", scenario="retried_fleet")
+def whoever_is_asked_reopens_the_run(_):
+    async def retry(self, ref):
+        await self.reopen(await self._desk.find(ref))
+
+    return retry
+
+
+@mutant(Loading, "unsure", scenario="family_fleet")
+def unanswered_requests_for_runs_are_forgotten(_):
+    return lambda self: None
+
+
+@mutant(Loading, "_at_rest", scenario="pause_and_signal_fleet")
+def runs_are_loaded_while_they_are_let_go_of(_):
+    async def at_rest(self, ids):
+        return ids
+
+    return at_rest
+
+
+@mutant(Parking, "hand_over", scenario="restart_fleet")
+def runs_are_handed_over_without_letting_go(_):
+    """The engine that closes goes on with them until the end of its loop."""
+
+    def hand_over(self, held):
+        batch, now = self._engine.committer.batch, self._engine.now()
+        batch.changes.append(RunChange(held.id, held.status.value, now, None))
+        batch.ready.append(Ready(held.id, now, held.priority))
+        self._engine.committer.kick()
+
+    return hand_over
+
+
+@mutant(MemoryDatabase, "confirm")
+def broken_leases_write_on(_):
+    return lambda self, lease: self.owners[lease.engine]._replace(lease_until=self.now + 1)
+
+
+@mutant(MemoryStore, "acquire")
+def engines_share_a_number(original):
+    async def acquire(self, **of):
+        lease = await original(self, **of)
+        if lease.engine == 1:
+            return lease
+        first = self.database.owners[1]
+        return lease._replace(engine=1, epoch=1, last_batch=first.last_batch)
+
+    return acquire
