@@ -1,6 +1,5 @@
 """Engines that are killed, stopped and doubled, for real."""
 
-import json
 import os
 import signal
 import sqlite3
@@ -14,34 +13,11 @@ import pytest
 
 from benchmarks.asleep import story
 from ripresa import App, StoreInUse
-from tests.kill import ledger
-from tests.kill.checks import ask
-from tests.kill.harness import ROOT
+from ripresa.testing.torture import ledger
+from ripresa.testing.torture.place_sqlite import ask
 
-HARNESS = Path(__file__).with_name("harness.py")
+ROOT = Path(__file__).parents[2]
 ZOMBIE = Path(__file__).with_name("zombie.py")
-
-
-def tortured(directory: Path, *options: str) -> dict:
-    """Run the harness, as a process of its own: it forks, which a process with threads should not."""
-    command = [sys.executable, str(HARNESS), f"--directory={directory}", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[0])
-
-
-def test_nothing_is_lost_or_done_twice_in_thirty_kills(tmp_path: Path):
-    told = tortured(tmp_path, "--kills=30", "--seed=1")
-    assert told["steps_repeated_after_a_kill"] > 10, "the kills hit nobody at work"
-    assert told["kills_while"]["recovering"] > 2
-    assert told["kills_while"]["working"] > 10
-    assert len(told["by_kind"]) > 8
-
-
-def test_recovery_is_killed_again_and_again(tmp_path: Path):
-    told = tortured(tmp_path, "--kills=20", "--seed=2", "--nested")
-    assert told["kills_while"]["recovering"] == 20
-    assert told["runs"] > 0
 
 
 def test_thousands_asleep_survive_kills_while_they_are_started_asleep_and_waking(tmp_path: Path):

@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from ripresa import App, StoreError, StoreInUse, step, workflow
-from tests.kill.program import effect, end
+from ripresa.testing.torture.program import effect, end
 
 RUNS = 6
 STEPS = 20

@@ -130,6 +130,7 @@ SECTIONS = (
             Command("migrate", "Bring a file of an older contract up to date.", "migrate", "migrate"),
             Command("schema", "Print JSON Schemas of definition files, records and workflows.", "schema", "schema"),
             DB,
+            Command("torture", "Try the engine under faults, on a database of yours.", "torture", "torture"),
         ),
     ),
 )

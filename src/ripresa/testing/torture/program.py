@@ -1,24 +1,25 @@
-"""The program that is killed: workflows of every kind, whose steps tell the effect ledger what they do.
+"""The program that is tortured: workflows of every kind, whose steps tell the effect ledger what they do.
 
 Each kind has a `Kind` entry, which says how it ends and how many of its steps may be under way at once;
 `expected` is the answer, from the input alone.  Outputs are plain functions of inputs, so that a step
 done twice, left out, or fed with something else shows.
 """
 
+from __future__ import annotations
+
 import asyncio
-import os
+import functools
 import random
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ripresa import (
-    App,
     Retry,
     Retryable,
     StepFailed,
+    StepInterrupted,
     Terminal,
     child,
     context,
@@ -30,21 +31,23 @@ from ripresa import (
     wait_for_signal,
     workflow,
 )
-from tests.kill import ledger
+from ripresa.testing.torture import ledger
 
 AGAIN = Retry(max_attempts=6, delay="10ms")
 WIDTH = 4
 ITEMS = 10
-ACTIVE = 24
+SHARED_BY = 3
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
 
 
-def begin(*payload: object) -> dict[str, Any]:
+def begin(*payload: object, **more: object) -> dict[str, Any]:
+    """Tell the ledger that an attempt begins; what it is told of it."""
     here = context()
     told = {"key": here.idempotency_key, "run": here.run_uuid, "step": here.step, "attempt": here.attempt}
     told["hash"] = ledger.payload_hash(here.step, *payload)
+    told.update(more)
     ledger.note("begin", **told)
     return told
 
@@ -113,6 +116,26 @@ async def refuse(number: int) -> None:
 async def item(pair: list[int]) -> int:
     end(await effect(*pair))
     return sum(pair)
+
+
+@step(at_most_once=True)
+async def just_once(number: int) -> int:
+    end(await effect(number, 0))
+    return number
+
+
+@step(effect=lambda group: f"paid-{group}")
+async def pay(group: int) -> int:
+    end(await effect(group, 0))
+    return group
+
+
+@step
+async def marked(code: int, number: int, index: int) -> int:
+    told = begin(number, index, code=code)
+    await asyncio.sleep(0.01)
+    end(told)
+    return number + index
 
 
 # -- workflows --------------------------------------------------------------------------------------------------------
@@ -223,6 +246,22 @@ async def halting(number: int) -> int:
     return total
 
 
+@workflow
+async def once_at_most(number: int) -> list[int | str]:
+    told: list[int | str] = [await work(number, 0)]
+    try:
+        told.append(await just_once(number))
+    except StepInterrupted:
+        told.append("interrupted")
+    return [*told, await work(number, 1)]
+
+
+@workflow
+async def sharing(number: int) -> int:
+    """Several runs want the same thing done once."""
+    return await work(number, 0) + await pay(number // SHARED_BY)
+
+
 # -- what is expected -------------------------------------------------------------------------------------------------
 
 
@@ -230,9 +269,12 @@ async def halting(number: int) -> int:
 class Kind:
     workflow: Any
     expected: Callable[[int], Any]
+    """The output."""
     status: str = "succeeded"
     at_once: int = 1
     """Steps under way at the same time, at most: so many a kill may repeat."""
+    or_else: Callable[[int], Any] | None = None
+    """Another output that is as good."""
 
 
 KINDS = {
@@ -240,24 +282,57 @@ KINDS = {
     for kind in (
         Kind(sequence, lambda n: 10 * n + 20),
         Kind(timers, lambda n: 3 * n + 3),
-        Kind(signalled, lambda n: [0, 1, 2]),
+        Kind(signalled, lambda _: [0, 1, 2]),
         Kind(family, lambda n: [n, 3 * n + 3, n + 7]),
         Kind(fan, lambda n: [n + index for index in range(ITEMS)], at_once=WIDTH),
-        Kind(undone, lambda n: None, status="failed"),
+        Kind(undone, lambda _: None, status="failed"),
         Kind(half_undone, lambda n: 2 * n + 3),
         Kind(generations, lambda n: 4 * n + 6),
         Kind(in_line, lambda n: 4 * n + 6),
         Kind(by_process, lambda n: 3 * n + 3),
-        Kind(stopped, lambda n: None, status="cancelled"),
+        Kind(stopped, lambda _: None, status="cancelled"),
         Kind(halting, lambda n: 8 * n + 28),
         Kind(short, lambda n: n + 7),
+        Kind(once_at_most, lambda n: [n, n, n + 1], or_else=lambda n: [n, "interrupted", n + 1]),
+        Kind(sharing, lambda n: n + n // SHARED_BY),
     )
 }
-OFTEN = [name for name in KINDS if name != "by_process"] * 4 + ["by_process"]
+OFTEN = [name for name in KINDS if name != "by_process"] * 4 + ["by_process", *["versioned"] * 8]
 
 
-def kind_of(number: int) -> Kind:
-    return KINDS[random.Random(number).choice(OFTEN)]
+# -- versions ---------------------------------------------------------------------------------------------------------
+
+VERSIONED = "versioned"
+
+
+@functools.cache
+def versioned(code: int) -> Any:
+    """The workflow that has another version in each release; its output names the one that it began with."""
+
+    @workflow(name=VERSIONED, version=str(code))
+    async def of_release(number: int) -> list[int]:
+        total = 0
+        for index in range(4):
+            total += await marked(code, number, index)
+        return [code, total]
+
+    return of_release
+
+
+def workflows(code: int) -> list[Any]:
+    """What engines of this release of the code know: all kinds, and of one the version before, too."""
+    return [*(kind.workflow for kind in KINDS.values()), versioned(code - 1), versioned(code)]
+
+
+def workflow_of(number: int, code: int) -> Any:
+    """What run `number` is to be a run of."""
+    name = random.Random(number).choice(OFTEN)
+    return versioned(code) if name == VERSIONED else KINDS[name].workflow
+
+
+def workflow_from_outside(number: int) -> Any:
+    """The same for who knows of no releases."""
+    return KINDS[random.Random(number).choice([name for name in OFTEN if name != VERSIONED])].workflow
 
 
 def warm_up() -> None:
@@ -265,45 +340,3 @@ def warm_up() -> None:
     for kind in KINDS.values():
         kind.workflow.signature.decode('{"number":1}')
         kind.workflow.signature.input_schema()
-
-
-# -- one life ---------------------------------------------------------------------------------------------------------
-
-
-async def live(url: str, say: Callable[[str], None], *, first: int, last: int, evict_after: str | int) -> None:
-    """Own the store, start runs `first` to `last` so that `ACTIVE` are under way; until killed."""
-    say("opening")
-    config = {"processes": 1, "threads": 4, "lease_s": 1.0}
-    async with App(
-        url, workflows=[kind.workflow for kind in KINDS.values()], evict_after=evict_after, config=config
-    ) as app:
-        say("up")
-        for number in range(first, last):
-            while await _active(app) >= ACTIVE:  # noqa: ASYNC110 - nobody tells of runs that end
-                await asyncio.sleep(0.005)
-            name = kind_of(number).workflow
-            run = await app.start(name, number, id=f"started-{number}")
-            ledger.note("ack", run=run.uuid, id=run.id, number=number)
-        while True:
-            await asyncio.sleep(0.05)
-            if app.engine.failure is not None:
-                raise app.engine.failure
-
-
-async def _active(app: App) -> int:
-    counts = await app.store.count_runs()
-    return sum(n for status, n in counts.items() if status not in {"succeeded", "failed", "cancelled"})
-
-
-def main(url: str, pipe: int, first: int, last: int, evict_after: str) -> None:
-    """A life that begins in this process."""
-
-    def say(word: str) -> None:
-        os.write(pipe, f"{word}\n".encode())
-
-    after = int(evict_after) if evict_after.isdigit() else evict_after
-    asyncio.run(live(url, say, first=first, last=last, evict_after=after))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

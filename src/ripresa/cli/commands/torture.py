@@ -1,0 +1,201 @@
+"""`ripresa torture`: engines under faults, on a database of yours, and the proof that nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ripresa.cli.exits import FAILED, INTERRUPTED, Ended, UsageProblem, say
+from ripresa.cli.options import FormatGiven
+from ripresa.cli.output import emit, write
+
+if TYPE_CHECKING:
+    from ripresa.testing.torture.harness import Torture
+    from ripresa.testing.torture.plan import Faults
+    from ripresa.testing.torture.session import Session
+
+_LINE_S = 10.0
+_SHOWN_MAX = 30
+
+
+def torture(
+    *,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            "--dsn",
+            metavar="URL",
+            help="postgresql://… or sqlite:///FILE; without it a PostgreSQL is started for the purpose.",
+            show_default=False,
+        ),
+    ] = None,
+    kills: Annotated[int, typer.Option("--kills", metavar="N", help="kill -9 of an engine, at work or opening.")] = 100,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="S", help="The order of faults.", show_default="drawn")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="M", help="So many seeds, one after the other.")] = 1,
+    stops: Annotated[
+        int | None,
+        typer.Option("--stops", metavar="N", help="SIGSTOP until others took over, then SIGCONT.", show_default="N/4"),
+    ] = None,
+    holds: Annotated[
+        int | None,
+        typer.Option("--holds", metavar="N", help="Nothing passes to the database for so long.", show_default="N/10"),
+    ] = None,
+    cuts: Annotated[
+        int | None,
+        typer.Option("--cuts", metavar="N", help="The connection breaks during a commit.", show_default="N"),
+    ] = None,
+    terminations: Annotated[
+        int | None,
+        typer.Option("--terminations", metavar="N", help="The server ends one of our connections.", show_default="N/4"),
+    ] = None,
+    crashes: Annotated[
+        int | None,
+        typer.Option("--crashes", metavar="N", help="kill -9 of the server that we started.", show_default="N/12"),
+    ] = None,
+    restarts: Annotated[
+        int | None,
+        typer.Option("--restarts", metavar="N", help="Restarts of the server that we started.", show_default="N/12"),
+    ] = None,
+    rolls: Annotated[
+        int | None,
+        typer.Option("--rolls", metavar="N", help="Upgrades of all engines, one by one.", show_default="N/50"),
+    ] = None,
+    nested: Annotated[bool, typer.Option("--nested", help="Kill engines while they take over.")] = False,
+    engines: Annotated[int, typer.Option("--engines", metavar="N", help="Engines at work at once.")] = 3,
+    lease: Annotated[float, typer.Option("--lease", metavar="SECONDS", help="Their lease.")] = 3.0,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the report here.", show_default=False)
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the schema or file, and the ledger.")] = False,
+    output: FormatGiven = None,
+) -> None:
+    """Kill, stop and cut off engines that are at work on a database, and check that nothing is lost or done twice.
+
+    It works in a schema of its own (ripresa_torture_…), removes it afterwards, and touches nothing else.
+    Ctrl-C ends it with a report of what was seen so far.
+    """
+    from ripresa.testing.torture.plan import Options, default_faults
+    from ripresa.testing.torture.session import Session, Where
+
+    if kills < 0 or seeds < 1 or engines < 1:
+        raise UsageProblem("torture: --kills is 0 or more, --seeds and --engines are 1 or more")
+    shared = dsn is None or dsn.startswith("postgres")
+    usual = default_faults(kills, shared=shared, own_server=dsn is None)
+    given = {
+        "stops": stops,
+        "holds": holds,
+        "cuts": cuts,
+        "terminations": terminations,
+        "crashes": crashes,
+        "restarts": restarts,
+        "rolls": rolls,
+    }
+    faults = usual._replace(**{name: number for name, number in given.items() if number is not None})
+    chosen = seed if seed is not None else random.SystemRandom().randrange(10**6)
+    options = Options(faults, chosen, engines=engines, lease_s=lease, nested=nested)
+    session = Session(options, Where(dsn, keep=keep), seeds=seeds)
+    told = asyncio.run(_run(session))
+    told["again"] = _again(told, dsn, faults, usual, {"--nested": nested, "--engines": engines, "--lease": lease})
+    if report is not None:
+        report.write_text(json.dumps(told, indent=1) + "\n")
+    emit(told, output, lambda: _write(told, session))
+    if any(run["violations"] for run in told["runs"]):
+        raise Ended(FAILED)
+    if told["interrupted"]:
+        raise Ended(INTERRUPTED)
+
+
+async def _run(session: Session) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        say("\nending: no more faults; Ctrl-C again stops at once")
+        session.stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first)
+    return await session.run(_Progress().tell)
+
+
+class _Progress:
+    """How it goes: a line that is written anew on a terminal, else one now and then."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._next = 0.0
+        self._began = time.monotonic()
+
+    def tell(self, torture: Torture) -> None:
+        now = time.monotonic()
+        if not self._live and now < self._next:
+            return
+        self._next = now + _LINE_S
+        fired = ", ".join(f"{number} {name}" for name, number in torture.fired.items() if number) or "no faults yet"
+        cuts = torture.cuts_so_far
+        fired += f", {cuts} cuts" if cuts and "cuts" not in torture.fired else ""
+        line = (
+            f"{now - self._began:5.0f} s  seed {torture.options.seed}  {torture.phase}: {fired}; "
+            f"{torture.events} events; {len(torture.broken)} violations"
+        )
+        if self._live:
+            sys.stderr.write(f"\r\033[K{line}")
+            sys.stderr.flush()
+        else:
+            say(line)
+
+
+def _again(told: dict[str, Any], dsn: str | None, faults: Faults, usual: Faults, rest: dict[str, Any]) -> str:
+    """The line that repeats the first seed that broke something, or the first."""
+    seed = next((run["seed"] for run in told["runs"] if run["violations"]), told["runs"][0]["seed"])
+    where = "" if dsn is None else f" --dsn {_without_password(dsn)}"
+    words = [f"ripresa torture{where} --kills {faults.kills} --seed {seed}"]
+    words += [f"--{name} {number}" for name, number in faults._asdict().items() if number != getattr(usual, name)]
+    words += [name if value is True else f"{name} {value}" for name, value in rest.items() if value is not False]
+    return " ".join(words)
+
+
+def _without_password(dsn: str) -> str:
+    head, at, tail = dsn.rpartition("@")
+    scheme, _, who = head.partition("://")
+    return f"{scheme}://{who.partition(':')[0]}{at}{tail}" if at else dsn
+
+
+def _write(told: dict[str, Any], session: Session) -> None:
+    """For people."""
+    if sys.stderr.isatty():
+        say("")
+    for run in told["runs"]:
+        faults = ", ".join(f"{number} {name}" for name, number in run["faults"].items() if number) or "no faults"
+        write(f"seed {run['seed']}: {faults}, in {run['seconds']:.0f} s")
+        write(
+            f"  {run['runs']} runs, {run['steps_begun']} steps begun, {run['steps_repeated_after_a_fault']} repeated; "
+            f"{run['commits_of_unknown_fate']} commits looked up"
+        )
+        for name, number in run["zombies"].items():
+            write(f"  {number:>6} {name}")
+        for name, number in run["checked"].items():
+            write(f"  {number:>6} {name}")
+        for kind, times in run["recovery_lone"].items():
+            if times["number"]:
+                write(
+                    f"  next step after {kind}: p50 {times['p50_s']} s, p99 {times['p99_s']} s, max {times['max_s']} s"
+                )
+        for line in run["violations"][:_SHOWN_MAX]:
+            write(f"  BROKEN: {line}")
+        write(f"  {len(run['violations'])} violations")
+    if any(run["violations"] for run in told["runs"]):
+        write(f"again: {told['again']}")
+    for kept in session.kept:
+        write(f"kept: {kept}")

@@ -1,0 +1,53 @@
+"""The command `ripresa torture`, on both stores, for seconds; the long version is the same command with more faults."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import missing
+
+RIPRESA = Path(sys.executable).with_name("ripresa")
+
+
+def tortured(directory: Path, *options: str) -> dict:
+    """The report of one run of the command, which has to find nothing."""
+    report = directory / "report.json"
+    command = [str(RIPRESA), "torture", f"--report={report}", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, cwd=directory)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(report.read_text())
+    assert [path.name for path in directory.iterdir()] == [report.name], "something was left behind"
+    [run] = told["runs"]
+    return run
+
+
+def test_nothing_is_lost_or_done_twice_in_twenty_kills(tmp_path: Path):
+    told = tortured(tmp_path, "--dsn=sqlite:///runs.db", "--kills=20", "--stops=1", "--seed=1", "--lease=1")
+    assert told["steps_repeated_after_a_fault"] > 10, "the kills hit nobody at work"
+    assert told["kills_while"]["recovering"] > 1
+    assert told["kills_while"]["working"] > 8
+    assert told["zombies"]["of which were refused something"] == 1
+    assert len(told["by_kind"]) > 8
+
+
+def test_recovery_is_killed_again_and_again(tmp_path: Path):
+    told = tortured(tmp_path, "--dsn=sqlite:///runs.db", "--kills=12", "--stops=0", "--seed=2", "--nested", "--lease=1")
+    assert told["kills_while"] == {"recovering": 12}
+    assert told["runs"] > 0
+
+
+def test_several_engines_on_postgresql_lose_nothing_whatever_is_done_to_them_and_to_the_database(tmp_path: Path):
+    why = missing()
+    if why is not None:
+        assert not os.environ.get("CI"), why
+        pytest.skip(why)
+    faults = ["--kills=6", "--stops=1", "--holds=1", "--cuts=15", "--terminations=3", "--crashes=1", "--restarts=1"]
+    told = tortured(tmp_path, *faults, "--rolls=1", "--seed=3", "--lease=1")
+    assert told["commits_of_unknown_fate"] > 0
+    assert told["zombies"]["engines that others had taken over from"] == 2
+    assert told["checked"]["runs that kept their version"] > 0
+    assert told["steps_repeated_after_a_fault"] > 0
