@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Runtime = Literal["inline", "thread", "process"]
+Runtime = Literal["inline", "thread", "process", "celery"]
 
 UNDO_RETRY = Retry(max_attempts=5, delay="1s", on_exhausted="quarantine")
 

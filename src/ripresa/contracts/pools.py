@@ -83,7 +83,8 @@ class Pool:
     `slots_per_workflow`: of each workflow, so that one cannot take all.  `rate`: starts in a time, as `10/s`, `100/m`
     or `3/10s`, evenly spaced; `burst`: how many may start at once after a quiet time.  `cooldown`: how long the steps
     of a key rest after one of them failed; a failure that says `retry_after` sets that without it.  `breaker`: see
-    `Breaker`.  What is left out does not limit.  Raises ValueError for a value out of range.
+    `Breaker`.  `runtime` "celery": its steps and jobs are carried out by Celery workers, those of `queue` if that is
+    given.  What is left out does not limit.  Raises ValueError for a value out of range.
     """
 
     name: str
@@ -94,6 +95,8 @@ class Pool:
     burst: int = 1
     cooldown: Duration | None = None
     breaker: Breaker | None = None
+    runtime: Literal["celery"] | None = None
+    queue: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(str(self.name)):
@@ -112,6 +115,10 @@ class Pool:
             interval_us(self.rate)
         if self.cooldown is not None:
             micros(self.cooldown, where="cooldown")
+        if self.runtime not in {None, "celery"}:
+            raise ValueError(f"runtime: {self.runtime!r} is not celery")
+        if self.queue is not None and (self.runtime is None or not self.queue):
+            raise ValueError('queue: it names a queue of workers, beside runtime = "celery"')
 
     @property
     def interval_us(self) -> int:

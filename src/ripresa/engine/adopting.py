@@ -45,7 +45,7 @@ class Adopting:
 
     def of(self, flight: Flight) -> Any:
         """The flight's runtime, if it adopts; None: it does not."""
-        return self._runtimes.get(flight.ask.step.runtime)
+        return self._runtimes.get(flight.runtime)
 
     def prepare(self, flight: Flight, known: Tally | None) -> None:
         """A step begins: its starts are recorded first, and an attempt that was left under way is taken up again."""
@@ -64,7 +64,10 @@ class Adopting:
         flight.given = work
         if (limit_us := flight.ask.step.timeout_us) is not None:
             work.options["limit_s"] = limit_us / 1e6
-        self._look_once(flight.ask.step.runtime)
+        if (queue_us := getattr(flight.ask.step, "queue_us", None)) is not None:
+            work.options["queue_s"] = queue_us / 1e6
+        work.options["queue"] = self._engine.pools.queue_of(flight)
+        self._look_once(flight.runtime)
         if flight.resumed_at is not None:
             work.resumed = True
             work.told = await self._lines_told(flight)
@@ -86,7 +89,10 @@ class Adopting:
         if runtime is None or self._engine.stopping or self._engine.held.get(flight.held.id) is not flight.held:
             return
         context = flight.context()
-        self._engine.committer.then(lambda _: runtime.forget(context))
+        if getattr(runtime, "forgets_with_outcome", False):
+            runtime.forget(context)
+        else:
+            self._engine.committer.then(lambda _: runtime.forget(context))
 
     def close(self) -> None:
         """Look for nothing more."""

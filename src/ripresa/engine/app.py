@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
     from ripresa.ports.store import HistoryEvent, Lease, Quality, Store
+    from ripresa.ports.tasks import Carrier
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -69,7 +70,7 @@ class App:
         evict_after: Duration = "30s",
         config: Config | dict[str, Any] | None = None,
         sources: Sources | None = None,
-        runtimes: dict[str, Runtime] | None = None,
+        runtimes: Mapping[str, Runtime | Carrier] | None = None,
         pools: Iterable[Pool] = (),
     ) -> None:
         self._store_given = store
@@ -80,7 +81,7 @@ class App:
         self._sources = sources
         self._runtimes_given = runtimes
         self._pools = tuple(pools)
-        self._runtimes: dict[str, Runtime] = {}
+        self._runtimes: dict[str, Runtime | Carrier] = {}
         self._logs: Any = None
         self._lease: Lease | None = None
         self.store: Store | None = None
@@ -117,7 +118,8 @@ class App:
             raise
         self._lease = lease
         await self._known_ones.learn(store)
-        self._runtimes = self._runtimes_given or self._make_runtimes()
+        given = self._runtimes_given or {}
+        self._runtimes = dict(given) if "inline" in given else {**self._make_runtimes(), **given}
         self.engine = Engine(
             store,
             lease,
@@ -187,9 +189,9 @@ class App:
             raise TypeError(msg)
         return given
 
-    def _make_runtimes(self) -> dict[str, Runtime]:
+    def _make_runtimes(self) -> dict[str, Runtime | Carrier]:
         from ripresa.runtimes.inline import InlineRuntime  # noqa: PLC0415 - only when opened
-        from ripresa.runtimes.jobs import job_runtimes  # noqa: PLC0415 - only when opened
+        from ripresa.runtimes.jobs import carriers, job_runtimes  # noqa: PLC0415 - only when opened
         from ripresa.runtimes.process import ProcessRuntime  # noqa: PLC0415 - only when opened
         from ripresa.runtimes.thread import ThreadRuntime  # noqa: PLC0415 - only when opened
 
@@ -198,6 +200,7 @@ class App:
             "thread": ThreadRuntime(self._config.threads),
             "process": ProcessRuntime(self._config.processes, grace_s=self._config.process_grace_s),
             **job_runtimes(grace_s=self._config.job_grace_s),
+            **carriers(),
         }
 
     def opened(self) -> Engine:

@@ -31,7 +31,7 @@ from ripresa.engine.held import Flight, Held, Tally
 from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
 from ripresa.ports.runtime import Work
 from ripresa.ports.store import Attempt
-from ripresa.runtimes import RemoteError, RuntimeClosed, WorkerLost
+from ripresa.runtimes import RemoteError, RuntimeClosed, TookTooLong, WorkerLost
 from ripresa.runtimes.inline import InlineRuntime
 
 if TYPE_CHECKING:
@@ -82,14 +82,14 @@ class Attempts:
             self._adopting.prepare(flight, known)
         if _at_most_once(flight):
             flight.careful = True
-            if known is not None and known.cut_at is not None:
+            if known is not None and known.cut_at is not None and flight.resumed_at is None:
                 flight.started_at = known.cut_at
                 self._interrupted(flight)
                 return
         if known is not None and self._remember(flight, known.due):
             return
-        slots = self._slots.get(ask.step.runtime)
-        if slots is None or ask.step.runtime not in self._runtimes:
+        slots = self._slots.get(flight.runtime)
+        if slots is None or flight.runtime not in self._runtimes:
             self._nowhere(flight)
         elif getattr(ask.step, "pool", None) is not None:
             self._ask_pool(flight)
@@ -144,15 +144,15 @@ class Attempts:
     def _admit(self, flight: Flight) -> None:
         if flight.ended:
             return
-        if self._slots[flight.ask.step.runtime].free > 0:
-            self._slots[flight.ask.step.runtime].free -= 1
+        if self._slots[flight.runtime].free > 0:
+            self._slots[flight.runtime].free -= 1
             self._start(flight)
         else:
             self._wait(flight)
 
     def _wait(self, flight: Flight) -> None:
         """There is no slot now; the wait for one may be limited."""
-        self._slots[flight.ask.step.runtime].wait(flight)
+        self._slots[flight.runtime].wait(flight)
         self._limit_wait(flight)
 
     def _limit_wait(self, flight: Flight) -> None:
@@ -165,7 +165,7 @@ class Attempts:
         flight.queue = None
         if not flight.ended:
             step = flight.ask.step
-            of = f"pool {step.pool!r}" if self._engine.pools.waits(flight) else f"runtime {step.runtime!r}"
+            of = f"pool {step.pool!r}" if self._engine.pools.waits(flight) else f"runtime {flight.runtime!r}"
             why = f"step {step.name!r} waited for a free slot of {of} for more than {limit_s:g} s"
             self._never(flight, why, code="queue_timeout")
 
@@ -197,7 +197,7 @@ class Attempts:
         step = flight.ask.step
         flight.launched = True
         self._crew.add(flight)
-        if step.timeout_us is not None:
+        if step.timeout_us is not None and not getattr(self._runtimes.get(flight.runtime), "keeps_limits", False):
             passed_us = 0 if flight.resumed_at is None else self._engine.now() - flight.resumed_at
             left_us = max(0, step.timeout_us - passed_us)
             flight.timeout = loop.call_later(left_us / 1e6, self._time_out, flight, flight.attempt)
@@ -233,7 +233,7 @@ class Attempts:
         step = ask.step
         try:
             effect = getattr(step, "effect", None)
-            if step.runtime == "inline" and self._inline_is_plain and effect is None:
+            if flight.runtime == "inline" and self._inline_is_plain and effect is None:
                 # What InlineRuntime does, without the objects; the crew has given the attempt a context of its own.
                 STEP_CONTEXT.set(flight.context)
                 output = step.dump(await step.function(*ask.args, **ask.kwargs))
@@ -241,7 +241,7 @@ class Attempts:
                 work = self._work(flight)
                 if flight.careful:
                     await self._adopting.hand_over(flight, work)
-                runtime = self._runtimes[step.runtime]
+                runtime = self._runtimes[flight.runtime]
                 if effect is None:
                     output = await runtime.run(work)
                 else:
@@ -284,7 +284,7 @@ class Attempts:
         if flight.timeout is not None:
             flight.timeout.cancel()
             flight.timeout = None
-        slots = self._slots[flight.ask.step.runtime]
+        slots = self._slots[flight.runtime]
         if not slots.waiting:
             slots.free += 1
             return
@@ -294,7 +294,7 @@ class Attempts:
 
     def _nowhere(self, flight: Flight) -> None:
         """There is no such runtime here."""
-        runtime, have = flight.ask.step.runtime, ", ".join(self._runtimes)
+        runtime, have = flight.runtime, ", ".join(self._runtimes)
         why = f"step {flight.ask.step.name!r}: this App has no runtime {runtime!r} (it has: {have})"
         self._never(flight, why, code="cannot_start")
 
@@ -310,6 +310,8 @@ class Attempts:
 
     def _ended(self, flight: Flight, error: BaseException) -> None:
         self._leave(flight)
+        if isinstance(error, TookTooLong):
+            flight.timed_out = True
         if flight.ended:  # nobody waits for it, and it may be the last thing that was under way
             self._engine.pools.leave(flight)
             self._engine.watching.ask_idle()

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from ripresa.contracts.durations import micros
 
-_PLACES: Final = ("threads", "processes", "inline", "subprocesses", "containers", "cluster_jobs")
+_PLACES: Final = ("threads", "processes", "inline", "subprocesses", "containers", "cluster_jobs", "celery_tasks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +16,10 @@ class Config:
     """How an engine works; every field has a sensible default.
 
     `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`, `subprocesses`, `containers`,
-    `cluster_jobs`: attempts at the same time, by runtime; the last three are jobs, as processes, in containers and on
-    Kubernetes.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.  `resident_runs_max`: waiting runs kept in
-    memory; more are evicted, oldest first.
+    `cluster_jobs`, `celery_tasks`: attempts at the same time, by runtime; `subprocesses`, `containers` and
+    `cluster_jobs` are jobs, as processes, in containers and on Kubernetes, and `celery_tasks` what Celery workers have
+    or are to take.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.  `resident_runs_max`: waiting runs kept
+    in memory; more are evicted, oldest first.
     `lock_timeout_s`: how long a caller waits for a locked or full store before the call fails.
     """
 
@@ -29,6 +30,7 @@ class Config:
     subprocesses: int = max(1, os.cpu_count() or 1)
     containers: int = 16
     cluster_jobs: int = 64
+    celery_tasks: int = 1_000
     resident_runs_max: int = 2_000
     lock_timeout_s: float = 10.0
     capture_logs: bool = True

@@ -43,6 +43,7 @@ from ripresa.engine.parking import Parking
 from ripresa.engine.patience import patient, patiently
 from ripresa.engine.pools import Pools
 from ripresa.engine.slots import slots_of
+from ripresa.engine.tasks import Tasks, carriers_of
 from ripresa.engine.timers import Timers
 from ripresa.engine.transactions import Transactions
 from ripresa.engine.verbs import Verbs
@@ -53,7 +54,7 @@ from ripresa.kernel.transitions import require
 from ripresa.ports.store import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from ripresa.engine.config import Config
     from ripresa.engine.known import Known
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from ripresa.ports.clock import Clock
     from ripresa.ports.runtime import Runtime
     from ripresa.ports.store import Lease, Store
+    from ripresa.ports.tasks import Carrier
 
 logger = logging.getLogger("ripresa.engine")
 
@@ -80,7 +82,7 @@ class Engine:
         clock: Clock,
         sources: Sources,
         config: Config,
-        runtimes: dict[str, Runtime],
+        runtimes: Mapping[str, Runtime | Carrier],
         known: Known,
         evict_after_us: int,
     ) -> None:
@@ -104,15 +106,15 @@ class Engine:
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
         self.pools = Pools(self)
-        self.attempts = Attempts(
-            self,
-            {
-                **runtimes,
-                "engine": OwnSteps(store, runtimes["inline"]),
-                "transaction": Transactions(store, self.now),
-            },
-            slots_of(config, runtimes),
-        )
+        inline: Any = runtimes["inline"]
+        self.tasks = {name: Tasks(self, name, carrier) for name, carrier in carriers_of(runtimes).items()}
+        here: dict[str, Any] = {
+            **runtimes,
+            **self.tasks,
+            "engine": OwnSteps(store, inline),
+            "transaction": Transactions(store, self.now),
+        }
+        self.attempts = Attempts(self, here, slots_of(config, here))
         self.carry_out = CarryOut(self)
         self.lines = Lines(self)
         self.loading = Loading(self)
@@ -247,6 +249,12 @@ class Engine:
         self.loading.look()
         self.pools.news()
         self.elsewhere.heard()
+        self.heard_of_tasks()
+
+    def heard_of_tasks(self) -> None:
+        """Others have written: it may be what a worker reports."""
+        for tasks in self.tasks.values():
+            tasks.heard()
 
     async def learn(self, run: tuple[str, str]) -> None:
         """Know what the store keeps of a run's definition and version."""

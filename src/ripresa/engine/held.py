@@ -64,6 +64,7 @@ class Flight:
         "queue",
         "recorded",
         "resumed_at",
+        "runtime",
         "seat",
         "started_at",
         "timed_out",
@@ -74,6 +75,7 @@ class Flight:
         self.engine = engine
         self.held = held
         self.ask = ask
+        self.runtime: str = engine.pools.runtime_of(ask.step)
         self.attempt = 0
         self.careful = held.recovered
         """The attempt is recorded before it starts: the last one may have taken its process down."""

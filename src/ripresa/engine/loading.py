@@ -143,6 +143,7 @@ class Loading:
                     if await self._engine.store.changed():
                         self._look = True
                         self._engine.pools.news()
+                        self._engine.heard_of_tasks()
                 await self._serve_once()
                 delay = _ASK_AGAIN_S
             except StoreUnavailable as error:

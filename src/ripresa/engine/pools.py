@@ -38,6 +38,8 @@ logger = logging.getLogger("ripresa.engine")
 Name = tuple[str, str]
 """Run and operation: what a ticket is known by."""
 
+_OURS = ("engine", "transaction")
+"""Runtimes of steps that nobody but the engine can carry out."""
 _READ_AGAIN_US = 1_000_000
 _TOLD_MAX = 1_000
 _WHY_MAX = 200
@@ -126,6 +128,17 @@ class Pools:
         self._waiting[seat.name] = self._unsent[seat.name] = seat
         self._waker.set()
         return True
+
+    def runtime_of(self, step: Any) -> str:
+        """Where the step is carried out: where its pool says, or else the step itself."""
+        pool = self.known.get(getattr(step, "pool", None) or "")
+        own: str = step.runtime
+        return own if pool is None or pool.runtime is None or own in _OURS else pool.runtime
+
+    def queue_of(self, flight: Flight) -> str | None:
+        """The queue of workers that its pool names, if it names one."""
+        pool = self.known.get(getattr(flight.ask.step, "pool", None) or "")
+        return None if pool is None else pool.queue
 
     def waits(self, flight: Flight) -> bool:
         """Whether it waits for a slot."""

@@ -48,6 +48,7 @@ def slots_of(config: Config, runtimes: Mapping[str, Runtime]) -> dict[str, Slots
         "subprocess": config.subprocesses,
         "container": config.containers,
         "kubernetes": config.cluster_jobs,
+        "celery": config.celery_tasks,
         "engine": config.inline,
         "transaction": config.threads,
     }

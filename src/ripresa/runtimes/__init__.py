@@ -29,6 +29,10 @@ class RuntimeClosed(RipresaError):
     """The runtime was closed before or under this work: the attempt did not end, run it elsewhere."""
 
 
+class TookTooLong(RipresaError):
+    """The runtime itself has ended the attempt, at its time limit."""
+
+
 class StepExited(RipresaError):
     """The step itself raised `SystemExit`, `KeyboardInterrupt` or `CancelledError`: an ordinary failure of the step.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from ripresa.runtimes.celery.settings import BROKER_VARIABLE, CelerySettings
 from ripresa.runtimes.container.policy import ContainerPolicy
 from ripresa.runtimes.kubernetes.policy import KubernetesPolicy
 from ripresa.runtimes.local_images import LocalImages
@@ -34,12 +35,13 @@ class JobSettings:
     images: LocalImages = field(default_factory=LocalImages)
     container: ContainerPolicy = field(default_factory=ContainerPolicy)
     kubernetes: KubernetesPolicy = field(default_factory=KubernetesPolicy)
+    celery: CelerySettings = field(default_factory=CelerySettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
 
     @classmethod
     def of(cls, told: Mapping[str, Any], base: Path, secrets: Mapping[str, Any] | None = None) -> Self:
         """From tables `runtimes` and `secrets`; paths are relative to `base`.  Raises ValueError naming the field."""
-        only(told, ("process", "container", "kubernetes"), "runtimes")
+        only(told, ("process", "container", "kubernetes", "celery"), "runtimes")
         process = table(told, "process", "runtimes")
         only(process, ("images",), "runtimes.process")
         images = table(process, "images", "runtimes.process")
@@ -48,7 +50,8 @@ class JobSettings:
                 raise ValueError(f'runtimes.process.images."{pattern}": {place!r} is not a directory\'s path')
         container = ContainerPolicy.of(table(told, "container", "runtimes"))
         kubernetes = KubernetesPolicy.of(table(told, "kubernetes", "runtimes"))
-        return cls(LocalImages(images, base), container, kubernetes, SecretSettings.of(secrets or {}))
+        celery = CelerySettings.of(table(told, "celery", "runtimes"))
+        return cls(LocalImages(images, base), container, kubernetes, celery, SecretSettings.of(secrets or {}))
 
     @classmethod
     def read(cls, file: Mapping[str, Any], base: Path) -> Self:
@@ -71,4 +74,6 @@ class JobSettings:
                 raise ValueError(f"{path}: {error}") from None
         if host := os.environ.get(HOST_VARIABLE):
             settings = replace(settings, container=replace(settings.container, host=host))
+        if broker := os.environ.get(BROKER_VARIABLE):
+            settings = replace(settings, celery=replace(settings.celery, broker=broker))
         return settings

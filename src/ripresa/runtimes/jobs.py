@@ -12,6 +12,8 @@ from ripresa.runtimes import JobFailed
 if TYPE_CHECKING:
     from ripresa.contracts.step_context import StepContext
     from ripresa.ports.runtime import Runtime, Work
+    from ripresa.ports.tasks import Carrier
+    from ripresa.runtimes.celery.settings import CelerySettings
     from ripresa.runtimes.job_settings import JobSettings
 
 logger = logging.getLogger("ripresa.jobs")
@@ -87,6 +89,18 @@ def job_runtimes(*, grace_s: float) -> dict[str, Runtime]:
         "container": Later(container, adopts=True),
         "kubernetes": Later(kubernetes, adopts=True),
     }
+
+
+def carriers() -> dict[str, Carrier]:
+    """What tells workers elsewhere of their tasks; settings come from `ripresa.toml` in the current directory."""
+    from ripresa.runtimes.celery.runtime import CeleryRuntime
+
+    def settings() -> CelerySettings:
+        from ripresa.runtimes.job_settings import JobSettings
+
+        return JobSettings.from_file().celery
+
+    return {"celery": CeleryRuntime(settings)}
 
 
 def _needs(runtime: str, error: ModuleNotFoundError) -> JobFailed:
