@@ -87,6 +87,14 @@ class Place:
                 await asyncio.sleep(0.02)
         return found
 
+    async def command(self, *arguments):
+        """What `ripresa` prints, here."""
+        command = [Path(sys.executable).parent / "ripresa", "--store", self.store, *arguments]
+        process = await asyncio.create_subprocess_exec(*command, cwd=self.folder, stdout=subprocess.PIPE)
+        said, _ = await process.communicate()
+        assert process.returncode == 0
+        return said.decode()
+
     async def close(self):
         for app in self.apps:
             await app.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 
@@ -193,6 +194,11 @@ async def test_a_worker_that_is_told_to_end_lets_its_work_end(place):
     file, note = place.folder / "go", place.folder / "note"
     run = await app.start(steps.held_up, str(file), str(note))
     await place.until(note.exists)
+    told = json.loads(await place.command("workers", "-o", "json"))
+    assert [one["pid"] for one in told["workers"]] == [worker.pid]
+    (task,) = told["tasks"]
+    assert (task["run"], task["step"], task["state"]) == (run.id, "waits_for", "running")
+    assert task["worker"] == told["workers"][0]["name"]
     worker.send_signal(signal.SIGTERM)
     await place.until(lambda: "tasks are under way" in place.logs())
     file.touch()

@@ -119,6 +119,7 @@ SECTIONS = (
             DEFINITIONS,
             QUALITY,
             EVENTS,
+            Command("workers", "List the workers of queues, and what they work on.", "workers", "workers"),
         ),
     ),
     Section(
