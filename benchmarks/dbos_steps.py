@@ -1,6 +1,6 @@
-"""Contestant: DBOS Transact, on its SQLite system database.
+"""Contestant: DBOS Transact, on its SQLite system database, or on PostgreSQL (`--url`) as its documentation shows it.
 
-Two entries, as DBOS leaves the journal mode of its file to SQLite:
+On SQLite two entries, as DBOS leaves the journal mode of its file to SQLite:
 
 - `installed`: as its documentation shows it; the file then has SQLite's default, a rollback journal;
 - `tuned`: the file is switched to WAL before DBOS opens it, which gives it the same journal and the same
@@ -36,11 +36,11 @@ async def ten_steps(number: int) -> int:
     return number
 
 
-async def measure(directory: Path, clients: int, runs: int, *, tuned: bool) -> None:
+async def measure(directory: Path, clients: int, runs: int, *, tuned: bool, url: str | None) -> None:
     path = directory / "dbos.sqlite"
     config: DBOSConfig = {
         "name": "bench",
-        "system_database_url": f"sqlite:///{path}",
+        "system_database_url": url or f"sqlite:///{path}",
         "run_admin_server": False,
         "log_level": "ERROR",
     }
@@ -56,7 +56,8 @@ async def measure(directory: Path, clients: int, runs: int, *, tuned: bool) -> N
         assert await ten_steps(number) == number
 
     times = await closed_loop(one, clients=clients, runs=runs)
-    report(**times, commits_per_step=None, **settings())
+    safety = {"journal_mode": "PostgreSQL", "synchronous": "as the server has it"} if url else settings()
+    report(**times, commits_per_step=None, **safety)
     sys.stdout.flush()
     os._exit(0)  # its shutdown waits for threads that poll; nothing of it is measured
 
@@ -75,5 +76,6 @@ def settings() -> dict[str, Any]:
 if __name__ == "__main__":
     parser = arguments()
     parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--url", help="a PostgreSQL database to use in place of a file")
     given = parser.parse_args()
-    asyncio.run(measure(given.directory, given.clients, given.runs, tuned=given.tuned))
+    asyncio.run(measure(given.directory, given.clients, given.runs, tuned=given.tuned, url=given.url))

@@ -1,4 +1,4 @@
-"""Contestant: ripresa, on SQLite with the settings it always has (WAL, synchronous=FULL)."""
+"""Contestant: ripresa, on SQLite with the settings it always has (WAL, synchronous=FULL), or on PostgreSQL as it is."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def ten_steps(number: int) -> int:
     return number
 
 
-async def measure(directory: Path, clients: int, runs: int) -> None:
+async def measure(directory: Path, clients: int, runs: int, url: str | None) -> None:
     path = directory / "ripresa.db"
-    async with App(f"sqlite:///{path}", workflows=[ten_steps]) as app:
+    async with App(url or f"sqlite:///{path}", workflows=[ten_steps]) as app:
         assert app.engine is not None
         committer = app.engine.committer
         before = 0
@@ -38,7 +38,8 @@ async def measure(directory: Path, clients: int, runs: int) -> None:
 
         times = await closed_loop(one, clients=clients, runs=runs)
         commits = committer.commits - before
-    report(**times, commits_per_step=commits / times["steps"], **settings(path))
+    safety = {"journal_mode": "PostgreSQL", "synchronous": "as the server has it"} if url else settings(path)
+    report(**times, commits_per_step=commits / times["steps"], **safety)
 
 
 def settings(path: Path) -> dict[str, str]:
@@ -58,5 +59,7 @@ def settings_of(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    given = arguments().parse_args()
-    asyncio.run(measure(given.directory, given.clients, given.runs))
+    parser = arguments()
+    parser.add_argument("--url", help="a PostgreSQL database to use in place of a file")
+    given = parser.parse_args()
+    asyncio.run(measure(given.directory, given.clients, given.runs, given.url))

@@ -686,8 +686,12 @@ BEGIN
       OR NOT EXISTS (SELECT 1 FROM engine WHERE number = run.owner AND lease_until > 0));
   END IF;
   WITH orphan AS (
-    SELECT run.id FROM unnest(owners) AS owned (owner) JOIN run ON run.owner = owned.owner
-    WHERE run.status = ANY (opened)
+    -- No more of each than are asked for: an engine may leave a hundred thousand.
+    SELECT theirs.id FROM unnest(owners) AS owned (owner) CROSS JOIN LATERAL (
+      SELECT run.id FROM run
+      WHERE run.owner = owned.owner AND run.status = ANY (opened)
+        AND NOT left_1(names, versions, run.definition, run.version)
+      ORDER BY run.id LIMIT limit_) AS theirs
     UNION
     SELECT run.id FROM run WHERE run.status = 'queued' AND run.owner IS NULL
       AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)

@@ -1,0 +1,179 @@
+"""No list of runs gets slower as runs get more: shown by PostgreSQL's plans, and by how many pages it reads."""
+
+import re
+
+import asyncpg
+import pytest
+
+from ripresa.ports.store import RunFilter
+from ripresa.stores.postgres import lists
+from ripresa.stores.postgres.address import address_of
+from ripresa.stores.postgres.connection import _SETTINGS
+from ripresa.stores.postgres.loading import SQL
+
+RUNS = 50_000
+
+FILL = f"""
+INSERT INTO engine (lease_until, since, who, host, boot, namespace, pid, started)
+SELECT n * 1000000000000, 1, 'e', 'h', '', '', 1, 1 FROM generate_series(1, 2) AS n;
+INSERT INTO run (id, key, definition, version, status, priority, parent, correlation_id, owner, created_at, input)
+SELECT lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000', 'order-' || n, 'd' || (n % 5), 'v',
+  CASE n % 10 WHEN 0 THEN 'failed' WHEN 1 THEN 'waiting' WHEN 2 THEN 'running' ELSE 'succeeded' END, n % 3,
+  CASE n % 4 WHEN 0 THEN lpad('7', 8, '0') || '-0000-7000-8000-000000000000' END, 'c',
+  CASE n % 10 WHEN 2 THEN 1 END, n, '{{}}'
+FROM generate_series(0, {RUNS} - 1) AS n;
+INSERT INTO tag SELECT id, 'region', CASE created_at % 2 WHEN 0 THEN 'eu' ELSE 'us' END FROM run;
+INSERT INTO tag SELECT id, 'rare', 'yes' FROM run WHERE created_at % 10000 = 0;
+INSERT INTO ready SELECT id, created_at, priority, NULL FROM run WHERE status = 'waiting';
+INSERT INTO inbox (id, run, kind, at) SELECT id, id, 'signal', 1 FROM run WHERE created_at % 100 = 0;
+INSERT INTO history (run, seq, kind, at) SELECT id, 1, 'started', 1 FROM run;
+INSERT INTO quality SELECT id, 1, definition, 's' || (created_at % 3), 's', created_at, 'succeeded', '{{}}' FROM run;
+"""
+
+A = f"{7:08x}-0000-7000-8000-000000000000"
+
+
+class Watched:
+    """Notes what it is asked."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self.asked = []
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    async def fetch(self, query, *params):
+        self.asked.append((query, params))
+        return await self._connection.fetch(query, *params)
+
+    async def fetchval(self, query, *params):
+        self.asked.append((query, params))
+        return await self._connection.fetchval(query, *params)
+
+    async def plan(self, query, *params):
+        return [row[0] for row in await self._connection.fetch(f"EXPLAIN (COSTS OFF) {query}", *params)]
+
+    async def pages(self, query, *params):
+        """How many pages it reads, within functions too."""
+        told = await self._connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {query}", *params)
+        first = next(row[0] for row in told if "Buffers:" in row[0])  # the outermost step's, which has all in it
+        pages = sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", first))
+        assert pages > 0
+        return pages
+
+
+@pytest.fixture(scope="module")
+def filled(postgres):
+    url = postgres.database()
+    postgres.sql(f"SET search_path = ripresa; {FILL}", url.rpartition("/")[2])
+    postgres.sql("VACUUM ANALYZE", url.rpartition("/")[2])
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+async def connection(filled):
+    settings = {**_SETTINGS, "search_path": address_of(filled).schema}
+    connection = await asyncpg.connect(filled, server_settings=settings)
+    yield Watched(connection)
+    await connection.close()
+
+
+def assert_index_alone(plan):
+    for step in plan:
+        assert "Seq Scan" not in step, plan
+        assert "Sort" not in step, plan
+        assert "Bitmap" not in step, plan
+
+
+FILTERS = [
+    RunFilter(),
+    RunFilter(status=("failed",)),
+    RunFilter(status=("failed", "waiting", "succeeded")),
+    RunFilter(definition="d1"),
+    RunFilter(parent=A),
+    RunFilter(tags=(("region", "eu"),)),
+    RunFilter(tags=(("region", "eu"), ("rare", "yes"))),
+    RunFilter(key_prefix="order-1"),
+    RunFilter(definition="d1", status=("succeeded",)),
+    RunFilter(definition="d0", status=("failed",), tags=(("rare", "yes"),)),
+    RunFilter(definition="d1", tags=(("region", "us"),), key_prefix="order-"),
+]
+
+
+@pytest.mark.parametrize("where", FILTERS, ids=lambda where: "+".join(k for k, v in where._asdict().items() if v))
+async def test_no_page_of_a_list_scans_or_sorts(connection, where):
+    cursor = None
+    for _ in range(3):
+        page = await lists.list_runs(connection, where, limit=50, cursor=cursor)
+        cursor = page.cursor
+        if cursor is None:
+            break
+    for query, params in connection.asked:
+        assert_index_alone(await connection.plan(query, *params))
+        assert await connection.pages(query, *params) < 4_000
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("next_due", (1, -1)),
+        ("statuses", (["x"],)),
+        ("history", ("x", 0, 9)),
+        ("messages", ("x",)),
+        ("logs", ("x", 0, None)),
+        ("children", ("x",)),
+        ("outgoing", (9,)),
+        ("run_by_key", ("x",)),
+        ("quality", ("d1", None, 9)),
+        ("quality_of_step", ("d1", "x", 9, "s1")),
+        ("ended", ("succeeded", "", "~", 9, 9)),
+        ("place", ("x",)),
+        ("effect", ("x",)),
+    ],
+)
+async def test_no_look_up_scans(connection, name, params):
+    assert_index_alone(await connection.plan(SQL[name], *params))
+
+
+async def test_what_an_engine_loads_is_found_by_keys(connection):
+    plan = await connection.plan(SQL["loaded"], [A])
+    assert not [step for step in plan if "Seq Scan" in step]
+    assert await connection.pages(SQL["loaded"], [A]) < 60
+
+
+@pytest.mark.parametrize(("limit", "now"), [(10, RUNS), (10, 200), (100, RUNS)])
+async def test_claiming_looks_at_no_more_runs_than_it_takes(connection, limit, now):
+    transaction = connection.transaction()
+    await transaction.start()
+    call = "SELECT claim_due_1(1, $1, $2, NULL, NULL, 1)"
+    pages = await connection.pages(call, now, limit)
+    await transaction.rollback()
+    found = connection.transaction()
+    await found.start()
+    assert len(await connection.fetchval(call, now, limit)) == limit
+    await found.rollback()
+    assert pages < 2_000 + 100 * limit
+
+
+async def test_runs_that_others_were_sent_something_for_are_passed_over_without_a_look_at_them(connection):
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("UPDATE ready SET owner = 2")
+    call = "SELECT claim_due_1(1, $1, $2, NULL, NULL, 1)"
+    assert await connection.fetchval(call, RUNS, 10) == []
+    ready = await connection.fetchval("SELECT count(*) FROM ready")
+    assert await connection.pages(call, RUNS, 10) < 4 * ready  # a page and a bit for each row, none for its run
+    await transaction.rollback()
+
+
+async def test_adopting_goes_through_the_runs_of_the_gone_alone(connection):
+    transaction = connection.transaction()
+    await transaction.start()
+    call = "SELECT adopt_1(2, $1, $2, NULL, NULL, 1)"
+    pages = await connection.pages(call, 1_500_000_000_000, 20)
+    adopted = await connection.fetchval("SELECT count(*) FROM run WHERE owner = 2")
+    await transaction.rollback()
+    assert adopted == 20
+    assert pages < 4_000
