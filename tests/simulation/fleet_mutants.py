@@ -60,11 +60,6 @@ def whoever_is_asked_reopens_the_run(_):
     return retry
 
 
-@mutant(Loading, "unsure", scenario="family_fleet")
-def unanswered_requests_for_runs_are_forgotten(_):
-    return lambda self: None
-
-
 @mutant(Loading, "_at_rest", scenario="pause_and_signal_fleet")
 def runs_are_loaded_while_they_are_let_go_of(_):
     async def at_rest(self, ids):

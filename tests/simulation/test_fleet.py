@@ -2,8 +2,10 @@
 
 import pytest
 
+from ripresa.engine.loading import Loading
 from ripresa.testing.enumeration import enumerate_faults
 from ripresa.testing.faults import ENUMERATED as KINDS
+from ripresa.testing.faults import Fault, Kind, Plan
 from ripresa.testing.scenarios import fleet, fleet_enumerated
 from ripresa.testing.simulation import Simulation
 
@@ -51,3 +53,15 @@ def test_every_fault_at_every_point():
     found = enumerate_faults(fleet_enumerated).require()
     assert found.runs == found.faults == len(found.points) * len(KINDS)
     assert {"commit", "acquire", "adopt", "claim_due", "renew", "send", "statuses"} <= set(found.points)
+
+
+def test_an_engine_that_forgets_what_it_may_have_been_given_loses_runs(monkeypatch):
+    """A seeded bug: a request for runs that was carried out, and whose answer was lost."""
+
+    def reports():
+        for number in range(1, 25):
+            yield Simulation(0, plan=Plan([Fault(Kind.ERROR_AFTER, number, "claim_due")])).run(fleet_enumerated)
+
+    assert not any(report.violations for report in reports())
+    monkeypatch.setattr(Loading, "unsure", lambda self: self.look())
+    assert any("I1 no lost run" in str(report) for report in reports())

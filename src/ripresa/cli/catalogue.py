@@ -83,6 +83,16 @@ POOLS = Group(
         Command("reset", "Close a pool's breakers, and end its cooldowns.", "pools", "reset"),
     ),
 )
+ENGINE = Group(
+    "engine",
+    "Look at the engines of a store, and have one drain.",
+    (
+        Command("list", "List the engines that are at work, and what they can run.", "engine", "list_"),
+        Command("show", "Show one engine.", "engine", "show"),
+        Command("watch", "Follow engines as they come and go.", "engine", "watch"),
+        Command("drain", "Have an engine pass its runs on and end.", "engine", "drain"),
+    ),
+)
 QUALITY = Command("quality", "List what a workflow's steps measured of their data.", "quality", "quality")
 EVENTS = Group(
     "events",
@@ -116,6 +126,7 @@ SECTIONS = (
             Command("graph", "Draw a workflow's graph, and how a run of it stands.", "graph", "graph"),
             QUARANTINE,
             POOLS,
+            ENGINE,
             DEFINITIONS,
             QUALITY,
             EVENTS,

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
-import sys
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli import pool_tables, tables
-from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem
+from ripresa.cli.exits import UsageProblem
+from ripresa.cli.following import follow
 from ripresa.cli.inputs import pairs
-from ripresa.cli.output import write
-from ripresa.cli.process import now_us, on_interrupt
+from ripresa.cli.process import now_us
 from ripresa.cli.reading import opened
-from ripresa.cli.screen import wants_colour
 from ripresa.cli.times import until
 from ripresa.contracts.errors import UnknownPool
 from ripresa.engine import pool_act
 from ripresa.engine.pool_look import pool_records, wait_records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ripresa.contracts.pool_records import PoolRecord, WaitRecord
     from ripresa.contracts.pools import Pool
     from ripresa.ports.store import Store
 
-_LOOK_S = 0.5
 _SHOWN_MAX = 30
 
 
@@ -124,62 +120,14 @@ def _dotted(breaker: dict[str, Any]) -> dict[str, Any]:
 
 async def watch(url: str, name: str | None) -> None:
     """Show how pools stand until Ctrl-C.  Raises Ended then."""
-    interrupted = on_interrupt()
-    live = _Live() if wants_colour(sys.stdout) else None
-    shown = ""
-    try:
-        async with opened(url) as store:
-            while not interrupted.done():
-                text = await _drawn(store, name)
-                if live is not None:
-                    live.show(text)
-                elif text != shown:
-                    write(text)
-                    sys.stdout.flush()
-                shown = text
-                await asyncio.wait({interrupted}, timeout=_LOOK_S)
-    finally:
-        if live is not None:
-            live.close()
-    raise Ended(INTERRUPTED)
+    async with opened(url) as store:
+        await follow(lambda: _drawn(store, name))
 
 
-async def _drawn(store: Store, name: str | None) -> str:
-    """What there is to see, as the lines of a terminal."""
+async def _drawn(store: Store, name: str | None) -> Callable[[], None]:
+    """What there is to see, to be drawn."""
     if name is None:
         found = await pool_records(store, now_us())
-        return _text(lambda: tables.columns(pool_tables.rows(found), head=pool_tables.HEAD))
+        return lambda: tables.columns(pool_tables.rows(found), head=pool_tables.HEAD)
     one, waits = await _one(store, name, _SHOWN_MAX)
-    return _text(lambda: pool_tables.pool(one, waits, one.held + one.waiting - len(waits)))
-
-
-def _text(draw: Any) -> str:
-    with redirect_stdout(_Paper()) as paper:
-        draw()
-    return str(paper.getvalue())
-
-
-class _Paper(io.StringIO):
-    """Stands for stdout: as wide, and coloured if that is."""
-
-    def isatty(self) -> bool:
-        return sys.__stdout__ is not None and sys.__stdout__.isatty()
-
-
-class _Live:
-    """Draws over what was drawn."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live = Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="crop")
-        self._live.start()
-
-    def show(self, text: str) -> None:
-        from rich.text import Text
-
-        self._live.update(Text.from_ansi(text), refresh=True)
-
-    def close(self) -> None:
-        self._live.stop()
+    return lambda: pool_tables.pool(one, waits, one.held + one.waiting - len(waits))

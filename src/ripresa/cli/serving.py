@@ -14,6 +14,7 @@ from ripresa.cli.process import app_of, on_interrupt, steps_write_to_stderr
 from ripresa.cli.result import brief
 from ripresa.cli.settings import Settings
 from ripresa.cli.times import clock_time, ticking
+from ripresa.contracts.errors import EngineFenced
 from ripresa.contracts.records import moment
 
 if TYPE_CHECKING:
@@ -24,21 +25,48 @@ _LOOK_S = 0.2
 
 
 async def serve(set_up: Settings, workflows: list[Any], output: Format | None) -> None:
-    """Serve until SIGTERM or Ctrl-C.  Raises StoreError when the store is lost to this engine."""
+    """Serve until SIGTERM, Ctrl-C, or somebody asks this engine to drain.
+
+    An engine that lost its lease on a shared store, because it was stopped or out of reach for too long, begins anew as
+    another.  Raises StoreError when the store is lost for another reason.
+    """
     stop = on_interrupt()
     log = _Log(as_json=chosen(output) is not Format.TEXT)
     with steps_write_to_stderr():
-        async with app_of(set_up, workflows) as app:
-            assert app.engine is not None  # noqa: S101 - it is open
-            engine = app.engine
-            names = ", ".join(sorted({one.name for one in workflows}))
-            log.tell(engine.now(), "info", f"worker (pid {os.getpid()}) serves {names} from {engine.store.url}")
-            engine.watching.observers.append(lambda notice: log.hear(notice, engine))
-            while not stop.done() and engine.failure is None:
-                await asyncio.wait({stop}, timeout=_LOOK_S)
-            if engine.failure is not None:
-                raise engine.failure
-            log.tell(engine.now(), "info", "worker stops; what is under way is attempted again by the next one")
+        while await _lost_its_lease(set_up, workflows, stop, log):
+            await asyncio.wait({stop}, timeout=_LOOK_S)
+
+
+async def _lost_its_lease(set_up: Settings, workflows: list[Any], stop: asyncio.Future[None], log: _Log) -> bool:
+    """Serve as one engine, to its end; whether that was for want of a lease, and another may begin."""
+    app = app_of(set_up, workflows)
+    async with app:
+        assert app.engine is not None  # noqa: S101 - it is open
+        engine = app.engine
+        names = ", ".join(sorted({one.name for one in workflows}))
+        log.tell(engine.now(), "info", f"worker (pid {os.getpid()}) serves {names} from {engine.store.url}")
+        engine.watching.observers.append(lambda notice: log.hear(notice, engine))
+        while not stop.done() and engine.failure is None and not engine.draining:
+            await asyncio.wait({stop}, timeout=_LOOK_S)
+        if engine.failure is None:
+            await _drain(engine, app.config.drain_s, log)
+            return False
+    if not (isinstance(engine.failure, EngineFenced) and engine.fleet.shared) or stop.done():
+        raise engine.failure
+    log.tell(engine.now(), "warning", "worker lost its lease: its runs are others' now, and it begins anew")
+    return True
+
+
+async def _drain(engine: Engine, within_s: float, log: _Log) -> None:
+    """Let what is under way end, for a while; what does not is cut off, and done by the next engine."""
+    under_way = sum(flight.launched for held in engine.held.values() for flight in held.flights.values())
+    if under_way:
+        steps = f"{under_way} step{'s'[: under_way != 1]}"
+        log.tell(engine.now(), "info", f"worker drains: {steps} under way may end within {within_s:g} s")
+    if await engine.drain_within(within_s):
+        log.tell(engine.now(), "info", "worker stops; nothing is under way")
+    else:
+        log.tell(engine.now(), "info", "worker stops; what is under way is attempted again by the next one")
 
 
 class _Log:

@@ -92,6 +92,11 @@ class App:
         return self._known_ones.find(name, version)
 
     @property
+    def config(self) -> Config:
+        """How its engine works."""
+        return self._config
+
+    @property
     def workflows(self) -> list[Any]:
         """The definitions given."""
         return self._known_ones.workflows

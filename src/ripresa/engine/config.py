@@ -18,8 +18,8 @@ class Config:
     `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`, `subprocesses`, `containers`,
     `cluster_jobs`, `celery_tasks`: attempts at the same time, by runtime; `subprocesses`, `containers` and
     `cluster_jobs` are jobs, as processes, in containers and on Kubernetes, and `celery_tasks` what Celery workers have
-    or are to take.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.  `resident_runs_max`: waiting runs kept
-    in memory; more are evicted, oldest first.
+    or are to take.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.  `drain_s`: how long a worker that is
+    told to stop lets steps end.  `resident_runs_max`: waiting runs kept in memory; more are evicted, oldest first.
     `lock_timeout_s`: how long a caller waits for a locked or full store before the call fails.
     """
 
@@ -36,6 +36,7 @@ class Config:
     capture_logs: bool = True
     process_grace_s: float = 2.0
     job_grace_s: float = 10.0
+    drain_s: float = 8.0
 
     @classmethod
     def of(cls, settings: Config | dict[str, Any] | None) -> Self | Config:
