@@ -67,7 +67,10 @@ class Client:
             ) from None
 
     async def close(self) -> None:
-        """Let go of its connections."""
+        """Let go of its connections, at once: a farewell over TLS might outlive the loop."""
+        session: aiohttp.ClientSession = self._api.rest_client.pool_manager
+        if isinstance(session.connector, aiohttp.TCPConnector):
+            await session.connector.close(abort_ssl=True)
         await self._api.close()
 
     # --- jobs and what is theirs ---------------------------------------------------------------
@@ -220,7 +223,10 @@ class Client:
             ) as answer:
                 if answer.status >= 400:
                     raise _refusal(answer.status, await _status(answer), answer.headers)
-                yield answer
+                try:
+                    yield answer
+                finally:
+                    _hang_up(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unreachable(f"{self._host}: {str(error) or type(error).__name__}") from None
         except ValueError as error:
@@ -260,6 +266,12 @@ async def _renew(loader: Any, configuration: Any) -> None:
     """Have a token that a program gives renewed; this costs nothing while the last one holds."""
     if await loader.load_from_exec_plugin():
         configuration.api_key["BearerToken"] = loader.token
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """Break the connection off if the answer was not read to its end, as of a watch that nobody needs any more."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
 
 
 async def _status(answer: aiohttp.ClientResponse) -> dict[str, Any]:
