@@ -46,7 +46,7 @@ test: .venv/.ready ## Run the tests: the core on the other Pythons found here, t
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-kubernetes: .venv/.ready ## Run the tests that need a Kubernetes cluster, on a real one: built once, in minutes, as root
-	@tests/kubernetes/with_cluster $(BIN)/python -m pytest -n $(JOBS) tests/kubernetes $(ARGS)
+	@tests/kubernetes/with_cluster $(BIN)/python -m pytest -n $(JOBS) --timeout 300 tests/kubernetes $(ARGS)
 
 check: lint types floors bans addresses manual ## Lint, formatting, types, floors, bans, addresses, documentation
 

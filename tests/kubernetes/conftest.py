@@ -59,6 +59,14 @@ def space(cluster):
 
 
 @pytest.fixture
+def shared(tmp_path):
+    """A folder of this machine that the user of pods can read."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
 def settings(cluster, space, tmp_path):
     """`settings(memory_max="64Mi")` are those for this cluster and namespace."""
 

@@ -230,16 +230,20 @@ async def test_what_finds_no_room_in_time_may_be_tried_again(runtimes, space, bo
         ({"pull": "missing"}, box("true", image="127.0.0.1:1/nowhere:1.0"), "cannot be pulled"),
         ({}, box("true", volumes=["not-there:/data"]), 'persistentvolumeclaim "not-there" not found'),
     ]
-    runs = [failure_of(runtimes(start_within="8s", **policy), work) for policy, work, _ in cases]
-    for failure, (_, work, says) in zip(await asyncio.gather(*runs), cases, strict=True):
-        assert (failure.code, failure.failure_class) == ("cannot_start", FailureClass.RETRYABLE), failure.message
-        assert re.search(says, failure.message), failure.message
-        await gone(space, work)
+
+    async def require(policy, work, says):
+        for within in ("8s", "40s", "200s"):  # a slow machine takes its time to say so
+            failure = await failure_of(runtimes(start_within=within, **policy), work)
+            assert (failure.code, failure.failure_class) == ("cannot_start", FailureClass.RETRYABLE), failure.message
+            await gone(space, work)
+            if re.search(says, failure.message):
+                return
+        pytest.fail(failure.message)
+
+    await asyncio.gather(*(require(*case) for case in cases))
     space.call("POST", "resourcequotas", "", quota)
     await until(lambda: space.get("resourcequotas", "none").get("status"))
-    failure = await failure_of(runtimes(start_within="8s"), box("true", resources={"memory": "8Mi"}))
-    assert (failure.code, failure.failure_class) == ("cannot_start", FailureClass.RETRYABLE), failure.message
-    assert "exceeded quota" in failure.message
+    await require({}, box("true", resources={"memory": "8Mi"}), "exceeded quota")
 
 
 # --- ending ------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ async def test_a_cancelled_job_ends(runtime, space, box, log, stubborn):
 
 
 async def test_a_job_that_falls_silent_is_ended_and_may_be_tried_again(runtime, box, log):
-    work = box("for i in 1 2 3; do echo beat; sleep 0.3; done; sleep 600", limits={"heartbeat_s": 3, "grace_s": 0})
+    work = box("for i in 1 2 3; do echo beat; sleep 0.3; done; sleep 600", limits={"heartbeat_s": 8, "grace_s": 0})
     failure = await failure_of(runtime, work)
     assert (failure.code, failure.failure_class) == ("timeout", FailureClass.RETRYABLE)
     assert log.texts() == ["beat"] * 3
@@ -338,16 +342,14 @@ async def test_what_is_not_there_any_more_is_lost_and_not_started_again(runtime,
     assert space.jobs() == {}
 
 
-async def test_a_volume_is_a_claim_and_a_path_of_the_host_only_where_allowed(runtimes, space, box, log, tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "file").write_text("from the host")
+async def test_a_volume_is_a_claim_and_a_path_of_the_host_only_where_allowed(runtimes, space, box, log, shared):
+    (shared / "file").write_text("from the host")
     volume = {
         "metadata": {"name": f"{space.name}-cache"},
         "spec": {
             "capacity": {"storage": "1Mi"},
             "accessModes": ["ReadWriteOnce"],
-            "hostPath": {"path": str(tmp_path)},
+            "hostPath": {"path": str(shared)},
             "claimRef": {"namespace": space.name, "name": "cache"},
         },
     }
@@ -356,7 +358,7 @@ async def test_a_volume_is_a_claim_and_a_path_of_the_host_only_where_allowed(run
     claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": amount}
     space.call("POST", "persistentvolumeclaims", "", {"metadata": {"name": "cache"}, "spec": claim})
     script = "cat /data/file; echo; touch /data/x 2>/dev/null || echo read only; cat /cache/file; echo"
-    work = box(script, volumes=[f"{tmp_path}:/data:ro", "cache:/cache"])
-    await runtimes(host_paths=[str(tmp_path)]).run(work)
+    work = box(script, volumes=[f"{shared}:/data:ro", "cache:/cache"])
+    await runtimes(host_paths=[str(shared)]).run(work)
     assert log.texts() == ["from the host", "read only", "from the host"]
     space.cluster.call("DELETE", f"/api/v1/persistentvolumes/{space.name}-cache")

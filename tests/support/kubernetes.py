@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import ssl
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,6 +19,7 @@ import yaml
 
 from tests.support.container_engines import IMAGE, rootfs
 
+ANSWERS_WITHIN_S = 60
 SCRIPT = Path(__file__).parents[1] / "kubernetes" / "cluster"
 
 
@@ -46,14 +49,25 @@ class Cluster:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"},
         )
-        try:
-            with self._opener.open(asked, timeout=60) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            said = error.read()
-            if error.code == 404:
-                return None
-            raise RuntimeError(f"{method} {path}: {error.code} {said[:500]!r}") from None
+        until = time.monotonic() + ANSWERS_WITHIN_S
+        while True:
+            try:
+                with self._opener.open(asked, timeout=60) as answer:
+                    return json.loads(answer.read())
+            except urllib.error.HTTPError as error:
+                said = error.read()
+                if error.code == 404:
+                    return None
+                if error.code < 500 or time.monotonic() > until:
+                    raise RuntimeError(f"{method} {path}: {error.code} {said[:500]!r}") from None
+            except (OSError, http.client.HTTPException):  # a test beside us has just killed the API server
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.2)
+
+    def kill(self, program):
+        """`kill -9` of kube-apiserver or kubelet, which come back."""
+        subprocess.run([SCRIPT, "kill", program], check=True, capture_output=True, env={**os.environ})
 
     def load_image(self):
         """Give the node the image of the container tests."""
