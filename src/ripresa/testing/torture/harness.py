@@ -493,9 +493,14 @@ class Torture:
     # -- the database, and its connections ----------------------------------------------------------------------------
 
     async def _terminate(self) -> None:
-        links = [link for engine in self._slots if engine.wire for link in engine.wire.links if link.backend]
-        if links:
-            self.fired["terminations"] += await self.place.terminate(self._dice.choice(links).backend)
+        """One of our connections: another, if that has just gone by itself."""
+        until = time.monotonic() + _WITHIN_S
+        while time.monotonic() < until:
+            links = [link for engine in self._slots if engine.wire for link in engine.wire.links if link.backend]
+            if links and await self.place.terminate(self._dice.choice(links).backend):
+                self.fired["terminations"] += 1
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def _end_server(self, how: signal.Signals, name: str) -> None:
         assert self.server is not None
