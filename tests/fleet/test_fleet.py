@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from functools import partial
 
 import pytest
@@ -462,3 +463,40 @@ async def test_an_engine_may_be_asked_to_drain_by_another(fleet):
     await one.signal(run.id, "go", 3)  # it still answers
     assert await run.result("60s") == 3
     assert not one.engine.held
+
+
+async def test_an_engine_asks_for_fewer_runs_at_a_time_the_busier_it_is_while_others_live(fleet):
+    """So what falls due goes to each by the measure of what it has free."""
+    through = threading.Event()
+
+    @step
+    def block() -> None:
+        through.wait(60)
+
+    @workflow
+    def blocked() -> None:
+        block()
+
+    @workflow
+    async def rest() -> int:
+        await wait_for_signal("go")
+        return 1
+
+    busy = await fleet.open(blocked, rest, config={"threads": 1}, evict_after=0)
+    idle = await fleet.open(blocked, rest, evict_after=0)
+    await fleet.look_around()
+    hold = await busy.start(blocked)
+    await fleet.until(lambda: busy.engine.attempts.running)
+    asked = {app: app.engine.loading._appetite() for app in (busy, idle)}
+    through.set()
+    await hold.result("60s")
+    await fleet.until(lambda: not busy.engine.attempts.running)
+    assert asked[busy] < asked[idle]
+    assert busy.engine.loading._appetite() == asked[idle]
+    runs = [await app.start(rest) for app in (busy, idle) for _ in range(60)]
+    for run in runs:
+        await busy.signal(run, "go")
+    assert [await run.result("60s") for run in runs] == [1] * 120
+    await idle.close()
+    await fleet.look_around()
+    assert busy.engine.loading._appetite() > asked[idle], "alone it takes what there is"

@@ -137,6 +137,11 @@ class Attempts:
         """Its pool's breaker lets it fail rather than wait."""
         self._never(flight, f"step {flight.ask.step.name!r}: {why}", code="breaker_open")
 
+    @property
+    def free_share(self) -> float:
+        """How much of the busiest runtime's slots is free: from 0 to 1."""
+        return min(slots.free / slots.size for slots in self._slots.values())
+
     def outlives(self, flight: Flight) -> bool:
         """Whether its work goes on when its engine ends."""
         return self._adopting.of(flight) is not None

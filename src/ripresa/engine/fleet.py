@@ -41,6 +41,8 @@ class Fleet:
         self.shared: bool = engine.store.shared
         self.leave: frozenset[tuple[str, str]] = frozenset()
         """Definitions and versions whose runs are left to others."""
+        self.others = 0
+        """How many others live, and do not drain."""
         self._strange: set[tuple[str, str]] = set()
         """Those met so far of which this engine has no version of the same label."""
         self._others_have: set[tuple[str, str]] = set()
@@ -66,9 +68,11 @@ class Fleet:
     async def look_around(self) -> None:
         """Learn who lives, and what they can run."""
         have: set[tuple[str, str]] = set()
+        self.others = 0
         for other in await self._engine.store.engines():
             if other["alive"] and other["engine"] != self._engine.number and not other.get("draining"):
                 have |= labels(other.get("about"))
+                self.others += 1
         self._others_have = have
         self._decide()
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ripresa.engine")
 
 _CHUNK = 500
+_BITE, _BITE_MIN = 100, 5
+"""Runs that are claimed at a time while others live: by an engine with nothing to do, and by one with no slot free."""
 _LOOK_AGAIN_S = 0.01
 _ASK_AGAIN_S = 0.01
 _ASK_AGAIN_S_MAX = 1.0
@@ -201,15 +203,22 @@ class Loading:
         self.busy += 1
         try:
             while not (engine.draining or engine.stopping):
-                now, leave = engine.now(), engine.fleet.leave
-                claimed = await engine.store.claim_due(engine.lease, now=now, limit=_CHUNK, leave=leave)
+                now, leave, limit = engine.now(), engine.fleet.leave, self._appetite()
+                claimed = await engine.store.claim_due(engine.lease, now=now, limit=limit, leave=leave)
                 await self._take_in(claimed, recovered=False)
-                if len(claimed) < _CHUNK:  # what is due by now and was not given is for others
+                if len(claimed) < limit:  # what is due by now and was not given is for others
                     self.arm(await engine.store.next_due(after=now))
                     break
         finally:
             self.busy -= 1
             engine.watching.ask_idle()
+
+    def _appetite(self) -> int:
+        """How many runs to claim at a time: beside others the fewer the busier it is, so that they take more."""
+        engine = self._engine
+        if not engine.fleet.others:
+            return _CHUNK
+        return max(_BITE_MIN, round(_BITE * engine.attempts.free_share))
 
     def arm(self, due: int | None) -> None:
         """Look for due runs at `due`, if that is earlier than what is planned."""

@@ -18,7 +18,7 @@ class Slots:
     """How many attempts a runtime takes at once; those that wait go by priority, then by age."""
 
     def __init__(self, size: int) -> None:
-        self.free = size
+        self.size = self.free = size
         self.waiting: list[tuple[int, int, Flight]] = []
         self._order = count()
 
