@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from ripresa import App, NotInWorkflow, Retry, RunFailed, StepFailed, context, step, transaction, workflow
+from ripresa.stores.sqlite import effects
 from ripresa.stores.sqlite.effects import own_tables
 
 
@@ -207,6 +208,32 @@ async def test_many_at_once_and_none_twice(file):
     async with App(file, [adding]) as app:
         await asyncio.gather(*[(await app.start(adding)).result("60s") for _ in range(5)])
     assert ask(file, "SELECT n FROM total") == [(100,)]
+
+
+async def test_a_file_that_is_locked_while_it_is_opened_is_waited_for(file, monkeypatch):
+    opened, connect = [], effects.connect
+
+    def locked_at_first(path):
+        opened.append(path)
+        if len(opened) < 3:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return connect(path)
+
+    @transaction
+    def add(tx: sqlite3.Connection) -> int:
+        tx.execute("CREATE TABLE total (n INTEGER)")
+        return 1
+
+    @workflow
+    async def adding() -> int:
+        return await add.start()
+
+    monkeypatch.setattr(effects, "connect", locked_at_first)
+    async with App(file, [adding]) as app:
+        assert await (await app.start(adding)).result("30s") == 1
+    assert len(opened) == 3
 
 
 async def test_a_store_without_transactions_says_so():

@@ -21,7 +21,7 @@ from ripresa.contracts.errors import (
     StoreUnavailable,
 )
 from ripresa.ports.store import LogLine
-from ripresa.stores.sqlite import SqliteStore
+from ripresa.stores.sqlite import SqliteStore, heartbeat
 from ripresa.stores.sqlite.checkpoint import PAGES
 from ripresa.testing.store_contract import LARGE, LEASE, A, B, Engine, T, event, message, new_run
 
@@ -361,7 +361,7 @@ async def beating(path):
 def wait_until(condition):
     """Wait without letting the event loop run."""
     tick = threading.Event()
-    for _ in range(2_000):
+    for _ in range(12_000):
         if condition():
             return
         tick.wait(0.005)
@@ -373,6 +373,22 @@ def lease_until(connection):
 
 
 async def test_a_lease_is_renewed_while_the_loop_stands_still(beating, other):
+    await beating.acquire(now=T, lease_us=60_000, who="contract")
+    wait_until(lambda: lease_until(other) > T + 150_000)
+
+
+async def test_a_heartbeat_begins_though_the_file_is_locked_when_it_is_opened(beating, other, monkeypatch):
+    opened, connect = [], heartbeat.connect
+
+    def locked_at_first(path):
+        opened.append(path)
+        if len(opened) < 3:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return connect(path)
+
+    monkeypatch.setattr(heartbeat, "connect", locked_at_first)
     await beating.acquire(now=T, lease_us=60_000, who="contract")
     wait_until(lambda: lease_until(other) > T + 150_000)
 

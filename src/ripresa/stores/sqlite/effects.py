@@ -18,7 +18,7 @@ from contextlib import closing, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ripresa.contracts.errors import StoreError
 from ripresa.ports.store import Effect, Lease
@@ -28,6 +28,8 @@ from ripresa.stores.sqlite.file import connect
 from ripresa.stores.sqlite.owner import confirm
 
 SQL = NamedSql("ripresa.stores.sqlite", "effects.sql")
+
+Result = TypeVar("Result")
 
 _WAIT_S = 0.002
 _WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
@@ -74,10 +76,10 @@ class Transaction:
 
     def run(self) -> str:
         """Do it, unless it was done; return its output.  Raises what the work raises, StoreError."""
-        with closing(connect(self._path)) as connection:
+        with closing(self._patiently(lambda: connect(self._path))) as connection:
             self._connection = connection
             try:
-                self._begin(connection)
+                self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
                 known = effect_of(connection, self._effect.id)
                 if known is not None and known.output is not None:
                     return known.output
@@ -107,17 +109,16 @@ class Transaction:
                 self._connection.interrupt()
             return True
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _patiently(self, action: Callable[[], Result]) -> Result:
+        """Do it again while another connection is in the way; even opening the file may find one there."""
         deadline = time.monotonic() + self._lock_timeout
         while True:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                return action()
             except sqlite3.Error as error:
                 if not is_busy(error) or time.monotonic() > deadline or self._given_up:
                     raise store_error(error, str(self._path)) from error
-                time.sleep(_WAIT_S)
-            else:
-                return
+            time.sleep(_WAIT_S)
 
     def _do(self, connection: sqlite3.Connection) -> str:
         ours = own_tables()

@@ -13,8 +13,11 @@ from pathlib import Path
 from time import monotonic
 
 from ripresa.ports.store import Lease, Micros
+from ripresa.stores.sqlite.faults import is_busy
 from ripresa.stores.sqlite.file import connect
 from ripresa.stores.sqlite.owner import SQL
+
+_WAIT_S = 0.01
 
 
 class Heartbeat:
@@ -45,9 +48,8 @@ class Heartbeat:
             self._thread.join()
 
     def _beat(self) -> None:
-        try:
-            connection = connect(self._path)
-        except sqlite3.Error:
+        connection = self._connected()
+        if connection is None:
             return  # the commits will say what is wrong
         try:
             # A lease need not outlive a power cut: no fsync.
@@ -56,6 +58,15 @@ class Heartbeat:
                 self._prolong(connection)
         finally:
             connection.close()
+
+    def _connected(self) -> sqlite3.Connection | None:
+        """A connection, once nobody is in the way; None: there is none to be had, or no more need of one."""
+        while True:
+            try:
+                return connect(self._path)
+            except sqlite3.Error as error:
+                if not is_busy(error) or self._stop.wait(_WAIT_S):
+                    return None
 
     def _prolong(self, connection: sqlite3.Connection) -> None:
         quiet_us = int((monotonic() - self._at) * 1e6)
