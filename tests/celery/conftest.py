@@ -21,8 +21,6 @@ from tests.celery import steps
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 90
 
-pytest_plugins = ["tests.support.brokers"]
-
 
 class Place:
     """A store, a broker, and those who work with them."""
