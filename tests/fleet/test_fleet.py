@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from ripresa import (
+    App,
     EngineFenced,
     Quarantine,
     RunCancelled,
@@ -16,6 +17,7 @@ from ripresa import (
     RunFailed,
     RunFinished,
     RunQuarantined,
+    StoreUnavailable,
     UpdateRejected,
     child,
     on_query,
@@ -52,6 +54,42 @@ def steps_of(fleet):
         return what
 
     return note
+
+
+# --- beginning ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["definitions", "engines", "adopt", "list_runs"])
+async def test_an_engine_whose_store_goes_away_while_it_opens_leaves_nothing_at_work(fleet, verb):
+    """Else it would keep its lease, and the runs that it has taken over, in a process that knows nothing of it."""
+    note = steps_of(fleet)
+
+    @workflow
+    async def noting() -> str:
+        await wait_for_signal("go", str)
+        return await note("done")
+
+    first = await fleet.open(noting)
+    run = await first.start(noting)
+    await first.crash()
+    store = fleet.store()
+    before = asyncio.all_tasks()
+    answers = getattr(store, verb)
+
+    async def answers_late(*args, **kwargs):
+        setattr(store, verb, answers)
+        raise StoreUnavailable("out of reach")
+
+    setattr(store, verb, answers_late)
+    app = App(store, [noting])
+    with pytest.raises(StoreUnavailable):
+        await app.open()
+    await fleet.until(lambda: asyncio.all_tasks() <= before)
+    assert not [engine for engine in await store.engines() if engine["alive"]]
+    await app.open()
+    await app.signal(run.uuid, "go", "on")
+    assert await (await app.get(run.uuid)).result() == "done"
+    await app.close()
 
 
 # --- taking over -------------------------------------------------------------------------------------------

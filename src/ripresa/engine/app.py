@@ -122,6 +122,15 @@ class App:
             await store.close()
             raise
         self._lease = lease
+        try:
+            await self._begin(store, lease, clock)
+        except BaseException:
+            await self._undo_opening()
+            raise
+        return self
+
+    async def _begin(self, store: Store, lease: Lease, clock: Clock) -> None:
+        """Set the engine to work."""
         await self._known_ones.learn(store)
         given = self._runtimes_given or {}
         self._runtimes = dict(given) if "inline" in given else {**self._make_runtimes(), **given}
@@ -141,7 +150,14 @@ class App:
             self._logs = StepLogHandler.attach(self.engine)
         await self.engine.pools.open(self._pools)
         await self.engine.start()
-        return self
+
+    async def _undo_opening(self) -> None:
+        """Leave nothing at work that nobody knows of: it would keep its lease, and the runs that it has taken over."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.abort()
+        await self._close_rest(release=True)
+        self._runtimes = {}
 
     async def close(self) -> None:
         """Write what is known and let the runs go; they go on with the next App on the store.  Twice is fine."""

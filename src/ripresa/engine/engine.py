@@ -178,6 +178,8 @@ class Engine:
     def abort(self) -> None:
         """Stop at once, as a crash would: nothing more is written."""
         self.stopping = True
+        if not self._tasks:
+            return  # it has not begun
         self.store.watch(None)
         self.committer.abort()
         for task in self._tasks:
