@@ -330,6 +330,7 @@ BEGIN
   LOOP
     DELETE FROM place WHERE place.run = leaving.run RETURNING place.line INTO left_line;
     CONTINUE WHEN NOT FOUND;
+    DELETE FROM line WHERE name = left_line AND NOT EXISTS (SELECT 1 FROM place WHERE place.line = left_line);
     SELECT found.run, found.priority INTO first FROM first_in_line_1(left_line) AS found;
     IF first.run IS NOT NULL AND first.run <> ALL (coalesce(woken, '{}')) THEN
       woken := woken || first.run;
@@ -803,11 +804,11 @@ BEGIN
   IF NOT fence_1(engine_number) THEN
     RETURN NULL;
   END IF;
-  PERFORM 1 FROM line WHERE name = line_name FOR UPDATE;
-  IF NOT FOUND THEN
-    INSERT INTO line (name) VALUES (line_name) ON CONFLICT DO NOTHING;
+  LOOP  -- whoever leaves last takes its row away
     PERFORM 1 FROM line WHERE name = line_name FOR UPDATE;
-  END IF;
+    EXIT WHEN FOUND;
+    INSERT INTO line (name) VALUES (line_name) ON CONFLICT DO NOTHING;
+  END LOOP;
   IF EXISTS (SELECT 1 FROM place WHERE run = run_id AND held) THEN
     RETURN true;
   END IF;
