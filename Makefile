@@ -83,6 +83,8 @@ lock: .venv-tools/.ready ## Lock the requirements anew (ARGS=--upgrade: to the n
 	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --extra postgres --group build --group test --output-file requirements/test.txt
 	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group docs --output-file requirements/docs.txt
 	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build --group examples --output-file requirements/examples.txt
+	$(LOCK) $(ARGS) pyproject.toml --constraint requirements/dev.txt --group build \
+	  --extra container --extra kubernetes --extra postgres --extra celery --output-file requirements/deploy.txt
 	$(LOCK) $(ARGS) pyproject.toml --group build --group bench --output-file requirements/bench.txt
 	$(LOCK) $(ARGS) --group tools --output-file requirements/tools.txt
 
