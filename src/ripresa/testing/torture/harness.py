@@ -37,7 +37,7 @@ _LOOK_S = 0.05
 _WITHIN_S = 60.0
 """What has to happen, happens within this time, or is reported."""
 _STALLED_S = 60.0
-_CUT_SHARE = 0.03
+_CUT_SHARE = 0.1
 _EVICT_AFTER = ("0", "50ms", "30s")
 _NUMBERS = 100_000
 _EARLY = 0.25
@@ -305,7 +305,7 @@ class Torture:
                 break
             await acts[name]()
         await self._alone()
-        await _until(lambda: self._cuts.left <= 0 or self.stopping.is_set())
+        await _until(lambda: self._cuts.left <= 0 or self.stopping.is_set(), 4 * _WITHIN_S)
         self._cuts.open = False
         self.fired["cuts"] = sum(self._cuts.done.values())
 
