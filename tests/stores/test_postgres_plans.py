@@ -176,4 +176,4 @@ async def test_adopting_goes_through_the_runs_of_the_gone_alone(connection):
     adopted = await connection.fetchval("SELECT count(*) FROM run WHERE owner = 2")
     await transaction.rollback()
     assert adopted == 20
-    assert pages < 4_000
+    assert pages < 10_000

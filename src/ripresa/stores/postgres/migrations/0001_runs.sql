@@ -648,17 +648,12 @@ BEGIN
   RETURN false;
 END $$;
 
-CREATE FUNCTION waits_1(run_id text) RETURNS boolean LANGUAGE sql STABLE AS $$
--- Whether the run waits in a line that has no free place.
-  SELECT EXISTS (SELECT 1 FROM place WHERE place.run = run_id AND NOT place.held AND place.places <= (
-    SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held))
-$$;
-
 CREATE FUNCTION adopt_1(
   engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint
 ) RETURNS text[] LANGUAGE plpgsql AS $$
 -- Null: the lease is broken.  With a limit it is asked again and again, and what only waits for its turn is let be.
--- An engine is settled once nothing is left of it to adopt.
+-- An engine is settled once nothing is left of it to adopt.  Our own lease is not locked while we look, as our commits
+-- would wait for it.
 DECLARE
   opened CONSTANT text[] := '{queued,running,waiting,paused,quarantined,blocked}';
   stopped CONSTANT text[] := '{paused,quarantined,blocked}';
@@ -666,9 +661,10 @@ DECLARE
   again CONSTANT boolean := limit_ IS NOT NULL;
   gone bigint[];
   owners bigint[];
+  sweep boolean;
   chosen text[];
 BEGIN
-  IF NOT fence_1(engine_number) THEN
+  IF NOT EXISTS (SELECT 1 FROM engine WHERE number = engine_number AND lease_until > 0) THEN
     RETURN NULL;
   END IF;
   SELECT runs INTO chosen FROM answer WHERE engine = engine_number AND number = call_;
@@ -686,6 +682,10 @@ BEGIN
     WHERE owner IS NOT NULL AND (owner = engine_number
       OR NOT EXISTS (SELECT 1 FROM engine WHERE number = run.owner AND lease_until > 0));
   END IF;
+  -- Runs without an owner are lost to sight seldom.  Where a great many wait for their turn, they are gone through seldom.
+  sweep := NOT again OR random() < 0.06 OR (
+    (SELECT count(*) FROM (SELECT 1 FROM run WHERE status = 'queued' AND owner IS NULL LIMIT 1001) AS queued) <= 1000
+    AND (SELECT count(*) FROM (SELECT 1 FROM inbox LIMIT 1001) AS sent) <= 1000);
   WITH orphan AS (
     -- No more of each than are asked for: an engine may leave a hundred thousand.
     SELECT theirs.id FROM unnest(owners) AS owned (owner) CROSS JOIN LATERAL (
@@ -694,9 +694,11 @@ BEGIN
         AND NOT left_1(names, versions, run.definition, run.version)
       ORDER BY run.id LIMIT limit_) AS theirs
     UNION
-    SELECT run.id FROM run WHERE run.status = 'queued' AND run.owner IS NULL
+    SELECT run.id FROM run WHERE sweep AND run.status = 'queued' AND run.owner IS NULL
       AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
-      AND NOT (again AND waits_1(run.id))
+      AND NOT (again AND EXISTS (
+        SELECT 1 FROM place WHERE place.run = run.id AND NOT place.held AND place.places <= (
+          SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held)))
     UNION
     SELECT run.id FROM inbox JOIN run ON run.id = inbox.run
     WHERE inbox.kind = 'retry' AND run.owner IS NOT NULL
@@ -705,14 +707,21 @@ BEGIN
     UNION
     -- Claimed for a message while its own engine was letting it go, which came after the claim; then the engine died.
     SELECT run.id FROM inbox JOIN run ON run.id = inbox.run
-    WHERE run.owner IS NULL AND run.status = ANY (opened)
+    WHERE sweep AND run.owner IS NULL AND run.status = ANY (opened)
       AND NOT EXISTS (SELECT 1 FROM ready WHERE ready.run = run.id)
-      AND (NOT again OR inbox.kind = ANY (controls) OR (run.status <> ALL (stopped) AND NOT waits_1(run.id)))
+      AND (NOT again OR inbox.kind = ANY (controls) OR (run.status <> ALL (stopped) AND NOT EXISTS (
+        SELECT 1 FROM place WHERE place.run = run.id AND NOT place.held AND place.places <= (
+          SELECT count(*) FROM place AS taken WHERE taken.line = place.line AND taken.held))))
   ), fit AS (
     SELECT run.id FROM orphan JOIN run ON run.id = orphan.id
     WHERE NOT left_1(names, versions, run.definition, run.version) ORDER BY run.id LIMIT limit_
-  ), locked AS (
-    SELECT run.id FROM run WHERE run.id IN (SELECT id FROM fit)
+  )
+  SELECT array_agg(id) INTO chosen FROM fit;
+  IF NOT fence_1(engine_number) THEN
+    RETURN NULL;
+  END IF;
+  WITH locked AS (
+    SELECT run.id FROM run WHERE run.id = ANY (chosen)
       AND (run.owner IS NULL OR run.owner = engine_number
         OR NOT EXISTS (SELECT 1 FROM engine WHERE number = run.owner AND lease_until > 0))
     ORDER BY run.id FOR NO KEY UPDATE SKIP LOCKED
