@@ -283,6 +283,8 @@ class Torture:
             elif line["what"] == "up":
                 engine.engine = line["engine"]
                 engine.up.set()
+            elif line["what"] == "again":
+                engine.told.disturbed_at = 0
             elif line["what"] == "refused":
                 engine.refused[line["verb"]] += 1
 
@@ -445,7 +447,8 @@ class Torture:
 
     async def _taken_over(self, victim: Engine, kind: str, owned: frozenset[str]) -> None:
         """Wait until another engine has broken its lease."""
-        await self._look()  # what it wrote last is no recovery
+        await asyncio.sleep(_LOOK_S)
+        await self._look()  # what was on its way already is no recovery
         watch = self.recovery.hit(kind, owned)
         await self._replace(victim)
         until = time.monotonic() + _WITHIN_S

@@ -90,6 +90,7 @@ class Life:
             try:
                 return await app.open()
             except (StoreInUse, StoreUnavailable):
+                ledger.note("again")  # an engine that has been at work already may have ended with it
                 await asyncio.sleep(_OPENING_S)
             except EngineFenced:
                 ledger.note("fenced")

@@ -56,7 +56,7 @@ class Session:
     async def run(self, tell: Callable[[Torture], None] = lambda _: None) -> dict[str, Any]:
         """The report.  Raises RipresaError if it cannot be done here."""
         self._require()
-        began = time.time()
+        began, code = time.time(), commit()
         runs: list[dict[str, Any]] = []
         facts: dict[str, str] = {}
         try:
@@ -72,7 +72,7 @@ class Session:
                 await asyncio.to_thread(self.server.close)
         return {
             "ripresa": version("ripresa"),
-            "commit": commit(),
+            "commit": code,
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began)),
             "machine": machine(),
             "database": facts,
