@@ -57,10 +57,16 @@ async def serve(url: str, ledger: str, lease_s: float, runs: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with App(url, [ticking], config={"lease_s": lease_s}) as app:
         assert app.engine is not None
+        _at_work(Path(ledger), os.getpid()).touch()
         for run in range(runs):
             await app.start(ticking, ledger, run, id=f"ticking-{run}")
         while not stop.is_set() and app.engine.failure is None:  # noqa: ASYNC110 - a failure tells nobody
             await asyncio.sleep(0.05)
+
+
+def _at_work(ledger: Path, pid: int) -> Path:
+    """The file that tells that an engine is at work."""
+    return ledger.with_suffix(f".{pid}")
 
 
 class Engines:
@@ -75,7 +81,14 @@ class Engines:
         self.all += [self._spawn(0) for _ in range(count - 1)]
 
     def _spawn(self, runs: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, __file__, *self._args, "--runs", str(runs)], stderr=subprocess.DEVNULL)
+        """One more, once it is at work: before that there is nothing to take over from it."""
+        made = subprocess.Popen([sys.executable, __file__, *self._args, "--runs", str(runs)], stderr=subprocess.DEVNULL)
+        end = time.monotonic() + _WITHIN_S
+        while not _at_work(self._ledger, made.pid).exists():
+            if time.monotonic() > end or made.poll() is not None:
+                raise SystemExit("an engine does not begin to work")
+            time.sleep(0.02)
+        return made
 
     def ticks(self) -> list[tuple[float, int, int, int]]:
         """Time, run, number and process of each tick so far."""

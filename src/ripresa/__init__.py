@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         UnknownPool,
         UpdateRejected,
     )
+    from ripresa.contracts.events import EventSettings, EventSource, EventTarget
     from ripresa.contracts.failure import Failure
     from ripresa.contracts.pools import Breaker, Pool
     from ripresa.contracts.quality import QualityBreach, QualityMetrics, QualityThresholds
@@ -147,6 +148,7 @@ _HOMES = {
         "UnknownHandler UnknownPool UpdateRejected"
     ),
     "ripresa.contracts.failure": "Failure",
+    "ripresa.contracts.events": "EventSettings EventSource EventTarget",
     "ripresa.contracts.pools": "Breaker Pool",
     "ripresa.contracts.quality": "QualityBreach QualityMetrics QualityThresholds",
     "ripresa.contracts.quality_trend": "QualityDegradation QualityTrend",
@@ -231,6 +233,9 @@ __all__ = [
     # Running them
     "App",
     "Breaker",
+    "EventSettings",
+    "EventSource",
+    "EventTarget",
     "ChildHandle",
     "Config",
     "Job",

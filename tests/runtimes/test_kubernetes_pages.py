@@ -8,8 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import kubernetes_validate
+import pytest
 import yaml
 
+from ripresa.cli.main import main
 from ripresa.engine.definitions import file_definition
 from ripresa.runtimes.job_settings import JobSettings
 from ripresa.runtimes.kubernetes.policy import KubernetesPolicy
@@ -37,3 +39,14 @@ def test_the_example_is_valid():
     assert definition.name == "daily_sales"
     assert JobSettings.from_file(EXAMPLE / "ripresa.toml").kubernetes.namespace == "pipelines"
     kubernetes_validate.validate(yaml.safe_load((EXAMPLE / "role.yaml").read_text()), "1.37", strict=True)
+
+
+def test_the_example_is_explained(monkeypatch, capsys):
+    monkeypatch.chdir(EXAMPLE)
+    monkeypatch.setattr("sys.argv", ["ripresa", "explain", "daily.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (None, 0)
+    told = capsys.readouterr().out
+    assert "lakehouse/box:1.0 on Kubernetes" in told
+    assert "secret:shop-db#password for extract, as DB_PASSWORD" in told

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ripresa.cli import garbage
@@ -30,14 +31,20 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def app_of(set_up: Settings, workflows: list[Any]) -> App:
-    """An App, not yet open, on the store of these settings.  Raises UsageProblem for settings out of range."""
+def app_of(set_up: Settings, workflows: list[Any], *, consumes: bool = False) -> App:
+    """An App, not yet open, on the store of these settings; it takes events only if it `consumes`.
+
+    Raises UsageProblem for settings out of range.
+    """
     from ripresa.engine.app import App
 
     config = {name: value.value for name, value in set_up.engine.items()}
     garbage.look_as_ever()
+    events = set_up.events
+    if events is not None and not consumes:
+        events = replace(events, consume=())
     try:
-        return App(store_at(set_up.store.value), workflows, config=config, pools=set_up.pools)
+        return App(store_at(set_up.store.value), workflows, config=config, pools=set_up.pools, events=events)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
 

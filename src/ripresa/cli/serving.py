@@ -39,7 +39,7 @@ async def serve(set_up: Settings, workflows: list[Any], output: Format | None) -
 
 async def _lost_its_lease(set_up: Settings, workflows: list[Any], stop: asyncio.Future[None], log: _Log) -> bool:
     """Serve as one engine, to its end; whether that was for want of a lease, and another may begin."""
-    app = app_of(set_up, workflows)
+    app = app_of(set_up, workflows, consumes=True)
     async with app:
         assert app.engine is not None  # noqa: S101 - it is open
         engine = app.engine

@@ -16,12 +16,13 @@ from ripresa.cli.exits import UsageProblem
 from ripresa.cli.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from ripresa.contracts.events import EventSettings
     from ripresa.contracts.pools import Pool
 
 FILE = "ripresa.toml"
 DEFAULT_STORE = "sqlite:///.ripresa/ripresa.db"
 
-_TABLES = ("store", "engine", "workflows", "runtimes", "secrets", "config", "pools")
+_TABLES = ("store", "engine", "workflows", "runtimes", "secrets", "config", "pools", "events")
 _CONFIG = "RIPRESA_CONFIG_"
 """What a variable begins with that sets a value of `config`: RIPRESA_CONFIG_TRINO_ENDPOINT is config.trino_endpoint."""
 
@@ -63,6 +64,7 @@ class Settings:
     jobs: dict[str, Value] = field(default_factory=dict)
     """What is said of the runtimes of jobs, by dotted name; they read it themselves."""
     pools: tuple[Pool, ...] = ()
+    events: EventSettings | None = None
     """Named capacities that steps wait for."""
 
 
@@ -70,7 +72,9 @@ def settings(store: str | None = None) -> Settings:
     """The settings under these flags.  Raises UsageProblem for a file or variable that cannot be read."""
     GIVEN.store = store or GIVEN.store
     told = _file()
-    return Settings(_store(told), _workflows(told), _engine(told), _config(told), _jobs(told), _pools(told))
+    return Settings(
+        _store(told), _workflows(told), _engine(told), _config(told), _jobs(told), _pools(told), _events(told)
+    )
 
 
 def _store(told: dict[str, Any]) -> Value:
@@ -117,6 +121,17 @@ def _jobs(told: dict[str, Any]) -> dict[str, Value]:
     if host := os.environ.get(HOST_VARIABLE):
         found["runtimes.container.host"] = Value(host, HOST_VARIABLE)
     return found
+
+
+def _events(told: dict[str, Any]) -> EventSettings | None:
+    if not told.get("events"):
+        return None
+    from ripresa.contracts.events import EventSettings
+
+    try:
+        return EventSettings.of(dict(told["events"]))
+    except (TypeError, ValueError) as error:
+        raise UsageProblem(f"{FILE}: {error}") from None
 
 
 def _pools(told: dict[str, Any]) -> tuple[Pool, ...]:

@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
 
 from ripresa.contracts.durations import micros
 from ripresa.contracts.errors import RipresaError, UnknownDefinition
+from ripresa.contracts.events import EventSettings
 from ripresa.contracts.payload import dump
 from ripresa.engine import pool_act
 from ripresa.engine.config import Config, evict_after_us
+from ripresa.engine.consuming import Consumer
 from ripresa.engine.engine import Engine
 from ripresa.engine.fleet import about
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
 from ripresa.engine.known import Known
 from ripresa.engine.pool_look import pool_records, wait_records
+from ripresa.engine.publishing import Publisher, telling
 from ripresa.engine.rows import run_key
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
@@ -57,7 +60,8 @@ class App:
     definition files.
     `clock`: `ripresa.testing.VirtualClock()` in tests.  `evict_after`: how long a run that only waits stays in
     memory; 0 evicts at every await.  `config`: see `ripresa.engine.config.Config`.  `pools`: what steps that name one
-    wait for.
+    wait for.  `runtimes`: further ones, by name, as `{"celery": CeleryRuntime("redis://…")}`.  `events`: what is
+    published, and what others' events do.
     Opening raises StoreInUse, StoreCorrupt, StoreTooNew, StoreBusy.
     """
 
@@ -72,6 +76,7 @@ class App:
         sources: Sources | None = None,
         runtimes: Mapping[str, Runtime | Carrier] | None = None,
         pools: Iterable[Pool] = (),
+        events: EventSettings | None = None,
     ) -> None:
         self._store_given = store
         self._known_ones = Known(workflows)
@@ -80,6 +85,8 @@ class App:
         self._config = Config.of(config)
         self._sources = sources
         self._runtimes_given = runtimes
+        self._events = events or EventSettings()
+        self._hands: list[Publisher | Consumer] = []
         self._pools = tuple(pools)
         self._runtimes: dict[str, Runtime | Carrier] = {}
         self._logs: Any = None
@@ -116,7 +123,10 @@ class App:
             if store.shared and isinstance(clock, SystemClock):
                 await clock.follow(store.time)
             lease = await store.acquire(
-                now=clock.wall(), lease_us=int(self._config.lease_s * 1e6), who=_who(), about=about(self._known_ones)
+                now=clock.wall(),
+                lease_us=int(self._config.lease_s * 1e6),
+                who=_who(),
+                about=telling(about(self._known_ones), published=bool(self._events.publish)),
             )
         except BaseException:
             await store.close()
@@ -143,6 +153,7 @@ class App:
             runtimes=self._runtimes,
             known=self._known_ones,
             evict_after_us=self._evict_after_us,
+            announces=bool(self._events.publish),
         )
         if self._config.capture_logs:
             from ripresa.engine.logs import StepLogHandler  # noqa: PLC0415 - only with an engine
@@ -150,6 +161,8 @@ class App:
             self._logs = StepLogHandler.attach(self.engine)
         await self.engine.pools.open(self._pools)
         await self.engine.start()
+        if self._events.publish or self._events.consume:
+            await self._open_events(self.engine)
 
     async def _undo_opening(self) -> None:
         """Leave nothing at work that nobody knows of: it would keep its lease, and the runs that it has taken over."""
@@ -159,11 +172,26 @@ class App:
         await self._close_rest(release=True)
         self._runtimes = {}
 
+    async def _open_events(self, engine: Engine) -> None:
+        from ripresa.buses import open_sink, open_source, secret_of  # noqa: PLC0415 - only with events
+
+        events = self._events
+        if events.publish:
+            sinks = [(target, open_sink(target, secret=await secret_of(target))) for target in events.publish]
+            publisher = Publisher(engine, events.source, sinks)
+            engine.announcing.published = publisher.kick
+            self._hands.append(publisher)
+        self._hands += [Consumer(self, rule, open_source(rule)) for rule in events.consume]
+        for hand in self._hands:
+            engine.serve(hand.serve(), name=f"ripresa {type(hand).__name__.lower()}")
+
     async def close(self) -> None:
         """Write what is known and let the runs go; they go on with the next App on the store.  Twice is fine."""
         engine, self.engine = self.engine, None
         if engine is None:
             return
+        for hand in self._hands:
+            hand.stopping = True
         await engine.stop()
         await self._close_rest(release=engine.failure is None)
 
@@ -176,6 +204,8 @@ class App:
         engine, self.engine = self.engine, None
         if engine is None:
             return
+        for hand in self._hands:
+            hand.stopping = True
         engine.abort()
         await self._close_rest(release=engine.failure is None)
 
@@ -184,7 +214,10 @@ class App:
             self._logs.detach()
             self._logs = None
         assert self.store is not None  # noqa: S101 - set by open
+        hands, self._hands = self._hands, []
         try:
+            for hand in hands:
+                await hand.close()
             for runtime in self._runtimes.values():
                 await runtime.close()
         finally:

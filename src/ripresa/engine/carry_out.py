@@ -191,6 +191,8 @@ class CarryOut:
             new = new._replace(owner=None)
         queued = new.owner is None
         batch.runs.append(new)
+        if not queued:
+            engine.announcing.created(new)
         events = history or [
             HistoryEvent(new.id, 1, h.RUN_STARTED, new.created_at, None, new.definition, None, None, None, None, None)
         ]
@@ -271,6 +273,7 @@ class CarryOut:
                 f"{held.id}/{held.base_seq}:{command.operation}", held.id, command.type, command.data, engine.now()
             )
         )
+        engine.announcing.heard()
         engine.append_and_tell(
             held, h.EVENT_PUBLISHED, operation=command.operation, name=command.type, fingerprint=command.fingerprint
         )

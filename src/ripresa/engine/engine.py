@@ -42,6 +42,7 @@ from ripresa.engine.own_steps import OwnSteps
 from ripresa.engine.parking import Parking
 from ripresa.engine.patience import patient, patiently
 from ripresa.engine.pools import Pools
+from ripresa.engine.publishing import Announcing
 from ripresa.engine.slots import slots_of
 from ripresa.engine.tasks import Tasks, carriers_of
 from ripresa.engine.timers import Timers
@@ -85,6 +86,7 @@ class Engine:
         runtimes: Mapping[str, Runtime | Carrier],
         known: Known,
         evict_after_us: int,
+        announces: bool = False,
     ) -> None:
         self.store = patiently(store)
         self.lease = lease
@@ -105,6 +107,7 @@ class Engine:
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
         self.watching = Watching(self)
         self.outcomes = Outcomes(self)
+        self.announcing = Announcing(self, wanted=announces)
         self.pools = Pools(self)
         inline: Any = runtimes["inline"]
         self.tasks = {name: Tasks(self, name, carrier) for name, carrier in carriers_of(runtimes).items()}
@@ -157,6 +160,10 @@ class Engine:
         if attach is not None:
             attach(self.watching.ask_idle)
         self.watching.ask_idle()
+
+    def serve(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Do this as long as the engine works."""
+        self._tasks.append(self.task(work, name=name))
 
     async def stop(self) -> None:
         """Stop the work in hand, write what is known, and let the runs go; they go on with the next owner."""
@@ -516,6 +523,9 @@ class Engine:
                 finished_at=finished,
             )
         )
+        if started:
+            self.announcing.created(held)
+        self.announcing.status(held, status.value, error)
         self.committer.kick()
         if self.watching.observers:
             self.watching.notify("run_status", held, status=status.value)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ripresa.engine")
 
+_REST_S_MIN = 0.02
 _AT_ONCE = 100
 """Runs that are taken over at a time: engines that do so together share what is left."""
 
@@ -45,13 +46,15 @@ class Fleet:
         """How many others live, and do not drain."""
         self._strange: set[tuple[str, str]] = set()
         """Those met so far of which this engine has no version of the same label."""
+        self._next_end: int | None = None
+        """When the first of the other engines' leases ends, unless it is renewed."""
         self._others_have: set[tuple[str, str]] = set()
         """Names and labels that other living engines have."""
 
     async def serve(self) -> None:
         """Look for what has become nobody's, for ever."""
         while True:
-            await asyncio.sleep(self._engine.config.lease_s / 3)
+            await asyncio.sleep(self._rest_s())
             try:
                 await self.look_around()
                 if not (self._engine.draining or self._engine.stopping):
@@ -65,14 +68,26 @@ class Fleet:
             self._engine.loading.look()
             self._engine.pools.look()  # slots of engines that are gone are free
 
+    def _rest_s(self) -> float:
+        """Until the next look: a third of a lease, or less if another engine's lease ends before that."""
+        rest_s = self._engine.config.lease_s / 3
+        if self._next_end is None:
+            return rest_s
+        return min(rest_s, max(0.0, (self._next_end - self._engine.clock.wall()) / 1e6) + _REST_S_MIN)
+
     async def look_around(self) -> None:
         """Learn who lives, and what they can run."""
         have: set[tuple[str, str]] = set()
         self.others = 0
+        ends: list[int] = []
         for other in await self._engine.store.engines():
+            if other["engine"] != self._engine.number:
+                ends.append(int(str(other["lease_until"])))
             if other["alive"] and other["engine"] != self._engine.number and not other.get("draining"):
                 have |= labels(other.get("about"))
                 self.others += 1
+        now = self._engine.clock.wall()
+        self._next_end = min((end for end in ends if end > now), default=None)
         self._others_have = have
         self._decide()
 

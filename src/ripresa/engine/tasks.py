@@ -117,6 +117,7 @@ class Tasks:
         engine = self._engine
         on_disk: asyncio.Future[None] = engine.loop.create_future()
         engine.committer.batch.tasks.append(task)
+        engine.announcing.assigned(task)
         engine.committer.then(lambda _: None if on_disk.done() else on_disk.set_result(None))
         await on_disk
 
