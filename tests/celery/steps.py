@@ -39,6 +39,16 @@ def takes_too_long(note: str) -> None:
     time.sleep(600)
 
 
+@step(pool="video")
+def transcode() -> int:
+    return os.getpid()
+
+
+@workflow
+def transcoded() -> int:
+    return transcode()
+
+
 @workflow
 async def sum_of(numbers: list[int]) -> int:
     total = 0
@@ -89,4 +99,4 @@ async def counted() -> int:
     return int(print_out["total"])
 
 
-ALL = [sum_of, many, told_where, refused, held_up, late, counted]
+ALL = [sum_of, many, told_where, refused, held_up, late, counted, transcoded]

@@ -9,7 +9,7 @@ import signal
 import pytest
 from kombu import Connection
 
-from ripresa import RunCancelled, RunFailed, stores
+from ripresa import Pool, RunCancelled, RunFailed, stores
 from tests.celery import steps
 
 pytestmark = pytest.mark.timeout(400)  # RabbitMQ takes its time to come up
@@ -54,6 +54,17 @@ async def test_jobs_run_on_workers(place):
     run = await app.start(steps.counted)
     assert await run.result("90s") == 6
     assert [line.text for _, line in await app.store.logs(run.id)] == ["counted count 1"]
+
+
+async def test_a_pool_may_send_its_steps_to_a_queue_of_its_own(place):
+    queue = place.queue
+    app = await place.app(pools=[Pool("video", slots=1, runtime="celery", queue=f"{queue}-video")])
+    run = await app.start(steps.transcoded)
+    await place.until(lambda: place.broker.waiting(f"{queue}-video") == 1)
+    place.queue = f"{queue},{queue}-video"  # what the worker listens to
+    place.worker()
+    assert await run.result("90s") not in {os.getpid(), place.workers[0].pid}
+    assert place.broker.waiting(queue) == 0
 
 
 async def test_a_time_limit_counts_from_the_beginning_and_kills_the_work(place):
