@@ -16,6 +16,7 @@ from ripresa.runtimes import JobFailed
 from ripresa.runtimes.kubernetes import output
 from ripresa.runtimes.kubernetes.seen import Ended, Lost, Running, TooLong, Waiting, failed_job, seen
 from ripresa.runtimes.kubernetes.stamped_lines import PART_BYTES, StampedLines
+from ripresa.runtimes.remote import Unreachable
 
 ORDER = JobOrder(name="extract", image="lakehouse/extract:1.0")
 STAMP = b"2026-11-21T17:35:34.072688972Z "
@@ -52,6 +53,15 @@ def test_long_lines_are_one_whether_each_part_has_a_time_or_not(size, places, ea
     data = b"".join(STAMP + part for part in parts) if each else STAMP + line
     told, times = read(cut_up(data + b"\n" + STAMP + b"next\n", places))
     assert (told, times) == (line + b"\nnext\n", {AT})
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=12), st.booleans(), st.booleans())
+def test_what_the_kubelet_says_in_the_place_of_output_is_no_output(places, output_before, ended):
+    """It found no file of the container's yet, or no more: what it says has no time in front."""
+    said = b'failed to try resolving symlinks in path "/var/log/pods/x/job/0.log": no such file or directory'
+    data = (STAMP + b"a line\n" if output_before else b"") + said + (b"\n" if ended else b"")
+    with pytest.raises(Unreachable, match="the kubelet says: f"):
+        read(cut_up(data, places))
 
 
 def test_a_time_in_the_jobs_own_words_stays():
