@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,25 @@ def test_several_engines_on_postgresql_lose_nothing_whatever_is_done_to_them_and
     assert told["zombies"]["engines that others had taken over from"] == 2
     assert told["checked"]["runs that kept their version"] > 0
     assert told["steps_repeated_after_a_fault"] > 0
+
+
+def test_interrupted_on_a_database_of_others_it_reports_and_leaves_nothing(tmp_path: Path, postgres, postgres_url):
+    database = postgres_url.rpartition("/")[2]
+    schemas = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_t'"
+    before = postgres.sql(schemas, database)
+    report = tmp_path / "report.json"
+    command = [str(RIPRESA), "torture", f"--dsn={postgres_url}", "--kills=10000", f"--report={report}", "--lease=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        for line in process.stderr:
+            if " kills" in line:
+                assert "ripresa_torture_" in postgres.sql(schemas, database)
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    told = json.loads(report.read_text())
+    assert told["interrupted"]
+    [run] = told["runs"]
+    assert run["faults"]["kills"] > 0
+    assert run["violations"] == []
+    assert postgres.sql(schemas, database) == before
