@@ -37,7 +37,7 @@ async def test_an_app_that_nobody_closed_does_not_disturb_another(tmp_path):
 
     def leave():
         async def opened():
-            left.append(await App(tmp_path / "a.db", [talks], config={"lease_s": 60}).open())
+            left.append(await App("memory://", [talks], config={"lease_s": 60}).open())
 
         asyncio.run(opened())
 
