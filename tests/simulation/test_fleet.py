@@ -52,7 +52,7 @@ def test_a_seed_twice_is_the_same_to_the_last_turn():
 def test_every_fault_at_every_point():
     found = enumerate_faults(fleet_enumerated).require()
     assert found.runs == found.faults == len(found.points) * len(KINDS)
-    assert {"commit", "acquire", "adopt", "claim_due", "renew", "send", "statuses"} <= set(found.points)
+    assert {"commit", "acquire", "adopt", "claim_due", "renew", "statuses"} <= set(found.points)
 
 
 def test_an_engine_that_forgets_what_it_may_have_been_given_loses_runs(monkeypatch):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import (
@@ -216,6 +217,7 @@ class Engine:
         """Do this work in the background."""
         task = self.loop.create_task(self._guarded(work), name=name)
         task.add_done_callback(lambda _: work.close())  # cancelled before it began
+        weakref.finalize(task, work.close)  # and its loop ended before it could say so
         return task
 
     async def _guarded(self, work: Any) -> None:

@@ -2,8 +2,8 @@
 
 A database that restarts must not end the engines that work on it.  So whatever the engine's own tasks ask of the store
 is asked again until the store answers; what people ask is told at once that the store is away.  Invariant: a verb that
-is asked again answers as if it had been asked once – that is a promise of the stores.  Those that give out runs do not,
-and are not among them: who was not told asks for all that is its own (`Loading.unsure`).
+is asked again answers as if it had been asked once – that is a promise of the stores.  Those that give out runs or
+slots do not, and are not among them: who was not told asks for all that is its own (`Loading.unsure`, `Pools.serve`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ _ASKED_AGAIN = frozenset(
         "put_pool",
         "send",
         "statuses",
-        "tickets",
     ]
 )
 _WAIT_S = 0.02
