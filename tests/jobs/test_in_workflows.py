@@ -237,7 +237,7 @@ async def elsewhere() -> None:
 
 async def test_a_runtime_that_is_not_set_up_is_named(run_of):
     run, _ = await run_of(elsewhere)
-    with pytest.raises(ripresa.RunFailed, match="runtimes.celery.broker: it is not given") as caught:
+    with pytest.raises(ripresa.RunFailed, match=r"runtimes\.celery\.broker: it is not given") as caught:
         await run.result("60s")
     assert caught.value.cause.code == "cannot_start"
 
