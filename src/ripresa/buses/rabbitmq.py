@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -24,7 +25,7 @@ _WAIT_S: Final = 1.0
 _AT_ONCE: Final = 100
 
 
-class _End:
+class _End(ABC):
     """A connection, and the thread that uses it."""
 
     def __init__(self, url: str) -> None:
@@ -68,8 +69,9 @@ class _End:
         self._channel = self._connection.channel()
         self._set_up(self._channel)
 
+    @abstractmethod
     def _set_up(self, channel: Any) -> None:
-        raise NotImplementedError
+        """Declare what this end needs."""
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
@@ -256,16 +257,18 @@ class Tickets:
         return self._lines[ticket.pool], self._lines_of_keys[ticket.pool, ticket.priority, ticket.key]
 
 
-class PoolVerbs:
+class PoolVerbs(ABC):
     """The verbs of `ports.pools.PoolStore`, for the memory store."""
 
     database: MemoryDatabase
 
+    @abstractmethod
     def _wrote(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _tell_others(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
         self.database.confirm(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
@@ -44,16 +45,18 @@ class Row(NamedTuple):
         )
 
 
-class TaskVerbs:
+class TaskVerbs(ABC):
     """The verbs of `ports.tasks.TaskStore`, for the memory store."""
 
     database: MemoryDatabase
 
+    @abstractmethod
     def _wrote(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _tell_others(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
     async def claim_task(self, task: str, *, worker: str, token: str, now: Micros, lease_us: int) -> Task | None:
         row = self.database.tasks.get(task)

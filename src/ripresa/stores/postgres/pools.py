@@ -6,6 +6,7 @@ do not give the same slot.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -194,26 +195,31 @@ async def _standing(connection: Any, pool: str | None, run: str | None, limit: i
     return [Standing(Ticket(*row[:9]), *row[9:]) for row in map(tuple, rows)]
 
 
-class PoolVerbs:
+class PoolVerbs(ABC):
     """The verbs of `ports.pools.PoolStore`, for the PostgreSQL store."""
 
     _work: Lane
     _untold = False
 
+    @abstractmethod
     async def _again(self, lane: Lane, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     async def _look(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _idlest(self) -> Lane:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _tell_all(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _tell_others(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
         untold = self._untold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -22,24 +23,28 @@ _REPORT = "SELECT report_task_1($1, $2, $3, $4, $5, $6, $7)"
 _LAPSE = "SELECT lapse_task_1($1, $2, $3)"
 
 
-class TaskVerbs:
+class TaskVerbs(ABC):
     """The verbs of `ports.tasks.TaskStore`, for the PostgreSQL store."""
 
     _work: Lane
     _instance: int
     _numbers: Iterator[int]
 
+    @abstractmethod
     async def _again(self, lane: Lane, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     async def _look(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _idlest(self) -> Lane:
-        raise NotImplementedError
+        """What the store itself does."""
 
+    @abstractmethod
     def _tell_all(self) -> None:
-        raise NotImplementedError
+        """What the store itself does."""
 
     async def claim_task(self, task: str, *, worker: str, token: str, now: Micros, lease_us: int) -> Task | None:
         params = (task, worker, token, now, now + lease_us)
