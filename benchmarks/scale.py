@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.measure import arguments, quantile, report
 from benchmarks.ripresa_steps import nothing
 from ripresa import App, Run, map_, wait_for_signal, workflow
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 from ripresa.stores.sqlite import SqliteStore
 
 PARK_AFTER = "100ms"

@@ -26,7 +26,7 @@ from typing import Any
 
 from ripresa import App, sleep, step, workflow
 from ripresa.kernel import history as h
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 from ripresa.stores import open_store
 
 _TICK_S = 0.2

@@ -27,7 +27,7 @@ from journal import Journal
 from pipeline import MONTHS_AT_ONCE, Loaded, Report
 from proof import Crash, Evidence, judge
 
-from ripresa.ports.store import HistoryEvent
+from ripresa.ports.rows import HistoryEvent
 
 HERE = Path(__file__).resolve().parent
 RUN_ID = "seattle-2012-2015"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ripresa.ports.store import HistoryEvent, Store
+from ripresa.ports.rows import HistoryEvent
+from ripresa.ports.store import Store
 from ripresa.stores import open_store
 
 

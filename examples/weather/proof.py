@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ledger import Execution
 
-from ripresa.ports.store import HistoryEvent
+from ripresa.ports.rows import HistoryEvent
 
 
 @dataclass(frozen=True)

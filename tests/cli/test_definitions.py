@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from ripresa.ports.store import Batch, Definition, NewRun
+from ripresa.ports.batch import Batch
+from ripresa.ports.rows import Definition, NewRun
 from ripresa.stores import open_store
 
 V1 = '{"workflow":{"name":"daily","version":"1","jobs":[{"job":{"name":"extract","image":"lake/extract:1"}}]}}'

@@ -28,7 +28,7 @@ from ripresa import (
     wait_for_signal,
     workflow,
 )
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 from ripresa.testing import VirtualClock
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ripresa import EffectConflict, Retry, RunCancelled, RunFailed, step, workflow
-from ripresa.ports.store import Effect
+from ripresa.ports.effects import Effect
 
 
 class Press:

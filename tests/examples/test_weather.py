@@ -17,7 +17,7 @@ from proof import Crash, Evidence, judge
 from report import page
 
 from ripresa import App, RunFailed
-from ripresa.ports.store import HistoryEvent
+from ripresa.ports.rows import HistoryEvent
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "weather"
 DAMAGED = EXAMPLE / "damaged_rows.csv"

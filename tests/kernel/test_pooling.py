@@ -14,8 +14,8 @@ from ripresa.contracts.pools import Breaker, Pool, interval_us
 from ripresa.kernel.circuit import Circuit, looked_at, opened, told
 from ripresa.kernel.pooling import Asked, Desk, turn_of
 from ripresa.kernel.waiting import why_waiting
+from ripresa.ports.batch import Batch
 from ripresa.ports.pools import Freed, Ticket
-from ripresa.ports.store import Batch
 from ripresa.stores.memory import MemoryStore
 
 SECOND = 1_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ripresa import App, RunConflict, continue_as_new, step, wait_for_signal, workflow
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 from ripresa.stores.sqlite import SqliteStore
 
 PROGRAM = """

@@ -8,7 +8,7 @@ from ripresa.engine.control import Control
 from ripresa.engine.elsewhere import Elsewhere
 from ripresa.engine.loading import Loading
 from ripresa.engine.parking import Parking
-from ripresa.ports.store import Ready, RunChange
+from ripresa.ports.rows import Ready, RunChange
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
 from tests.simulation.mutants import Mutant, seeded
 

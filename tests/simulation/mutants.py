@@ -28,7 +28,7 @@ from ripresa.kernel.mail import Mail
 from ripresa.kernel.pooling import MANY, Desk
 from ripresa.kernel.retry import RetryAt
 from ripresa.kernel.saga import Saga
-from ripresa.ports.store import RunChange
+from ripresa.ports.rows import RunChange
 from ripresa.stores import granting
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
 from ripresa.stores.memory.pools import Tickets

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 from ripresa.stores.paging import cursor_after, read_cursor
 
 

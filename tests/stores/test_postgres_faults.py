@@ -8,7 +8,7 @@ import pytest
 
 from ripresa import App, step, workflow
 from ripresa.contracts.errors import CommitUnknown, StoreUnavailable
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 from ripresa.stores.postgres import PostgresStore
 from ripresa.testing.store_contract import LEASE, A, B, T, event, message, new_run
 from tests.support.postgres import PostgresServer

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ripresa.contracts.errors import EngineFenced
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 from ripresa.stores.postgres import PostgresStore
 
 LEASE_US = 600_000

@@ -98,7 +98,7 @@ async def test_two_that_do_the_same_at_once_do_it_once(postgres_url, mine, monke
         await asyncio.sleep(0.1)
         return f'"{id(tx)}"'
 
-    from ripresa.ports.store import Effect
+    from ripresa.ports.effects import Effect
 
     effect = Effect("tx:r:note", "r", "r:note", 0, 0)
     outputs = await asyncio.gather(*[store.transact(effect, note) for store in stores])
@@ -214,7 +214,7 @@ async def test_few_connections_are_kept(postgres_url, mine):
         await asyncio.sleep(0.05)
         return "null"
 
-    from ripresa.ports.store import Effect
+    from ripresa.ports.effects import Effect
 
     await asyncio.gather(*[lending.transact(Effect(f"tx:{n}", "r", "h", 0, 0), nothing) for n in range(12)])
     assert 0 < len(lending._kept) <= 4

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from ripresa.contracts.errors import StoreBusy
-from ripresa.ports.store import Batch, Ready
+from ripresa.ports.batch import Batch
+from ripresa.ports.rows import Ready
 from ripresa.stores.postgres import PostgresStore
 from ripresa.testing.store_contract import LEASE, A, B, T, change, event, message, new_run, run_id
 

@@ -5,7 +5,7 @@ import re
 import asyncpg
 import pytest
 
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 from ripresa.stores.postgres import lists
 from ripresa.stores.postgres.address import address_of
 from ripresa.stores.postgres.connection import _SETTINGS

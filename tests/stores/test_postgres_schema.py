@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from ripresa.contracts.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 from ripresa.stores.postgres import PostgresStore, schema
 from ripresa.testing.store_contract import LEASE, A, B, T, new_run
 

@@ -20,7 +20,7 @@ from ripresa.contracts.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from ripresa.ports.store import LogLine
+from ripresa.ports.rows import LogLine
 from ripresa.stores.sqlite import SqliteStore, heartbeat
 from ripresa.stores.sqlite.checkpoint import PAGES
 from ripresa.testing.store_contract import LARGE, LEASE, A, B, Engine, T, event, message, new_run

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from ripresa.contracts.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 from ripresa.stores.sqlite import SqliteStore, schema
 from ripresa.testing.store_contract import A, Engine, event, new_run
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 from ripresa.stores.sqlite import SqliteStore, lists, loading, owner
 
 RUNS = 200_000

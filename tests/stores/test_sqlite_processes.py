@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ripresa.contracts.errors import StoreInUse
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 from ripresa.stores.sqlite import SqliteStore
 from ripresa.testing.store_contract import A, B, Engine, event, message, new_run
 
@@ -36,7 +36,9 @@ asyncio.run(main())
 # Each batch writes to three tables; what it tells on stdout is acknowledged.
 WRITER = """
 import asyncio, sys, time
-from ripresa.ports.store import Batch, LogLine, Ready, RunFilter
+from ripresa.ports.batch import Batch
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import LogLine, Ready
 from ripresa.stores.sqlite import SqliteStore
 from ripresa.testing.store_contract import event, new_run, run_id
 

@@ -11,7 +11,8 @@ from ripresa.contracts.errors import RunNotFinished
 from ripresa.contracts.status import TERMINAL, RunStatus
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.rows import Run
+    from ripresa.ports.store import Store
 
 _RETRIED = {RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.QUARANTINED, RunStatus.BLOCKED}
 

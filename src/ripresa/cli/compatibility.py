@@ -11,10 +11,11 @@ from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.known import Known
 from ripresa.engine.rows import generation_seed
 from ripresa.kernel.live import LiveRun
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Loaded, Store
+    from ripresa.ports.reading import Loaded
+    from ripresa.ports.store import Store
 
 _PAGE = 200
 _OPEN = tuple(status.value for status in RunStatus if status not in TERMINAL)

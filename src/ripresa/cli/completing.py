@@ -71,7 +71,7 @@ def runs(incomplete: str) -> list[str]:
 async def _runs(incomplete: str) -> list[str]:
     from ripresa.cli.reading import opened
     from ripresa.cli.settings import settings
-    from ripresa.ports.store import RunFilter
+    from ripresa.ports.reading import RunFilter
 
     async with opened(settings().store.value) as store:
         found = await store.list_runs(RunFilter(key_prefix=incomplete or None), limit=_RUNS_SHOWN_MAX)

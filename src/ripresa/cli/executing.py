@@ -31,7 +31,8 @@ from ripresa.engine.rows import first_input
 if TYPE_CHECKING:
     from ripresa.engine.app import App
     from ripresa.engine.handles import Run
-    from ripresa.ports import store as rows
+    from ripresa.ports import rows
+    from ripresa.ports.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ async def _known(order: Order, url: str) -> rows.Run | None:
         await store.close()
 
 
-async def _require_same(store: rows.Store, run: rows.Run, order: Order) -> None:
+async def _require_same(store: Store, run: rows.Run, order: Order) -> None:
     ref, wanted = order.id or "", order.found.chosen.name
     if run.definition != wanted:
         raise RunConflict(ref, f"run {ref!r} exists of workflow {run.definition!r}, not {wanted!r}: choose another id")

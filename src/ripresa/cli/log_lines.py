@@ -26,7 +26,8 @@ from ripresa.contracts.status import TERMINAL
 if TYPE_CHECKING:
     from ripresa.cli.progress import RunView
     from ripresa.engine.watching import Notice
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.rows import Run
+    from ripresa.ports.store import Store
 
 POLL_S = 0.2
 Stream = Literal["stdout", "stderr", "log"]

@@ -17,10 +17,11 @@ from ripresa.contracts.records import (
     steps_of,
 )
 from ripresa.contracts.status import RunStatus, StepStatus
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Attempt, HistoryEvent, Run, Store
+    from ripresa.ports.rows import Attempt, HistoryEvent, Run
+    from ripresa.ports.store import Store
 
 _OUTGOING_MAX = 100_000
 """So many are looked through for those that are wanted."""

@@ -8,7 +8,8 @@ from ripresa.cli.looking import steps_standing
 from ripresa.cli.progress import RunView
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.rows import Run
+    from ripresa.ports.store import Store
 
 _CHILDREN_MAX = 1_000
 _DEPTH_MAX = 8

@@ -14,7 +14,7 @@ from ripresa.contracts.status import TERMINAL
 if TYPE_CHECKING:
     from ripresa.contracts.failure import Failure
     from ripresa.contracts.records import StepRecord
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 
 @dataclass(slots=True)

@@ -13,7 +13,8 @@ from ripresa.cli.exits import UsageProblem
 from ripresa.contracts.errors import RunNotFound, StoreUnavailable
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.rows import Run
+    from ripresa.ports.store import Store
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, RunStatus
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 HALTED = TERMINAL | {RunStatus.QUARANTINED, RunStatus.BLOCKED}
 """Statuses that only a person, or other code, moves on."""

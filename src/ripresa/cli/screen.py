@@ -23,7 +23,7 @@ from ripresa.contracts.errors import StoreUnavailable
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.watching import Notice
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 FRAME_S = 0.1
 _SLOW_FRAME_S = 1.0

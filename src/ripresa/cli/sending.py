@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.process import now_us
 from ripresa.contracts.payload import dump
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.rows import Run
+    from ripresa.ports.store import Store
 
 
 async def sent(store: Store, run: Run, kind: str, *, name: str | None = None, data: Any = None) -> None:

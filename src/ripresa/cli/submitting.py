@@ -12,10 +12,11 @@ from ripresa.contracts.status import RunStatus
 from ripresa.engine.rows import definition_row, run_key
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import history as h
-from ripresa.ports.store import HistoryEvent, NewRun
+from ripresa.ports.rows import HistoryEvent, NewRun
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Definition, Run, Store
+    from ripresa.ports.rows import Definition, Run
+    from ripresa.ports.store import Store
 
 
 async def submitted(

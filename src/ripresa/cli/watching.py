@@ -14,7 +14,8 @@ from ripresa.cli.screen import PolledScreen, polled_screen
 from ripresa.cli.sending import engine_of
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Run, Store
+    from ripresa.ports.rows import Run
+    from ripresa.ports.store import Store
 
 _FRAME_S = 0.1
 _POLL_S = 0.3

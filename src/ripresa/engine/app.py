@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from ripresa.contracts.pools import Pool
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.rows import HistoryEvent, Quality
     from ripresa.ports.runtime import Runtime
-    from ripresa.ports.store import HistoryEvent, Lease, Quality, Store
+    from ripresa.ports.store import Store
     from ripresa.ports.tasks import Carrier
 
 R = TypeVar("R")

@@ -29,8 +29,8 @@ from ripresa.engine.crew import Crew
 from ripresa.engine.effects import Effects
 from ripresa.engine.held import Flight, Held, Tally
 from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
+from ripresa.ports.rows import Attempt
 from ripresa.ports.runtime import Work
-from ripresa.ports.store import Attempt
 from ripresa.runtimes import RemoteError, RuntimeClosed, TookTooLong, WorkerLost
 from ripresa.runtimes.inline import InlineRuntime
 

@@ -16,7 +16,7 @@ from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.rows import settle
 from ripresa.kernel import commands as c
 from ripresa.kernel import history as h
-from ripresa.ports.store import HistoryEvent, Message, NewRun, Outgoing, Ready, RunChange
+from ripresa.ports.rows import HistoryEvent, Message, NewRun, Outgoing, Ready, RunChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
     from ripresa.kernel.live import LiveRun
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 
 class CarryOut:

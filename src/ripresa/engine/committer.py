@@ -20,14 +20,16 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from ripresa.engine.held import Held
     from ripresa.ports.clock import Clock
-    from ripresa.ports.store import HistoryEvent, Lease, Store
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.rows import HistoryEvent
+    from ripresa.ports.store import Store
 
 logger = logging.getLogger("ripresa.engine")
 

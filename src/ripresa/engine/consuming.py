@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.errors import RipresaError, RunFinished, RunNotFound, StoreError, StoreUnavailable
 from ripresa.contracts.events import CloudEvent
 from ripresa.contracts.payload import dump
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 
 if TYPE_CHECKING:
     from ripresa.contracts.events import EventSource

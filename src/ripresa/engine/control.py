@@ -17,7 +17,7 @@ from ripresa.engine.held import Tally
 from ripresa.engine.rows import as_run, forked_history, generation_seed, set_aside, settle
 from ripresa.kernel import history as h
 from ripresa.kernel.operations import Operation
-from ripresa.ports.store import HistoryEvent, NewRun, RunChange
+from ripresa.ports.rows import HistoryEvent, NewRun, RunChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
     from ripresa.engine.verbs import Verbs
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 
 class Control:

@@ -15,7 +15,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import EffectConflict, StoreUnavailable
-from ripresa.ports.store import Effect
+from ripresa.ports.effects import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

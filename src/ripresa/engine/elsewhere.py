@@ -20,14 +20,14 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.kernel import history as h
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ripresa.engine.engine import Engine
     from ripresa.kernel.live import LiveRun
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 logger = logging.getLogger("ripresa.engine")
 

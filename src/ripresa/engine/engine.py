@@ -53,7 +53,7 @@ from ripresa.engine.watching import Watching
 from ripresa.kernel import history as h
 from ripresa.kernel.live import LiveRun, Runners
 from ripresa.kernel.transitions import require
-from ripresa.ports.store import HistoryEvent, RunChange
+from ripresa.ports.rows import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -62,8 +62,9 @@ if TYPE_CHECKING:
     from ripresa.engine.known import Known
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
+    from ripresa.ports.lease import Lease
     from ripresa.ports.runtime import Runtime
-    from ripresa.ports.store import Lease, Store
+    from ripresa.ports.store import Store
     from ripresa.ports.tasks import Carrier
 
 logger = logging.getLogger("ripresa.engine")

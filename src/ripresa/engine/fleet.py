@@ -19,12 +19,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import EngineFenced, StoreUnavailable
-from ripresa.ports.store import Ready, RunChange
+from ripresa.ports.rows import Ready, RunChange
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.known import Known
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 logger = logging.getLogger("ripresa.engine")
 

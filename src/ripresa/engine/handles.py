@@ -9,13 +9,13 @@ from ripresa.contracts.durations import Duration, micros
 from ripresa.contracts.errors import RunError
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import RunStatus
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ripresa.engine.app import App
-    from ripresa.ports import store as rows
+    from ripresa.ports import rows
 
 R = TypeVar("R")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.contracts.status import RunStatus
 from ripresa.contracts.step_context import StepContext
-from ripresa.ports.store import LogLine
+from ripresa.ports.rows import LogLine
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ripresa.engine.timers import Due
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.kernel.live import LiveRun
+    from ripresa.ports.effects import Effect
+    from ripresa.ports.rows import HistoryEvent, Run
     from ripresa.ports.runtime import Work
-    from ripresa.ports.store import Effect, HistoryEvent, Run
 
 
 class Tally(NamedTuple):

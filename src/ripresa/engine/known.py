@@ -17,7 +17,8 @@ from ripresa.contracts.errors import RipresaError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ripresa.ports.store import Definition, Store
+    from ripresa.ports.rows import Definition
+    from ripresa.ports.store import Store
 
 logger = logging.getLogger("ripresa.engine")
 

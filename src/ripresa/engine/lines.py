@@ -23,13 +23,14 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.kernel import history as h
-from ripresa.ports.store import NewRun, Place, Ready
+from ripresa.ports.lines import Place
+from ripresa.ports.rows import NewRun, Ready
 
 if TYPE_CHECKING:
     from ripresa.contracts.line import Line
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
-    from ripresa.ports.store import Run
+    from ripresa.ports.rows import Run
 
 Does = Literal["go", "wait", "skip", "fail"]
 

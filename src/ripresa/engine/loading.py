@@ -20,7 +20,8 @@ from ripresa.engine.held import Held, Tally
 from ripresa.engine.rows import as_run, definition_row, seed_of, set_aside
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import undone
-from ripresa.ports.store import Message, NewRun, Ready, Run, RunFilter
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import Message, NewRun, Ready, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from ripresa.engine.lines import Verdict
     from ripresa.engine.timers import Due
     from ripresa.kernel.live import LiveRun
-    from ripresa.ports.store import Attempt, HistoryEvent, Loaded
+    from ripresa.ports.reading import Loaded
+    from ripresa.ports.rows import Attempt, HistoryEvent
 
 logger = logging.getLogger("ripresa.engine")
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from ripresa.contracts.step_context import step_context
-from ripresa.ports.store import LogLine
+from ripresa.ports.rows import LogLine
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine

@@ -13,7 +13,7 @@ from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass, RunStatus, StepStatus
 from ripresa.engine.held import Tally
 from ripresa.kernel import history as h
-from ripresa.ports.store import HistoryEvent, Quality
+from ripresa.ports.rows import HistoryEvent, Quality
 
 if TYPE_CHECKING:
     from ripresa.contracts.errors import Diverged

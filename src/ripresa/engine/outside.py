@@ -16,11 +16,11 @@ from ripresa.contracts.errors import UnknownDefinition
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.rows import forked_history
-from ripresa.ports.store import RunChange
+from ripresa.ports.rows import RunChange
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
-    from ripresa.ports.store import Loaded
+    from ripresa.ports.reading import Loaded
 
 logger = logging.getLogger("ripresa.engine")
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.status import TERMINAL, RunStatus
-from ripresa.ports.store import Ready, RunChange
+from ripresa.ports.rows import Ready, RunChange
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine

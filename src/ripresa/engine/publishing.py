@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.contracts.events import ASSIGNED, CREATED, ENDED, CloudEvent
 from ripresa.contracts.payload import dump, load
-from ripresa.ports.store import Outgoing
+from ripresa.ports.rows import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
     from ripresa.ports.bus import Sink
-    from ripresa.ports.store import NewRun
+    from ripresa.ports.rows import NewRun
     from ripresa.ports.tasks import Task
 
 logger = logging.getLogger("ripresa.events")

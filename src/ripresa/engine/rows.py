@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.payload import load
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import what_stands
-from ripresa.ports.store import Definition, HistoryEvent, NewRun, Run
+from ripresa.ports.rows import Definition, HistoryEvent, NewRun, Run
 
 if TYPE_CHECKING:
     import asyncio

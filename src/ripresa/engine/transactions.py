@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.contracts.step_context import STEP_CONTEXT
-from ripresa.ports.store import Effect
+from ripresa.ports.effects import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

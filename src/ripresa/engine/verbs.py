@@ -29,12 +29,13 @@ from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
 from ripresa.engine.rows import as_run, definition_row, first_input, seed_of, settle
 from ripresa.kernel import history as h
-from ripresa.ports.store import HistoryEvent, Message, NewRun
+from ripresa.ports.rows import HistoryEvent, Message, NewRun
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.kernel.live import LiveRun
-    from ripresa.ports.store import Batch, Run
+    from ripresa.ports.batch import Batch
+    from ripresa.ports.rows import Run
 
 _ENDED_BADLY = {
     RunStatus.FAILED: RunFailed,

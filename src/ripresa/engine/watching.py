@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
     from ripresa.kernel.commands import ScheduleStep
-    from ripresa.ports.store import LogLine
+    from ripresa.ports.rows import LogLine
 
 
 class Notice(NamedTuple):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Event(NamedTuple):
-    """What the kernel reads of a history event; `ports.store.HistoryEvent` has these fields among others."""
+    """What the kernel reads of a history event; `ports.rows.HistoryEvent` has these fields among others."""
 
     seq: int
     kind: str

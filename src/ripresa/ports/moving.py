@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ripresa.ports.store import Micros
+    from ripresa.ports.rows import Micros
 
 TABLES = (
     "definition",

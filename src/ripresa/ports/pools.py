@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Lease, Micros
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.rows import Micros
 
 
 class Ticket(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ripresa.ports.store import Micros
+    from ripresa.ports.rows import Micros
 
 
 class RetentionStore(Protocol):

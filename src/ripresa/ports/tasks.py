@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ripresa.ports.store import Lease, LogLine, Micros
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.rows import LogLine, Micros
 
 FORGOTTEN_US = 24 * 3600 * 1_000_000
 """A worker that was silent for so long is forgotten."""

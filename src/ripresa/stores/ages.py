@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ripresa.ports.store import Micros
+from ripresa.ports.rows import Micros
 
 
 def first_id_at(time: Micros) -> str:

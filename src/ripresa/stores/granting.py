@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ripresa.ports.pools import Ticket
-    from ripresa.ports.store import Micros
+    from ripresa.ports.rows import Micros
 
 _LOOKED_AT = 64
 

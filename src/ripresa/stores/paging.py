@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 
-from ripresa.ports.store import RunFilter
+from ripresa.ports.reading import RunFilter
 
 _CHECK_BYTES = 6
 

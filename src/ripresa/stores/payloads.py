@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, TypeVar
 
-from ripresa.ports.store import HistoryEvent, NewRun, Run, RunChange
+from ripresa.ports.rows import HistoryEvent, NewRun, Run, RunChange
 
 PAYLOAD_BYTES_MAX = 256 * 1024
 """A longer payload is kept apart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 
 
 def without(batch: Batch, refused: AbstractSet[str]) -> Batch:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 
 Row = TypeVar("Row")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ripresa.ports.store import Attempt, HistoryEvent
+from ripresa.ports.rows import Attempt, HistoryEvent
 
 
 def undecided(attempts: Iterable[Attempt], history: Sequence[HistoryEvent]) -> list[Attempt]:

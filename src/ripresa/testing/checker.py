@@ -34,7 +34,7 @@ from ripresa.testing.evidence import Evidence, Violation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ripresa.ports.store import HistoryEvent, Run
+    from ripresa.ports.rows import HistoryEvent, Run
 
 
 def check(evidence: Evidence) -> list[Violation]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from ripresa.ports.store import HistoryEvent, Run
+    from ripresa.ports.rows import HistoryEvent, Run
 
 
 def replay_laws(evidence: Evidence) -> Iterator[Violation]:

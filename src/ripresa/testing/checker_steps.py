@@ -22,7 +22,7 @@ from ripresa.testing.evidence import Call, Evidence, Policy, Violation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ripresa.ports.store import Attempt, HistoryEvent, Run
+    from ripresa.ports.rows import Attempt, HistoryEvent, Run
 
 _DISPATCH_US = 100_000
 """A call may begin this much later than the engine decided on it."""

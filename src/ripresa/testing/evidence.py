@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ripresa.contracts.pools import Pool
-    from ripresa.ports.store import Attempt, HistoryEvent, Message, Run
+    from ripresa.ports.rows import Attempt, HistoryEvent, Message, Run
 
 
 @dataclass(slots=True)

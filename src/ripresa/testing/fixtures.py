@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from ripresa.contracts.durations import Duration
     from ripresa.engine.handles import Run
+    from ripresa.ports.rows import HistoryEvent
     from ripresa.ports.runtime import Runtime
-    from ripresa.ports.store import HistoryEvent
 
 NEVER: Duration = "36000d"
 """Runs that wait stay in memory."""

@@ -28,7 +28,7 @@ from ripresa.kernel import commands as c
 from ripresa.kernel import guard
 from ripresa.kernel import history as h
 from ripresa.kernel.live import LiveRun
-from ripresa.ports.store import HistoryEvent, Run
+from ripresa.ports.rows import HistoryEvent, Run
 
 if TYPE_CHECKING:
     from ripresa.engine.app import App

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ripresa.ports.store import Message
+from ripresa.ports.rows import Message
 from ripresa.testing import reference as r
 from ripresa.testing.reference_pools import pooled
 from ripresa.testing.simulation import Scenario

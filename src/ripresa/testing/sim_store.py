@@ -21,19 +21,12 @@ from ripresa.testing.faults import Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from ripresa.ports.batch import Batch
+    from ripresa.ports.effects import Effect
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.lines import Place
     from ripresa.ports.pools import Granted, Ticket
-    from ripresa.ports.store import (
-        Batch,
-        Definition,
-        Effect,
-        HistoryEvent,
-        Lease,
-        LogLine,
-        Message,
-        Micros,
-        NewRun,
-        Place,
-    )
+    from ripresa.ports.rows import Definition, HistoryEvent, LogLine, Message, Micros, NewRun
     from ripresa.ports.tasks import Task, WorkerState
     from ripresa.testing.world import World
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ripresa.contracts.durations import Duration
     from ripresa.contracts.pools import Pool
-    from ripresa.ports.store import Lease
+    from ripresa.ports.lease import Lease
     from ripresa.testing.evidence import Call, Op, PoolLook, Write
 
 LEASE_S = 3.0

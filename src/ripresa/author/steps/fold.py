@@ -238,7 +238,7 @@ def checkpoint_of(
 ) -> CheckpointState:
     """Where a run stood after these events of its journal (those since it last began anew), in order.
 
-    `events` have the fields of `ports.store.HistoryEvent`.  Pure: the same events give the same checkpoint.
+    `events` have the fields of `ports.rows.HistoryEvent`.  Pure: the same events give the same checkpoint.
     """
     progress = Progress(workflow, load(input_text), run_id=run_id, trace_id=trace_id)
     told = {event.operation: event for event in what_stands(list(events)) if event.kind in h.OUTCOMES}

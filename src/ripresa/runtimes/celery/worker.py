@@ -31,8 +31,8 @@ from ripresa.contracts.payload import dump, load
 from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import StepContext
 from ripresa.ports.clock import SystemClock
+from ripresa.ports.rows import LogLine
 from ripresa.ports.runtime import Work
-from ripresa.ports.store import LogLine
 from ripresa.ports.tasks import WorkerState
 from ripresa.runtimes import RemoteError, RuntimeClosed, WorkerLost
 from ripresa.runtimes.jobs import job_runtimes

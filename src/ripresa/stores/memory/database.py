@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 from ripresa.contracts.errors import EngineFenced, StoreError
 from ripresa.contracts.status import TERMINAL, RunStatus
-from ripresa.ports.store import (
+from ripresa.ports.batch import Batch
+from ripresa.ports.effects import Effect
+from ripresa.ports.lease import Lease
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import (
     Attempt,
-    Batch,
     Definition,
-    Effect,
     HistoryEvent,
-    Lease,
     LogLine,
     Message,
     Micros,
@@ -29,7 +30,6 @@ from ripresa.ports.store import (
     Outgoing,
     Quality,
     Run,
-    RunFilter,
 )
 from ripresa.ports.tasks import WorkerState
 from ripresa.stores.memory.places import Places

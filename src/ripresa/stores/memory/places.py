@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ripresa.ports.store import Micros, Place, Ready
+from ripresa.ports.lines import Place
+from ripresa.ports.rows import Micros, Ready
 
 if TYPE_CHECKING:
     from ripresa.stores.memory.ready import ReadyRuns

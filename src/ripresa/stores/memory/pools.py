@@ -15,7 +15,8 @@ from ripresa.stores.granting import InUse, Turns, Waiting, by_target, hand_out, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
 
-    from ripresa.ports.store import Lease, Micros, Run
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.rows import Micros, Run
     from ripresa.stores.memory.database import MemoryDatabase
 
 Place = tuple[int, int, int, str, str]

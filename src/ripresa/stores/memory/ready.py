@@ -6,7 +6,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
-from ripresa.ports.store import Micros, Ready
+from ripresa.ports.rows import Micros, Ready
 
 
 class ReadyRuns:

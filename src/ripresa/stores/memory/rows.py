@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ripresa.ports.store import NewRun, Run, RunChange
+from ripresa.ports.rows import NewRun, Run, RunChange
 
 Value = TypeVar("Value")
 

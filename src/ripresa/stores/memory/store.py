@@ -16,25 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import NoTransactions, RunFinished, RunNotFound, StoreInUse
 from ripresa.contracts.status import TERMINAL
-from ripresa.ports.store import (
+from ripresa.ports.batch import Batch
+from ripresa.ports.effects import Effect
+from ripresa.ports.lease import Lease
+from ripresa.ports.lines import Place
+from ripresa.ports.reading import Loaded, Page, RunFilter
+from ripresa.ports.rows import (
     Attempt,
-    Batch,
     Definition,
-    Effect,
     HistoryEvent,
-    Lease,
-    Loaded,
     LogLine,
     Message,
     Micros,
     NewRun,
     Outgoing,
-    Page,
-    Place,
     Quality,
     Ready,
     Run,
-    RunFilter,
 )
 from ripresa.stores.counting import by_version
 from ripresa.stores.memory.database import MemoryDatabase, Owner

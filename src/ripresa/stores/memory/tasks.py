@@ -10,7 +10,8 @@ from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ripresa.ports.store import Lease, LogLine, Micros
+    from ripresa.ports.lease import Lease
+    from ripresa.ports.rows import LogLine, Micros
     from ripresa.stores.memory.database import MemoryDatabase
 
 

@@ -10,7 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ripresa.ports.store import Batch, HistoryEvent, NewRun, Ready, RunChange
+from ripresa.ports.batch import Batch
+from ripresa.ports.rows import HistoryEvent, NewRun, Ready, RunChange
 from ripresa.stores.payloads import check_in
 
 _REST = (

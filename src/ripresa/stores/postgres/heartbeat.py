@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Any
 
 from ripresa.contracts.errors import StoreError
-from ripresa.ports.store import Lease, Micros
+from ripresa.ports.lease import Lease
+from ripresa.ports.rows import Micros
 from ripresa.stores.postgres.address import Address
 from ripresa.stores.postgres.connection import Lane
 from ripresa.stores.postgres.loading import SQL

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from ripresa.contracts.errors import NoTransactions, StoreError
-from ripresa.ports.store import Effect
+from ripresa.ports.effects import Effect
 from ripresa.stores.postgres.address import Address
 from ripresa.stores.postgres.connection import CONNECT_S, STATEMENT_S
 from ripresa.stores.postgres.faults import ERRORS, broke_connection, is_transient, store_error

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ripresa.ports.store import Page, Run, RunFilter
+from ripresa.ports.reading import Page, RunFilter
+from ripresa.ports.rows import Run
 from ripresa.stores.paging import cursor_after, read_cursor
 from ripresa.stores.postgres.loading import SQL, rows_of
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ripresa.ports.moving import TABLES, Chunk
-from ripresa.ports.store import Micros
+from ripresa.ports.rows import Micros
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.postgres.texts import storable_value
 

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from ripresa.contracts.errors import EngineFenced
 from ripresa.kernel.pooling import Closed, Outcome
+from ripresa.ports.lease import Lease
 from ripresa.ports.pools import Granted, PoolState, Standing, Ticket
-from ripresa.ports.store import Lease, Micros
+from ripresa.ports.rows import Micros
 from ripresa.stores.granting import InUse, Turns, Waiting, by_target, hand_out, pool_of
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.postgres.connection import Lane

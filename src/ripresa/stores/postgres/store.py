@@ -34,25 +34,23 @@ from ripresa.contracts.errors import (
     StoreUnavailable,
 )
 from ripresa.contracts.status import TERMINAL
+from ripresa.ports.batch import Batch
+from ripresa.ports.effects import Effect
+from ripresa.ports.lease import Lease
+from ripresa.ports.lines import Place
 from ripresa.ports.moving import Chunk
-from ripresa.ports.store import (
+from ripresa.ports.reading import Loaded, Page, RunFilter
+from ripresa.ports.rows import (
     Attempt,
-    Batch,
     Definition,
-    Effect,
     HistoryEvent,
-    Lease,
-    Loaded,
     LogLine,
     Message,
     Micros,
     NewRun,
     Outgoing,
-    Page,
-    Place,
     Quality,
     Run,
-    RunFilter,
 )
 from ripresa.stores.ages import first_id_at
 from ripresa.stores.counting import by_version

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ripresa.contracts.errors import EngineFenced
-from ripresa.ports.store import Lease, LogLine, Micros
+from ripresa.ports.lease import Lease
+from ripresa.ports.rows import LogLine, Micros
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.postgres.batch import packed

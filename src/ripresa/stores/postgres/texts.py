@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from ripresa.ports.store import Batch
+from ripresa.ports.batch import Batch
 from ripresa.stores.texts import encodable
 
 _INSTEAD = "\ufdd0"

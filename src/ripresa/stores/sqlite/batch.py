@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from ripresa.ports.store import Batch, Lease, RunChange
+from ripresa.ports.batch import Batch
+from ripresa.ports.lease import Lease
+from ripresa.ports.rows import RunChange
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.payloads import check_in
 from ripresa.stores.refused import without

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ripresa.contracts.errors import StoreError
-from ripresa.ports.store import Effect, Lease
+from ripresa.ports.effects import Effect
+from ripresa.ports.lease import Lease
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.sqlite.faults import is_busy, store_error
 from ripresa.stores.sqlite.file import connect

@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 from time import monotonic
 
-from ripresa.ports.store import Lease, Micros
+from ripresa.ports.lease import Lease
+from ripresa.ports.rows import Micros
 from ripresa.stores.sqlite.faults import is_busy
 from ripresa.stores.sqlite.file import connect
 from ripresa.stores.sqlite.owner import SQL

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ripresa.ports.store import Page, Run, RunFilter
+from ripresa.ports.reading import Page, RunFilter
+from ripresa.ports.rows import Run
 from ripresa.stores.paging import cursor_after, read_cursor
 from ripresa.stores.sqlite.loading import SQL, one_moment, rows_of
 

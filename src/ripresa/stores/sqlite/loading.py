@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from ripresa.ports.store import Attempt, Definition, HistoryEvent, Loaded, LogLine, Message, Outgoing, Quality, Run
+from ripresa.ports.reading import Loaded
+from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Outgoing, Quality, Run
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.payloads import blob_name, payload_places
 from ripresa.stores.undecided import undecided

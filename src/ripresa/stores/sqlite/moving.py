@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ripresa.ports.moving import TABLES, Chunk
-from ripresa.ports.store import Micros
+from ripresa.ports.rows import Micros
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.sqlite.file import connect
 

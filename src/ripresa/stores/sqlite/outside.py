@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ripresa.contracts.errors import RunFinished, RunNotFound
 from ripresa.contracts.status import TERMINAL
-from ripresa.ports.store import Definition, HistoryEvent, Message, NewRun, Ready
+from ripresa.ports.rows import Definition, HistoryEvent, Message, NewRun, Ready
 from ripresa.stores.payloads import check_in
 from ripresa.stores.sqlite.batch import put, put_blobs
 from ripresa.stores.sqlite.loading import SQL

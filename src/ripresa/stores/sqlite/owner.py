@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ripresa.contracts.errors import EngineFenced, StoreInUse
-from ripresa.ports.store import Lease, Micros
+from ripresa.ports.lease import Lease
+from ripresa.ports.rows import Micros
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.process import Process, is_gone, this_process
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from ripresa.ports.store import Lease, Micros, Place, Ready
+from ripresa.ports.lease import Lease
+from ripresa.ports.lines import Place
+from ripresa.ports.rows import Micros, Ready
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.sqlite.batch import put
 from ripresa.stores.sqlite.owner import confirm

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ripresa.kernel.pooling import Closed, Outcome
+from ripresa.ports.lease import Lease
 from ripresa.ports.pools import Freed, Granted, PoolState, Standing, Ticket
-from ripresa.ports.store import Lease, Micros
+from ripresa.ports.rows import Micros
 from ripresa.stores.granting import InUse, Turns, Waiting, by_target, hand_out, pool_of
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.sqlite.owner import confirm

@@ -10,7 +10,7 @@ import sqlite3
 from heapq import merge
 from itertools import islice
 
-from ripresa.ports.store import Micros
+from ripresa.ports.rows import Micros
 from ripresa.stores.ages import first_id_at
 from ripresa.stores.named_sql import NamedSql
 

@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ripresa.ports.store import Lease, LogLine, Micros
+from ripresa.ports.lease import Lease
+from ripresa.ports.rows import LogLine, Micros
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.sqlite.batch import put

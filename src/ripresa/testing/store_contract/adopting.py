@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ripresa.ports.store import (
-    Ready,
-    RunFilter,
-    Store,
-)
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import Ready
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LEASE,

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from ripresa.ports.store import (
-    Store,
-)
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.rows import Engine
 
 

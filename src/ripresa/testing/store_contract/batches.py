@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ripresa.contracts.errors import StoreError
-from ripresa.ports.store import (
-    Definition,
-    LogLine,
-    Outgoing,
-    Ready,
-    RunFilter,
-)
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import Definition, LogLine, Outgoing, Ready
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LARGE,

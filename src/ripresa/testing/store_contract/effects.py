@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ripresa.contracts.errors import EngineFenced
-from ripresa.ports.store import Effect, Store
+from ripresa.ports.effects import Effect
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LEASE,

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from ripresa.ports.store import (
-    RunFilter,
-)
+from ripresa.ports.reading import RunFilter
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     A,

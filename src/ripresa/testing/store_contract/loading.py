@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ripresa.ports.store import (
-    RunFilter,
-    Store,
-)
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LARGE,

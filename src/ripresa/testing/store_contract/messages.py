@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ripresa.contracts.errors import RunFinished, RunNotFound
-from ripresa.ports.store import (
-    Definition,
-    Outgoing,
-    Ready,
-    Store,
-)
+from ripresa.ports.rows import Definition, Outgoing, Ready
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     A,

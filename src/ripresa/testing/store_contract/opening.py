@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ripresa.ports.store import (
-    Store,
-)
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LARGE,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ripresa.contracts.errors import EngineFenced, StoreInUse
-from ripresa.ports.store import (
-    Ready,
-    Store,
-)
+from ripresa.ports.rows import Ready
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LEASE,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from ripresa.ports.store import (
-    LogLine,
-    Outgoing,
-    Ready,
-)
+from ripresa.ports.rows import LogLine, Outgoing, Ready
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     A,

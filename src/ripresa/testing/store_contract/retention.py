@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from ripresa.ports.store import Effect, LogLine, Outgoing, Ready, Store
+from ripresa.ports.effects import Effect
+from ripresa.ports.rows import LogLine, Outgoing, Ready
+from ripresa.ports.store import Store
 from ripresa.ports.tasks import Task
 from ripresa.stores.ages import first_id_at
 from ripresa.testing.store_contract.base import Promises

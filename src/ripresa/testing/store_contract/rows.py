@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ripresa.ports.batch import Batch
+from ripresa.ports.lease import Lease
+from ripresa.ports.lines import Place
 from ripresa.ports.pools import Freed, Granted, Ticket
-from ripresa.ports.store import (
-    Attempt,
-    Batch,
-    HistoryEvent,
-    Lease,
-    Message,
-    NewRun,
-    Place,
-    Quality,
-    RunChange,
-    RunFilter,
-    Store,
-)
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import Attempt, HistoryEvent, Message, NewRun, Quality, RunChange
+from ripresa.ports.store import Store
 
 T = 1_700_000_000_000_000
 """The moment at which each test begins."""

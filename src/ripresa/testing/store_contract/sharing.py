@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from ripresa.contracts.errors import EngineFenced
-from ripresa.ports.store import Ready, Run, Store
+from ripresa.ports.rows import Ready, Run
+from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (
     LEASE,

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from ripresa.contracts.errors import EngineFenced
-from ripresa.ports.store import LogLine, Store
+from ripresa.ports.rows import LogLine
+from ripresa.ports.store import Store
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import (

@@ -17,7 +17,9 @@ from pathlib import Path
 from ripresa.contracts.errors import RunFinished, StoreError, StoreUnavailable
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import history as h
-from ripresa.ports.store import HistoryEvent, Message, NewRun, Run, RunFilter, Store
+from ripresa.ports.reading import RunFilter
+from ripresa.ports.rows import HistoryEvent, Message, NewRun, Run
+from ripresa.ports.store import Store
 from ripresa.stores import open_store
 from ripresa.testing.torture import ledger, program
 
