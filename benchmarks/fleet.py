@@ -23,12 +23,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import closed_loop, quantile, rss_peak_mb
 from ripresa import App, continue_as_new, now, sleep, sleep_until, step, workflow
+from ripresa.testing.torture.postgres_server import OwnPostgres
 
 SCHEMA = "ripresa_fleet"
 ENGINES = 3
@@ -311,11 +311,10 @@ def _server(dsn: str | None) -> Iterator[str]:
     if dsn is not None:
         yield dsn
         return
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    server: Any = import_module("tests.support.postgres").PostgresServer()
+    server = OwnPostgres()
     try:
         server.start()
-        yield server.url()
+        yield server.url
     finally:
         server.close()
 

@@ -2,6 +2,7 @@
 
 `URL` is a server on which databases may be created and dropped, say `postgresql://postgres@localhost/postgres`; each
 turn of each contestant has a database of its own.  Rounds are interleaved as in `run.py`, and numbers are medians.
+Each round ends with ripresa alone: how long one waits for it (`ripresa_waits.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ from benchmarks.measure import median_of
 
 OURS, THEIRS = "ripresa", "DBOS"
 NAME = "ripresa_bench"
+WAITS = {
+    "enqueue": "from another process's enqueueing to the first step",
+    "wake": "from another process's signal to the next step of a parked run",
+    "pipeline": "a pipeline of five steps, four at a time",
+}
 
 
 def entries(*, quick: bool) -> list[Entry]:
@@ -67,10 +73,13 @@ def main() -> int:
         print(machine.told(machine.facts(directory)))
     print(asyncio.run(settings(given.url)))
     samples: dict[str, list[dict[str, Any]]] = {}
+    waits: list[dict[str, Any]] = []
     for _ in range(given.rounds or (1 if given.quick else 5)):
         for entry in entries(quick=given.quick):
             url = asyncio.run(fresh(given.url))
             samples.setdefault(entry.key, []).append(run(entry.module, *entry.arguments(), f"--url={url}"))
+        url = asyncio.run(fresh(given.url))
+        waits.append(run("benchmarks.ripresa_waits", f"--url={url}", f"--samples={20 if given.quick else 100}"))
     for key, taken in samples.items():
         middle = median_of(taken)
         shown = {name: middle[name] for name in ("steps_per_s", "p50_ms", "p99_ms", "cpu_us_per_step")}
@@ -81,6 +90,10 @@ def main() -> int:
     sooner = [b["p50_ms"] / a["p50_ms"] for a, b in _pairs(samples, 1)]
     print(f"steps/s @100 against DBOS: {median(faster):.1f}")
     print(f"p50 of DBOS @1 against ours: {median(sooner):.1f}")
+    middle = median_of(waits)
+    for name, what in WAITS.items():
+        print(f"{what}: p50 {middle[f'{name}_p50_ms']:.1f} ms, p99 {middle[f'{name}_p99_ms']:.1f}")
+    samples["waits"] = waits
     out = ROOT / "benchmarks" / "out"
     out.mkdir(parents=True, exist_ok=True)
     (out / "postgres.json").write_text(json.dumps(samples, indent=2) + "\n", "utf-8")
