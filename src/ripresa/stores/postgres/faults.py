@@ -9,12 +9,14 @@ import asyncpg
 
 from ripresa.contracts.errors import (
     CommitUnknown,
+    EngineFenced,
     StoreBusy,
     StoreCorrupt,
     StoreError,
     StoreFull,
     StoreUnavailable,
 )
+from ripresa.ports.lease import Lease
 
 _SHOWN_MAX = 200  # characters of the server's own words
 
@@ -89,3 +91,8 @@ def store_error(error: BaseException, where: str, *, committing: bool = False) -
         if state in states or any(state.startswith(start) for start in states if start):
             return kind(told.format(where, what))
     return StoreError(f"{where}: {what} ({state})")
+
+
+def fenced(lease: Lease) -> EngineFenced:
+    """The error for a lease that is broken."""
+    return EngineFenced(f"engine {lease.engine} lost its lease: another engine broke it, or it has let go")

@@ -6,24 +6,20 @@ do not give the same slot.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from ripresa.contracts.errors import EngineFenced
 from ripresa.kernel.pooling import Closed, Outcome
 from ripresa.ports.lease import Lease
 from ripresa.ports.pools import Granted, PoolState, Standing, Ticket
 from ripresa.ports.rows import Micros
 from ripresa.stores.granting import InUse, Turns, Waiting, by_target, hand_out, pool_of
 from ripresa.stores.named_sql import NamedSql
-from ripresa.stores.postgres.connection import Lane
+from ripresa.stores.postgres.hold import Hold
 from ripresa.stores.postgres.waiting import aside, wait
 
 SQL = NamedSql("ripresa.stores.postgres", "pools.sql")
-
-Result = TypeVar("Result")
 
 
 class PoolRows:
@@ -196,41 +192,16 @@ async def _standing(connection: Any, pool: str | None, run: str | None, limit: i
     return [Standing(Ticket(*row[:9]), *row[9:]) for row in map(tuple, rows)]
 
 
-class PoolVerbs(ABC):
+class PoolVerbs(Hold):
     """The verbs of `ports.pools.PoolStore`, for the PostgreSQL store."""
 
-    _work: Lane
     _untold = False
-
-    @abstractmethod
-    async def _again(self, lane: Lane, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        """What the store itself does."""
-
-    @abstractmethod
-    async def _look(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
-        """What the store itself does."""
-
-    @abstractmethod
-    def _idlest(self) -> Lane:
-        """What the store itself does."""
-
-    @abstractmethod
-    def _tell_all(self) -> None:
-        """What the store itself does."""
-
-    @abstractmethod
-    def _tell_others(self) -> None:
-        """What the store itself does."""
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
         untold = self._untold
         self._untold = True  # an answer may be lost on its way
-        granted: Granted | None = await self._again(
-            self._work, lambda one: _hand_out(one, lease, wanted, now, untold=untold)
-        )
+        granted: Granted = await self._as_owner(lease, lambda one: _hand_out(one, lease, wanted, now, untold=untold))
         self._untold = False
-        if granted is None:
-            raise EngineFenced(f"engine {lease.engine} lost its lease: another engine broke it, or it has let go")
         if granted.tickets or granted.refused:
             self._tell_others()  # some may be theirs
         return granted

@@ -1,100 +1,54 @@
 """The store port on PostgreSQL: its verbs, each one round trip where it can be.
 
-    commits ─────────────> lane 1 ─┐
-    claims, loads ───────> lane 2 ─┤
-    lists, sends, looks ─> lanes 3–5, made as they are needed ─┼─> one schema
-    heartbeat ───────────> a thread's own connection ──────────┤
-    NOTIFY, LISTEN ──────> a connection each ──────────────────┘
-
 **Lock order**, in every transaction: the engine's own row, rows of runs by id, lines by name and places, `ready` rows
 by run, then the rest, which is only inserted or is nobody else's.  What several engines may want at once – claims,
 adoptions – is taken with `SKIP LOCKED`.  Where two transactions still meet in two orders PostgreSQL ends one of them,
 and it is done again (`tests/stores/test_postgres_locks.py`).
-
-**Commits** carry a number for each engine, noted in the same transaction: one whose answer was lost is looked up, and
-one that reaches the server late – a proxy may hold it for long – is refused if it was written meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from heapq import merge
-from itertools import count, islice
+from itertools import islice
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
-from ripresa.contracts.errors import (
-    CommitUnknown,
-    EngineFenced,
-    RunFinished,
-    RunNotFound,
-    StoreUnavailable,
-)
+from ripresa.contracts.errors import StoreUnavailable
 from ripresa.contracts.status import TERMINAL
 from ripresa.ports.batch import Batch
 from ripresa.ports.effects import Effect
 from ripresa.ports.lease import Lease
 from ripresa.ports.lines import Place
 from ripresa.ports.moving import Chunk
-from ripresa.ports.reading import Loaded, Page, RunFilter
-from ripresa.ports.rows import (
-    Attempt,
-    Definition,
-    HistoryEvent,
-    LogLine,
-    Message,
-    Micros,
-    NewRun,
-    Outgoing,
-    Quality,
-    Run,
-)
+from ripresa.ports.rows import Micros
 from ripresa.stores.ages import first_id_at
-from ripresa.stores.counting import by_version
-from ripresa.stores.payloads import check_in
-from ripresa.stores.postgres import checks, faults, moving
-from ripresa.stores.postgres.address import address_of
-from ripresa.stores.postgres.batch import NO_PAIRS, columns, laid_out, packed
-from ripresa.stores.postgres.connection import Lane, connect
+from ripresa.stores.postgres import checks, committing, moving
+from ripresa.stores.postgres.connection import connect
+from ripresa.stores.postgres.faults import fenced
 from ripresa.stores.postgres.heartbeat import Heartbeat
-from ripresa.stores.postgres.lending import Lending, within
-from ripresa.stores.postgres.listening import Listener, Teller
-from ripresa.stores.postgres.lists import list_runs
-from ripresa.stores.postgres.loading import SQL, Row, load_runs, rows_of, run_of
+from ripresa.stores.postgres.hold import call, rest
+from ripresa.stores.postgres.lending import Lending
+from ripresa.stores.postgres.loading import SQL
+from ripresa.stores.postgres.outside import OutsideVerbs
 from ripresa.stores.postgres.pools import PoolVerbs
+from ripresa.stores.postgres.reading import ReadingVerbs
 from ripresa.stores.postgres.schema import prepare
 from ripresa.stores.postgres.tasks import TaskVerbs
-from ripresa.stores.postgres.texts import restored, storable, storable_value
 from ripresa.stores.process import Process, is_gone, this_process
-from ripresa.stores.refused import without
 
-Result = TypeVar("Result")
-
-_LANES = 3
-_TRIES = 8  # of what was taken back for the sake of another transaction
-_WAIT_S = 0.02
 _FORGOTTEN_US = 24 * 3_600_000_000
 
-
-def _call(function: str, params: int) -> str:
-    return f"SELECT {function}({', '.join(f'${number}' for number in range(1, params + 1))})"
-
-
-_WRITE_BATCH = _call("write_batch_1", 4 + 14 + 12 + 11 + 3 + 1 + 2 + 2 + 1)
-_SUBMIT = _call("submit_1", 2 + 14 + 11 + 2 + 2)
-_SEND = _call("send_1", 8)
-_CLAIM_DUE = _call("claim_due_1", 6)
-_CLAIM = _call("claim_1", 2)
-_ADOPT = _call("adopt_1", 6)
-_REMOVE = _call("remove_1", 1)
-_CLAIM_EFFECT = _call("claim_effect_1", 7)
-_ADMIT = _call("admit_1", 8)
+_CLAIM_DUE = call("claim_due_1", 6)
+_CLAIM = call("claim_1", 2)
+_ADOPT = call("adopt_1", 6)
+_REMOVE = call("remove_1", 1)
+_CLAIM_EFFECT = call("claim_effect_1", 7)
+_ADMIT = call("admit_1", 8)
 
 
-class PostgresStore(PoolVerbs, TaskVerbs):
+class PostgresStore(ReadingVerbs, OutsideVerbs, PoolVerbs, TaskVerbs):
     """One schema of a PostgreSQL database: several engines own its runs, any process may read it or send to its runs.
 
     `url` is `postgresql://user@host/database`; `?schema=` names another schema than `ripresa`.  `lock_timeout` is how
@@ -107,13 +61,10 @@ class PostgresStore(PoolVerbs, TaskVerbs):
     shared = True
 
     def __init__(self, url: str, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
-        self.address = address_of(url)
-        self.url = self.address.shown
-        self._lock_timeout = lock_timeout
+        super().__init__(url, lock_timeout=lock_timeout)
         self._heartbeat_thread = heartbeat_thread
-        self._instance = secrets.randbits(62)
-        self._numbers = count(1)
         self._writers = {-self._instance}
+        """Under which names we write: what others wrote is news."""
         self._seen: dict[int, int] = {}
         self._engine: int | None = None
         self._opened = False
@@ -121,14 +72,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         self._taking = asyncio.Lock()
         self._takes = 1
         """Number of the next call that makes runs ours."""
-        self._commits = self._lane("commit")
-        self._work = self._lane("engine")
-        self._others = [self._lane("look") for _ in range(_LANES)]
-        self._teller: Teller | None = None
-        self._listener: Listener | None = None
-        self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=_rest)
-        self._closing: set[asyncio.Task[None]] = set()
-        self._tell: Callable[[], None] | None = None
+        self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=rest)
         self._heartbeat: Heartbeat | None = None
         self._now: tuple[Micros, float] | None = None
         """What time our engine last said it is, and when it did."""
@@ -138,9 +82,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
     async def open(self) -> None:
         if self._opened:
             return
-        for lane in (self._commits, self._work, *self._others):
-            lane.reopen()
-        self._teller = Teller(self.address, str(self._instance), lock_timeout_s=self._lock_timeout)
+        self._take_hold()
 
         async def begin(connection: Any) -> None:
             await prepare(connection, self.address)
@@ -160,14 +102,8 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             return
         self._opened = False
         await self._stop_heartbeat()
-        self.watch(None)
-        while self._closing:
-            await asyncio.wait(self._closing)
-        if self._teller is not None:
-            await self._teller.close()
         await self._lending.close()
-        for lane in (self._commits, self._work, *self._others):
-            await lane.close()
+        await self._let_go()
 
     # -- owning -------------------------------------------------------------------------------------------------------
 
@@ -188,9 +124,8 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         return lease
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
-        draining: bool = self._held(
-            lease, await self._again(self._work, lambda one: one.fetchval(SQL["renew"], now + lease_us, lease.engine))
-        )
+        params = (now + lease_us, lease.engine)
+        draining: bool = await self._as_owner(lease, lambda one: one.fetchval(SQL["renew"], *params))
         self._prolonged(now, lease_us)
         return draining
 
@@ -205,12 +140,12 @@ class PostgresStore(PoolVerbs, TaskVerbs):
     async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
         assert not self._committing, "one commit at a time"  # noqa: S101 - the engine's promise to us
         if self._heartbeat is not None and self._heartbeat.fenced:
-            raise _fenced(lease)
+            raise fenced(lease)
         if asyncio.current_task() is None:  # the driver's deadlines need one; who drives us makes one at the first wait
             await asyncio.sleep(0)
         self._committing = True
         try:
-            refused = await self._commit(lease, batch, lease_us)
+            refused = await committing.write(self._commits, lease, batch, lease_us=lease_us, where=self.url)
         finally:
             self._committing = False
         self._prolonged(batch.at, lease_us)
@@ -218,39 +153,13 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             self._tell_others()
         return refused
 
-    async def _commit(self, lease: Lease, batch: Batch, lease_us: int) -> frozenset[str]:
-        refused: frozenset[str] = frozenset()
-        tries = 0
-        while True:
-            params = (lease.engine, batch.number, batch.at, lease_us, *laid_out(batch))
-            try:
-                answer = await self._commits.raw(lambda one: one.fetchval(_WRITE_BATCH, *params))  # noqa: B023 - at once
-            except faults.ERRORS as error:
-                tries += 1
-                if faults.state_of(error) == faults.RUNS_EXIST:
-                    known = faults.existing_runs(error)
-                    refused |= known
-                    batch = without(batch, known)
-                elif faults.is_unstorable_text(error) and tries == 1:
-                    batch = storable(batch)
-                elif faults.is_transient(error) and tries < _TRIES:
-                    await _rest(tries)
-                else:
-                    raise faults.store_error(error, self.url, committing=True) from error
-                continue
-            if answer is None:
-                raise _fenced(lease)
-            if answer:
-                raise CommitUnknown(f"batch {batch.number} of engine {lease.engine} was written before")
-            return refused
-
     async def last_batch(self, lease: Lease) -> int:
         async def look(connection: Any) -> int | None:
             if await connection.fetchval(SQL["last_batch"], lease.engine) is None:
                 return None
             return int(await connection.fetchval(SQL["last_written"], lease.engine))
 
-        number: int = self._held(lease, await self._again(self._work, look))
+        number: int = await self._as_owner(lease, look)
         return number
 
     async def adopt(
@@ -269,12 +178,12 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         return await self._take(_CLAIM_DUE, lease, now, limit, leave)
 
     async def _take(
-        self, call: str, lease: Lease, now: Micros, limit: int | None, leave: frozenset[tuple[str, str]]
+        self, query: str, lease: Lease, now: Micros, limit: int | None, leave: frozenset[tuple[str, str]]
     ) -> list[str]:
         """Make runs ours.  If the answer is lost the next call bears the same number, and is given the same runs."""
         async with self._taking:
             params = (lease.engine, now, limit, *_left(leave), self._takes)
-            runs: list[str] = self._held(lease, await self._again(self._work, lambda one: one.fetchval(call, *params)))
+            runs: list[str] = await self._as_owner(lease, lambda one: one.fetchval(query, *params))
             self._takes += 1
             return runs
 
@@ -284,13 +193,11 @@ class PostgresStore(PoolVerbs, TaskVerbs):
                 return None
             return [run for (run,) in await connection.fetch(SQL["owned"], lease.engine)]
 
-        runs: list[str] = self._held(lease, await self._again(self._work, look))
+        runs: list[str] = await self._as_owner(lease, look)
         return runs
 
     async def claim(self, lease: Lease, run: str) -> bool:
-        ours: bool = self._held(
-            lease, await self._again(self._work, lambda one: one.fetchval(_CLAIM, lease.engine, run))
-        )
+        ours: bool = await self._as_owner(lease, lambda one: one.fetchval(_CLAIM, lease.engine, run))
         return ours
 
     async def next_due(self, *, after: Micros | None = None) -> Micros | None:
@@ -302,16 +209,6 @@ class PostgresStore(PoolVerbs, TaskVerbs):
         found = dict(await self._look(lambda one: one.fetch(SQL["written"])))
         before, self._seen = self._seen, found
         return any(before.get(writer) != number for writer, number in found.items() if writer not in self._writers)
-
-    def watch(self, tell: Callable[[], None] | None) -> None:
-        self._tell = tell
-        if self._listener is not None:
-            task = asyncio.get_running_loop().create_task(self._listener.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-            self._listener = None
-        if tell is not None:
-            self._listener = Listener(self.address, str(self._instance), tell, lock_timeout_s=self._lock_timeout)
 
     async def time(self) -> Micros | None:
         now: Micros = await self._look(lambda one: one.fetchval(SQL["time"]))
@@ -338,61 +235,9 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             for number, lease_until, since, who, about, draining, *process, now in rows
         ]
 
-    # -- reading ------------------------------------------------------------------------------------------------------
-
-    async def load(self, runs: list[str]) -> list[Loaded]:
-        return await self._work.do(lambda one: load_runs(one, runs))
-
-    async def statuses(self, runs: list[str]) -> dict[str, str]:
-        return dict(await self._look(lambda one: one.fetch(SQL["statuses"], runs)))
-
-    async def get_run(self, ref: str) -> Run | None:
-        return await self._look(lambda one: run_of(one, storable_value(ref)))
-
-    async def list_runs(self, where: RunFilter, *, limit: int, cursor: str | None = None) -> Page:
-        return await self._look(lambda one: list_runs(one, where, limit=limit, cursor=cursor))
-
-    async def count_runs(self) -> dict[str, int]:
-        return dict(await self._look(lambda one: one.fetch(SQL["counts"])))
-
-    async def count_by_version(self, definition: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
-        return by_version(await self._look(lambda one: one.fetch(SQL["counts_by_version"], definition)))
-
-    async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
-        return await self._rows(HistoryEvent, "history", run, after, limit)
-
-    async def attempts(self, run: str) -> list[Attempt]:
-        return await self._rows(Attempt, "attempts", run)
-
-    async def logs(self, run: str, *, operation: str | None = None, after: int = 0) -> list[tuple[int, LogLine]]:
-        rows = await self._look(lambda one: one.fetch(SQL["logs"], run, after, operation))
-        return [(number, LogLine._make([*line, restored(text)])) for number, *line, text in rows]
-
-    async def tags(self, run: str) -> dict[str, str]:
-        return dict(await self._look(lambda one: one.fetch(SQL["tags"], run)))
-
-    async def children(self, run: str) -> list[Run]:
-        return await self._rows(Run, "children", run)
-
-    async def messages(self, run: str) -> list[Message]:
-        return await self._work.do(lambda one: rows_of(one, Message, "messages", run))
-
-    async def outgoing(self, *, limit: int) -> list[Outgoing]:
-        return await self._rows(Outgoing, "outgoing", limit)
-
     async def published(self, ids: list[str]) -> None:
         if ids:
             await self._again(self._idlest(), lambda one: one.execute(SQL["published"], ids))
-
-    async def definitions(self) -> list[Definition]:
-        return await self._rows(Definition, "definitions")
-
-    async def quality(
-        self, definition: str, step: str | None = None, *, limit: int, not_of: str | None = None
-    ) -> list[Quality]:
-        if step is None:
-            return await self._rows(Quality, "quality", definition, not_of, limit)
-        return await self._rows(Quality, "quality_of_step", definition, not_of, limit, step)
 
     async def check(self) -> list[str]:
         return await self._look(checks.check)
@@ -401,7 +246,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
 
     async def admit(self, lease: Lease, wanted: Place, *, now: Micros, force: bool = False) -> bool:
         params = (lease.engine, wanted.run, wanted.line, wanted.places, wanted.priority, wanted.since, now, force)
-        admitted: bool = self._held(lease, await self._again(self._work, lambda one: one.fetchval(_ADMIT, *params)))
+        admitted: bool = await self._as_owner(lease, lambda one: one.fetchval(_ADMIT, *params))
         self._tell_others()  # the next in line may be ready
         return admitted
 
@@ -417,7 +262,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
     # -- effects ------------------------------------------------------------------------------------------------------
 
     async def claim_effect(self, lease: Lease, wanted: Effect) -> Effect:
-        self._held(lease, await self._again(self._work, lambda one: one.fetchval(_CLAIM_EFFECT, lease.engine, *wanted)))
+        await self._as_owner(lease, lambda one: one.fetchval(_CLAIM_EFFECT, lease.engine, *wanted))
         found = await self.effect(wanted.id)
         assert found is not None  # noqa: S101 - it was put there, or was there
         return found
@@ -431,62 +276,14 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             raise StoreUnavailable(f"{self.url} is not open: call open() first")
         return await self._lending.transact(effect, work)
 
-    # -- from outside an engine ---------------------------------------------------------------------------------------
-
-    async def send(self, message: Message, *, connection: Any = None) -> None:
-        message = storable_value(message)
-        params = (-self._instance, next(self._numbers), *message)
-        if connection is not None:
-            outcome = await within(connection, self.address, _SEND, *params)
-        else:
-            outcome = await self._again(self._idlest(), lambda one: one.fetchval(_SEND, *params))
-        match outcome:
-            case "missing":
-                raise RunNotFound(message.run, f"no run has the id {message.run!r}")
-            case "kept":
-                if connection is None:
-                    self._tell_all()
-            case "known":
-                pass
-            case status:
-                raise RunFinished(message.run, f"run {message.run!r} has {status} and takes no more messages")
-
-    async def submit(
-        self,
-        run: NewRun,
-        first: HistoryEvent,
-        tags: dict[str, str],
-        definition: Definition | None = None,
-        *,
-        connection: Any = None,
-    ) -> bool:
-        run, first, tags, definition = storable_value((run, first, tags, definition))
-        blobs: dict[str, str] = {}
-        params = (
-            -self._instance,
-            next(self._numbers),
-            *columns(check_in([run], blobs)),
-            *columns(check_in([first], blobs)),
-            *(columns(list(blobs.items())) if blobs else NO_PAIRS),
-            packed([(run.id, name, value) for name, value in tags.items()]),
-            packed([] if definition is None else [definition]),
-        )
-        if connection is not None:
-            joined: bool = await within(connection, self.address, _SUBMIT, *params)
-            return joined
-        created: bool = await self._again(self._idlest(), lambda one: one.fetchval(_SUBMIT, *params))
-        if created:
-            self._tell_all()
-        return created
-
     # -- forgetting ---------------------------------------------------------------------------------------------------
 
     async def ended(
         self, *, before: Micros, statuses: tuple[str, ...], limit: int, after: str | None = None
     ) -> list[str]:
         async def find(connection: Any) -> list[str]:
-            rest = (after or "", first_id_at(before), before, limit)
-            found = [[run for (run,) in await connection.fetch(SQL["ended"], status, *rest)] for status in statuses]
+            params = (after or "", first_id_at(before), before, limit)
+            found = [[run for (run,) in await connection.fetch(SQL["ended"], status, *params)] for status in statuses]
             return list(islice(merge(*found), limit))
 
         return await self._look(find)
@@ -514,48 +311,7 @@ class PostgresStore(PoolVerbs, TaskVerbs):
     async def settle(self, *, now: Micros) -> None:
         await self._idlest().do(lambda one: moving.settle(one, now))
 
-    # -- what the verbs share -----------------------------------------------------------------------------------------
-
-    def _lane(self, role: str) -> Lane:
-        return Lane(self.address, role, lock_timeout_s=self._lock_timeout)
-
-    def _idlest(self) -> Lane:
-        """A connection of those for looks and sends; another one is made only while all others are in use."""
-        return min(self._others, key=lambda lane: lane.busy)
-
-    async def _look(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
-        return await self._idlest().do(work)
-
-    async def _rows(self, kind: type[Row], query: str, *params: Any) -> list[Row]:
-        return await self._look(lambda one: rows_of(one, kind, query, *params))
-
-    async def _again(self, lane: Lane, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Do what may be taken back for the sake of another transaction, until it is not."""
-        tries = 0
-        while True:
-            try:
-                return await lane.raw(work)
-            except faults.ERRORS as error:
-                tries += 1
-                if not faults.is_transient(error) or tries == _TRIES:
-                    raise faults.store_error(error, self.url, committing=True) from error
-            await _rest(tries)
-
-    def _held(self, lease: Lease, answer: Any) -> Any:
-        """What the server answered, unless it is that the lease is broken."""
-        if answer is None:
-            raise _fenced(lease)
-        return answer
-
-    def _tell_others(self) -> None:
-        if self._teller is not None:
-            self._teller.tell()
-
-    def _tell_all(self) -> None:
-        """Our own engine too: what was locked while it looked, it has passed over."""
-        self._tell_others()
-        if self._tell is not None:
-            self._tell()
+    # -- our own lease ------------------------------------------------------------------------------------------------
 
     def _prolonged(self, now: Micros, lease_us: int) -> None:
         self._now = now, monotonic()
@@ -568,18 +324,9 @@ class PostgresStore(PoolVerbs, TaskVerbs):
             await asyncio.to_thread(heartbeat.stop)
 
 
-async def _rest(tries: int) -> None:
-    """Wait a while that is nobody else's."""
-    await asyncio.sleep(random.uniform(0, _WAIT_S * tries))  # noqa: S311 - to keep apart, not to keep secret
-
-
 def _left(leave: frozenset[tuple[str, str]]) -> tuple[list[str] | None, list[str] | None]:
     """Names and versions of definitions, in one order."""
     if not leave:
         return None, None
     pairs = sorted(leave)
     return [name for name, _ in pairs], [version for _, version in pairs]
-
-
-def _fenced(lease: Lease) -> EngineFenced:
-    return EngineFenced(f"engine {lease.engine} lost its lease: another engine broke it, or it has let go")

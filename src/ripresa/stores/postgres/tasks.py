@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from ripresa.contracts.errors import EngineFenced
 from ripresa.ports.lease import Lease
 from ripresa.ports.rows import LogLine, Micros
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.postgres.batch import packed
-from ripresa.stores.postgres.connection import Lane
+from ripresa.stores.postgres.hold import Hold, call
 from ripresa.stores.postgres.texts import storable_value
 
 SQL = NamedSql("ripresa.stores.postgres", "tasks.sql")
 
-Result = TypeVar("Result")
-
-_RENEW = "SELECT renew_task_1($1, $2, $3, $4, $5)"
-_REPORT = "SELECT report_task_1($1, $2, $3, $4, $5, $6, $7)"
-_LAPSE = "SELECT lapse_task_1($1, $2, $3)"
+_RENEW = call("renew_task_1", 5)
+_REPORT = call("report_task_1", 7)
+_LAPSE = call("lapse_task_1", 3)
 
 
-class TaskVerbs(ABC):
+class TaskVerbs(Hold):
     """The verbs of `ports.tasks.TaskStore`, for the PostgreSQL store."""
-
-    _work: Lane
-    _instance: int
-    _numbers: Iterator[int]
-
-    @abstractmethod
-    async def _again(self, lane: Lane, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        """What the store itself does."""
-
-    @abstractmethod
-    async def _look(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
-        """What the store itself does."""
-
-    @abstractmethod
-    def _idlest(self) -> Lane:
-        """What the store itself does."""
-
-    @abstractmethod
-    def _tell_all(self) -> None:
-        """What the store itself does."""
 
     async def claim_task(self, task: str, *, worker: str, token: str, now: Micros, lease_us: int) -> Task | None:
         params = (task, worker, token, now, now + lease_us)
@@ -63,16 +39,14 @@ class TaskVerbs(ABC):
         self, task: str, token: str, outcome: str, *, now: Micros, logs: Sequence[LogLine] = ()
     ) -> bool:
         lines = packed(storable_value(list(logs)))
-        params = (-self._instance, next(self._numbers), task, token, now, storable_value(outcome), lines)
+        params = (*self._signature(), task, token, now, storable_value(outcome), lines)
         kept: bool = await self._again(self._idlest(), lambda one: one.fetchval(_REPORT, *params))
         if kept:
             self._tell_all()
         return kept
 
     async def lapse_task(self, lease: Lease, task: str, *, now: Micros) -> bool:
-        gone: bool | None = await self._again(self._work, lambda one: one.fetchval(_LAPSE, lease.engine, task, now))
-        if gone is None:
-            raise EngineFenced(f"engine {lease.engine} lost its lease: another engine broke it, or it has let go")
+        gone: bool = await self._as_owner(lease, lambda one: one.fetchval(_LAPSE, lease.engine, task, now))
         return gone
 
     async def task_outcomes(self, tasks: list[str]) -> dict[str, str]:
