@@ -36,6 +36,8 @@ class Control:
         self._desk = desk
         self._reopening: set[str] = set()
         """Runs whose retry is on its way to the disk."""
+        self._ending: set[str] = set()
+        """Blocked ones whose end is."""
 
     # --- cancel, pause, resume -----------------------------------------------------------------
 
@@ -47,9 +49,11 @@ class Control:
         engine = self._engine
         parked = RunStatus(run.status) is RunStatus.BLOCKED and run.id not in engine.held
         if parked and (await engine.store.claim(engine.lease, run.id) or not engine.fleet.shared):
-            self._end_blocked(run)
-            await self._desk.on_disk()
-            return
+            loaded = (await engine.store.load([run.id]))[0]
+            if RunStatus(loaded.run.status) is RunStatus.BLOCKED and run.id not in engine.held:
+                self._end_blocked(loaded.run, loaded.last_seq)
+                await self._desk.on_disk()
+                return
         with contextlib.suppress(RunFinished):
             await self._do(run, "cancel", self.cancel_held)
 
@@ -62,13 +66,22 @@ class Control:
         act(held)
         await self._desk.on_disk()
 
-    def _end_blocked(self, run: Run) -> None:
+    def _end_blocked(self, run: Run, last_seq: int) -> None:
+        """End a run that nobody has in memory, and whose code may be gone."""
+        if run.id in self._ending:
+            return
+        self._ending.add(run.id)
         engine = self._engine
-        now = engine.now()
-        engine.committer.batch.changes.append(RunChange(run.id, RunStatus.CANCELLED.value, now, None, finished_at=now))
+        now, ended = engine.now(), RunStatus.CANCELLED
+        engine.committer.batch.changes.append(RunChange(run.id, ended.value, now, None, finished_at=now))
         engine.committer.batch.leaving.append((run.id, now))
-        engine.carry_out.tell_parent(run, RunStatus.CANCELLED, None, None)
-        engine.committer.then(lambda _: engine.wake_waiters(run.id))
+        engine.announcing.ended(run, last_seq, ended)
+        engine.carry_out.tell_parent(run, ended, None, None)
+        engine.committer.then(lambda _: self._ended(run.id))
+
+    def _ended(self, run_id: str) -> None:
+        self._ending.discard(run_id)
+        self._engine.wake_waiters(run_id)
 
     def cancel_held(self, held: Held) -> None:
         """Cancel a run that we own."""

@@ -504,7 +504,8 @@ class Engine:
         reopened: bool = False,
     ) -> None:
         """Give the run a status that may follow its present one; `write` puts it into the open batch."""
-        require(held.status, status)
+        before = RunStatus(held.status)
+        require(before, status)
         held.status = status
         if not write and held.status_on_disk == status.value:
             return
@@ -526,9 +527,7 @@ class Engine:
                 finished_at=finished,
             )
         )
-        if started:
-            self.announcing.created(held)
-        self.announcing.status(held, status.value, error)
+        self.announcing.change(held, before, status, error)
         self.committer.kick()
         if self.watching.observers:
             self.watching.notify("run_status", held, status=status.value)

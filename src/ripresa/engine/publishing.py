@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.contracts.events import ASSIGNED, CREATED, ENDED, CloudEvent
 from ripresa.contracts.payload import dump, load
+from ripresa.contracts.status import RunStatus
 from ripresa.ports.rows import Outgoing
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
     from ripresa.ports.bus import Sink
-    from ripresa.ports.rows import NewRun
+    from ripresa.ports.rows import NewRun, Run
     from ripresa.ports.tasks import Task
 
 logger = logging.getLogger("ripresa.events")
@@ -55,15 +56,21 @@ class Announcing:
         """A run is there."""
         self._put(f"{run.id}/created", run.id, CREATED, {**_facts(run), "parent": run.parent})
 
-    def status(self, held: Held, status: str, error: str | None) -> None:
-        """A run has come to a status."""
-        kind = ENDED.get(status)
+    def change(self, held: Held, before: RunStatus, status: RunStatus, error: str | None) -> None:
+        """A run has come to a status from another; one that leaves its queue has not been told of before."""
+        if before is RunStatus.QUEUED and status is not RunStatus.QUEUED:
+            self.created(held)
+        if before is not status:
+            self.ended(held, held.seq, status, error)
+
+    def ended(self, run: Run | Held, seq: int, status: RunStatus, error: str | None = None) -> None:
+        """A run has come to this status by the event of this number; it matters only if it is an end of a kind."""
+        kind = ENDED.get(status.value)
         if kind is not None:
             why = None if error is None else load(error)
             told = {"type": why.get("type"), "message": why.get("message")} if isinstance(why, dict) else None
-            self._put(
-                f"{held.id}/{held.seq}/{status}", held.id, kind, {**_facts(held), "status": status, "error": told}
-            )
+            facts = {**_facts(run), "status": status.value, "error": told}
+            self._put(f"{run.id}/{seq}/{status.value}", run.id, kind, facts)
 
     def assigned(self, task: Task) -> None:
         """An attempt was put out for workers."""
@@ -189,7 +196,7 @@ def telling(about: str, *, published: bool) -> str:
     return json.dumps({**json.loads(about), _PUBLISHES: True}) if published else about
 
 
-def _facts(run: NewRun | Held) -> dict[str, Any]:
+def _facts(run: NewRun | Run | Held) -> dict[str, Any]:
     return {
         "run": run.id,
         "run_id": run.key or run.id,
