@@ -31,7 +31,8 @@ from ripresa.kernel.saga import Saga
 from ripresa.ports.rows import RunChange
 from ripresa.stores import granting
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
-from ripresa.stores.memory.pools import Tickets
+from ripresa.stores.memory.reading import ReadingVerbs
+from ripresa.stores.memory.tickets import Tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,7 +224,7 @@ def outcome_recorded_twice(original):
     return step_done
 
 
-@mutant(MemoryStore, "_load")
+@mutant(ReadingVerbs, "_load")
 def recovered_run_restarted_from_scratch(original):
     def load(self, id):
         loaded = original(self, id)
@@ -346,7 +347,7 @@ def pause_ignored(_):
     return lambda self, held: held.status in ("queued", "running", "waiting", "paused")
 
 
-@mutant(MemoryStore, "get_run", (MemoryDatabase, "refused", lambda *_: _NONE))
+@mutant(ReadingVerbs, "get_run", (MemoryDatabase, "refused", lambda *_: _NONE))
 def duplicate_start_makes_a_second_run(original):
     async def get_run(self, ref):
         found = await original(self, ref)

@@ -14,7 +14,7 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Tally
-from ripresa.engine.rows import as_run, forked_history, generation_seed, set_aside, settle
+from ripresa.engine.rows import forked_history, generation_seed, set_aside, settle
 from ripresa.kernel import history as h
 from ripresa.kernel.operations import Operation
 from ripresa.ports.rows import HistoryEvent, NewRun, RunChange
@@ -344,7 +344,7 @@ class Control:
         if await future:
             msg = f"fork: a run with id {key!r} exists: choose another id"
             raise RunConflict(key or run_id, msg)
-        return as_run(new)
+        return new.as_run()
 
     # --- from other processes ------------------------------------------------------------------
 

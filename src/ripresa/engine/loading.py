@@ -17,7 +17,7 @@ from ripresa.contracts.errors import RunError, StoreUnavailable, UnknownDefiniti
 from ripresa.contracts.payload import load
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
 from ripresa.engine.held import Held, Tally
-from ripresa.engine.rows import as_run, definition_row, seed_of, set_aside
+from ripresa.engine.rows import definition_row, seed_of, set_aside
 from ripresa.kernel import history as h
 from ripresa.kernel.recall import undone
 from ripresa.ports.reading import RunFilter
@@ -74,7 +74,7 @@ class Loading:
         engine = self._engine
         if new.id in engine.held:
             return  # who asked for it by its id was quicker
-        run = as_run(new)
+        run = new.as_run()
         held = Held(run, workflow, events[-1].seq)
         held.seed = seed_of(new)
         held.at_hand = events

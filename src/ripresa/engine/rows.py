@@ -77,31 +77,6 @@ def set_aside(history: Sequence[HistoryEvent]) -> dict[str, Any]:
     return aside
 
 
-def as_run(new: NewRun) -> Run:
-    """The row that a new run has once it is written."""
-    return Run(
-        id=new.id,
-        key=new.key,
-        definition=new.definition,
-        version=new.version,
-        status=new.status,
-        priority=new.priority,
-        input=new.input,
-        output=None,
-        error=None,
-        parent=new.parent,
-        parent_operation=new.parent_operation,
-        correlation_id=new.correlation_id,
-        owner=new.owner,
-        base_seq=0,
-        created_at=new.created_at,
-        started_at=new.started_at,
-        finished_at=None,
-        updated_at=new.created_at,
-        memo=new.memo,
-    )
-
-
 def settle(future: asyncio.Future[Any], value: Any) -> None:
     """Resolve a future that its waiter may have given up."""
     if not future.done():

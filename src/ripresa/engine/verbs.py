@@ -27,7 +27,7 @@ from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump, load, same_json
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.held import Held
-from ripresa.engine.rows import as_run, definition_row, first_input, seed_of, settle
+from ripresa.engine.rows import definition_row, first_input, seed_of, settle
 from ripresa.kernel import history as h
 from ripresa.ports.rows import HistoryEvent, Message, NewRun
 
@@ -100,7 +100,7 @@ class Verbs:
             engine.carry_out.callers.discard(future)
         if refused:
             return await self._same(await self.find(key or run_id), workflow, None if any_input else text)
-        return as_run(new)
+        return new.as_run()
 
     async def start_within(
         self,
@@ -129,7 +129,7 @@ class Verbs:
         if not await engine.store.submit(new, first, tags, definition, connection=connection):
             msg = f"run {key!r} was started a moment ago, in a transaction that is not committed: choose another id"
             raise RunConflict(key or run_id, msg)
-        return as_run(new)
+        return new.as_run()
 
     async def _same(self, found: Run, workflow: Any, text: str | None) -> Run:
         what = None

@@ -35,6 +35,30 @@ class NewRun(NamedTuple):
     started_at: Micros | None = None
     """None: it has yet to be started."""
 
+    def as_run(self) -> Run:
+        """The run as it stands once it is created."""
+        return Run(
+            id=self.id,
+            key=self.key,
+            definition=self.definition,
+            version=self.version,
+            status=self.status,
+            priority=self.priority,
+            input=self.input,
+            output=None,
+            error=None,
+            parent=self.parent,
+            parent_operation=self.parent_operation,
+            correlation_id=self.correlation_id,
+            owner=self.owner,
+            base_seq=0,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=None,
+            updated_at=self.created_at,
+            memo=self.memo,
+        )
+
 
 class RunChange(NamedTuple):
     """A run's new state.  Writes every field but those that are None, which stay as they are."""

@@ -33,10 +33,9 @@ from ripresa.ports.rows import (
 )
 from ripresa.ports.tasks import WorkerState
 from ripresa.stores.memory.places import Places
-from ripresa.stores.memory.pools import Tickets
 from ripresa.stores.memory.ready import ReadyRuns
-from ripresa.stores.memory.rows import changed, created
-from ripresa.stores.memory.tasks import Row as TaskRow
+from ripresa.stores.memory.rows import TaskRow, changed
+from ripresa.stores.memory.tickets import Tickets
 
 STOPPED = (RunStatus.PAUSED, RunStatus.QUARANTINED, RunStatus.BLOCKED)
 CONTROLS = ("cancel", "pause", "resume", "retry", "release")
@@ -193,7 +192,7 @@ class MemoryDatabase:
             self.tasks.pop(task_id, None)
 
     def add_run(self, new: NewRun) -> None:
-        self.runs[new.id] = created(new)
+        self.runs[new.id] = new.as_run()
         if self.ids and self.ids[-1] < new.id:
             self.ids.append(new.id)
         else:

@@ -1,37 +1,13 @@
-"""How a run's row comes to be, and how a change alters it."""
+"""Rows as they lie here, and how a change alters them."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from ripresa.ports.rows import NewRun, Run, RunChange
+from ripresa.ports.rows import Micros, Run, RunChange
+from ripresa.ports.tasks import Task, TaskState
 
 Value = TypeVar("Value")
-
-
-def created(new: NewRun) -> Run:
-    """The run as it stands once it is created."""
-    return Run(
-        id=new.id,
-        key=new.key,
-        definition=new.definition,
-        version=new.version,
-        status=new.status,
-        priority=new.priority,
-        input=new.input,
-        output=None,
-        error=None,
-        parent=new.parent,
-        parent_operation=new.parent_operation,
-        correlation_id=new.correlation_id,
-        owner=new.owner,
-        base_seq=0,
-        created_at=new.created_at,
-        started_at=new.started_at,
-        finished_at=None,
-        updated_at=new.created_at,
-        memo=new.memo,
-    )
 
 
 def changed(run: Run, change: RunChange) -> Run:
@@ -53,3 +29,34 @@ def changed(run: Run, change: RunChange) -> Run:
 
 def _or(new: Value | None, old: Value) -> Value:
     return old if new is None else new
+
+
+class TaskRow(NamedTuple):
+    """A task as it lies here."""
+
+    task: Task
+    worker: str | None = None
+    token: str | None = None
+    claimed_at: Micros | None = None
+    beat_at: Micros | None = None
+    lease_until: Micros | None = None
+    outcome: str | None = None
+
+    @property
+    def state(self) -> TaskState:
+        one = self.task
+        return TaskState(
+            one.id,
+            one.run,
+            one.operation,
+            one.attempt,
+            one.step,
+            one.runtime,
+            one.queue,
+            one.at,
+            self.worker,
+            self.claimed_at,
+            self.beat_at,
+            self.lease_until,
+            self.outcome,
+        )

@@ -1,70 +1,29 @@
-"""Tasks and workers in memory: the rows, and the verbs of the port that are about them."""
+"""Tasks and workers in memory: the port's verbs."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
+from ripresa.stores.memory.hold import Hold
+from ripresa.stores.memory.rows import TaskRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ripresa.ports.lease import Lease
     from ripresa.ports.rows import LogLine, Micros
-    from ripresa.stores.memory.database import MemoryDatabase
 
 
-class Row(NamedTuple):
-    """A task as it lies here."""
-
-    task: Task
-    worker: str | None = None
-    token: str | None = None
-    claimed_at: Micros | None = None
-    beat_at: Micros | None = None
-    lease_until: Micros | None = None
-    outcome: str | None = None
-
-    @property
-    def state(self) -> TaskState:
-        one = self.task
-        return TaskState(
-            one.id,
-            one.run,
-            one.operation,
-            one.attempt,
-            one.step,
-            one.runtime,
-            one.queue,
-            one.at,
-            self.worker,
-            self.claimed_at,
-            self.beat_at,
-            self.lease_until,
-            self.outcome,
-        )
-
-
-class TaskVerbs(ABC):
+class TaskVerbs(Hold):
     """The verbs of `ports.tasks.TaskStore`, for the memory store."""
-
-    database: MemoryDatabase
-
-    @abstractmethod
-    def _wrote(self) -> None:
-        """What the store itself does."""
-
-    @abstractmethod
-    def _tell_others(self) -> None:
-        """What the store itself does."""
 
     async def claim_task(self, task: str, *, worker: str, token: str, now: Micros, lease_us: int) -> Task | None:
         row = self.database.tasks.get(task)
         if row is None or row.outcome is not None or row.token not in {None, token}:
             return None
         claimed_at = now if row.claimed_at is None else row.claimed_at
-        self.database.tasks[task] = Row(row.task, worker, token, claimed_at, now, now + lease_us)
+        self.database.tasks[task] = TaskRow(row.task, worker, token, claimed_at, now, now + lease_us)
         self._wrote()
         return row.task
 

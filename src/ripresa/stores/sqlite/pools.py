@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from ripresa.kernel.pooling import Closed, Outcome
 from ripresa.ports.lease import Lease
@@ -14,11 +13,10 @@ from ripresa.ports.pools import Freed, Granted, PoolState, Standing, Ticket
 from ripresa.ports.rows import Micros
 from ripresa.stores.granting import InUse, Turns, Waiting, by_target, hand_out, pool_of
 from ripresa.stores.named_sql import NamedSql
+from ripresa.stores.sqlite.hold import Hold
 from ripresa.stores.sqlite.owner import confirm
 
 SQL = NamedSql("ripresa.stores.sqlite", "pools.sql")
-
-Result = TypeVar("Result")
 
 
 class PoolRows:
@@ -195,14 +193,8 @@ def standing(connection: sqlite3.Connection, pool: str | None, run: str | None, 
     return found
 
 
-class PoolVerbs:
+class PoolVerbs(Hold):
     """The verbs of `ports.pools.PoolStore`, for the SQLite store."""
-
-    async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        raise NotImplementedError
-
-    async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        raise NotImplementedError
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
         def work(connection: sqlite3.Connection) -> Granted:

@@ -4,57 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ripresa.contracts.errors import NoTransactions, StoreUnavailable
+from ripresa.contracts.errors import NoTransactions
 from ripresa.ports.batch import Batch
 from ripresa.ports.effects import Effect
 from ripresa.ports.lease import Lease
 from ripresa.ports.lines import Place
 from ripresa.ports.moving import Chunk
-from ripresa.ports.reading import Loaded, Page, RunFilter
 from ripresa.ports.rows import (
-    Attempt,
     Definition,
     HistoryEvent,
-    LogLine,
     Message,
     Micros,
     NewRun,
-    Outgoing,
-    Quality,
-    Run,
 )
-from ripresa.stores.counting import by_version
 from ripresa.stores.sqlite import batch as batches
 from ripresa.stores.sqlite import effects, moving, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
-from ripresa.stores.sqlite.file import path_of
 from ripresa.stores.sqlite.heartbeat import Heartbeat
-from ripresa.stores.sqlite.lists import list_runs
-from ripresa.stores.sqlite.loading import SQL, Row, fetch, load_runs, rows_of, run_of
 from ripresa.stores.sqlite.pools import PoolVerbs
-from ripresa.stores.sqlite.reader import Reader
-from ripresa.stores.sqlite.schema import prepare
+from ripresa.stores.sqlite.reading import ReadingVerbs
 from ripresa.stores.sqlite.tasks import TaskVerbs
-from ripresa.stores.sqlite.writer import Writer, retry_while_busy
 from ripresa.stores.texts import encodable
 
 Result = TypeVar("Result")
 
-# A load beyond these goes to the reading thread.
-_RUNS_LOADED_HERE = 8
-_EVENTS_LOADED_HERE = 1_000  # of one run
 
-
-class SqliteStore(PoolVerbs, TaskVerbs):
+class SqliteStore(ReadingVerbs, PoolVerbs, TaskVerbs):
     """One SQLite file: one engine owns it, any process may read it or send to its runs.
 
     `url` is `sqlite:///shop.db`, `sqlite:////var/lib/shop.db` or a path.  `lock_timeout` is how many seconds a
@@ -67,13 +50,9 @@ class SqliteStore(PoolVerbs, TaskVerbs):
     shared = False
 
     def __init__(self, url: str | Path, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
-        self.path = path_of(str(url))
-        self.url = f"sqlite:///{self.path}"
-        self._lock_timeout = lock_timeout
+        super().__init__(url, lock_timeout=lock_timeout)
         self._heartbeat_thread = heartbeat_thread
         self._instance = secrets.token_hex(8)
-        self._writer: Writer | None = None
-        self._reader: Reader | None = None
         self._committing = False
         self._version_seen: int | None = None
         self._heartbeat: Heartbeat | None = None
@@ -83,10 +62,8 @@ class SqliteStore(PoolVerbs, TaskVerbs):
     async def open(self) -> None:
         if self._writer is not None:
             return
-        await retry_while_busy(partial(prepare, self.path), self._lock_timeout, str(self.path))
-        writer, self._reader = await retry_while_busy(self._connect, self._lock_timeout, str(self.path))
-        self._version_seen = writer.version_seen()
-        self._writer = writer
+        await self._take_hold()
+        self._version_seen = self._opened(self._writer).version_seen()
 
     async def close(self) -> None:
         writer, reader = self._writer, self._reader
@@ -186,68 +163,9 @@ class SqliteStore(PoolVerbs, TaskVerbs):
     async def time(self) -> Micros | None:
         return None
 
-    # -- reading ------------------------------------------------------------------------------------------------------
-
-    async def load(self, runs: list[str]) -> list[Loaded]:
-        if len(runs) <= _RUNS_LOADED_HERE:
-            loaded = await self._look_up(lambda connection: load_runs(connection, runs, _EVENTS_LOADED_HERE))
-            if all(len(run.history) < _EVENTS_LOADED_HERE for run in loaded):
-                return loaded
-        return await self._read(lambda connection: load_runs(connection, runs))
-
-    async def statuses(self, runs: list[str]) -> dict[str, str]:
-        return dict(await self._fetch("statuses", ("id", "status"), {"runs": json.dumps(runs)}))
-
-    async def get_run(self, ref: str) -> Run | None:
-        return await self._look_up(lambda connection: run_of(connection, ref))
-
-    async def list_runs(self, where: RunFilter, *, limit: int, cursor: str | None = None) -> Page:
-        return await self._read(lambda connection: list_runs(connection, where, limit=limit, cursor=cursor))
-
-    async def count_runs(self) -> dict[str, int]:
-        return dict(await self._fetch("counts", ("status", "runs"), {}))
-
-    async def count_by_version(self, definition: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
-        query = "counts_by_version" if definition is None else "counts_by_version_of"
-        columns = ("definition", "version", "status", "runs")
-        return by_version(await self._fetch(query, columns, {"definition": definition}))
-
-    async def history(self, run: str, *, after: int = 0, limit: int | None = None) -> list[HistoryEvent]:
-        params = {"run": run, "after": after, "limit": -1 if limit is None else limit}
-        return await self._rows(HistoryEvent, "history", params)
-
-    async def attempts(self, run: str) -> list[Attempt]:
-        return await self._rows(Attempt, "attempts", {"run": run})
-
-    async def logs(self, run: str, *, operation: str | None = None, after: int = 0) -> list[tuple[int, LogLine]]:
-        params = {"run": run, "operation": operation, "after": after}
-        rows = await self._fetch("logs", ("number", *LogLine._fields), params)
-        return [(number, LogLine._make(line)) for number, *line in rows]
-
-    async def tags(self, run: str) -> dict[str, str]:
-        return dict(await self._look_up(lambda connection: connection.execute(SQL["tags"], (run,)).fetchall()))
-
-    async def children(self, run: str) -> list[Run]:
-        return await self._rows(Run, "children", {"run": run})
-
-    async def messages(self, run: str) -> list[Message]:
-        return await self._rows(Message, "messages", {"run": run})
-
-    async def outgoing(self, *, limit: int) -> list[Outgoing]:
-        return await self._rows(Outgoing, "outgoing", {"limit": limit})
-
     async def published(self, ids: list[str]) -> None:
         if ids:
             await self._write(lambda connection: batches.put(connection, "published", batches.singles(ids)))
-
-    async def definitions(self) -> list[Definition]:
-        return await self._rows(Definition, "definitions", {})
-
-    async def quality(
-        self, definition: str, step: str | None = None, *, limit: int, not_of: str | None = None
-    ) -> list[Quality]:
-        params = {"definition": definition, "step": step, "not_of": not_of, "limit": limit}
-        return await self._rows(Quality, "quality" if step is None else "quality_of_step", params)
 
     async def check(self) -> list[str]:
         return await self._read(check)
@@ -339,31 +257,7 @@ class SqliteStore(PoolVerbs, TaskVerbs):
     async def settle(self, *, now: Micros) -> None:
         await self._write(lambda connection: moving.settle(connection, now))
 
-    # -- turns and looks ----------------------------------------------------------------------------------------------
-
-    async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await self._opened(self._writer).transaction(work)
-
-    async def _look_up(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await self._opened(self._reader).look_up(work)
-
-    async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await self._opened(self._reader).read(work)
-
-    async def _rows(self, kind: type[Row], query: str, params: Mapping[str, Any]) -> list[Row]:
-        return await self._read(lambda connection: rows_of(connection, kind, query, params))
-
-    async def _fetch(self, query: str, columns: Sequence[str], params: Mapping[str, Any]) -> list[list[Any]]:
-        return await self._read(lambda connection: fetch(connection, query, columns, params))
-
-    def _opened(self, part: Result | None) -> Result:
-        if part is None:
-            raise StoreUnavailable(f"{self.path} is not open: call open() first")
-        return part
-
-    def _connect(self) -> tuple[Writer, Reader]:
-        writer = Writer(self.path, lock_timeout=self._lock_timeout)
-        return writer, Reader(self.path, lock_timeout=self._lock_timeout)
+    # -- our own lease ------------------------------------------------------------------------------------------------
 
     def _prolonged(self, now: Micros, lease_us: int) -> None:
         if self._heartbeat is not None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from ripresa.ports.lease import Lease
 from ripresa.ports.rows import LogLine, Micros
 from ripresa.ports.tasks import FORGOTTEN_US, Task, TaskState, WorkerState
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.sqlite.batch import put
+from ripresa.stores.sqlite.hold import Hold
 from ripresa.stores.sqlite.owner import confirm
 from ripresa.stores.texts import encodable_rows
 
 SQL = NamedSql("ripresa.stores.sqlite", "tasks.sql")
-
-Result = TypeVar("Result")
 
 
 def _lapse(connection: sqlite3.Connection, lease: Lease, task: str, now: Micros) -> bool:
@@ -30,17 +29,8 @@ def _put_worker(connection: sqlite3.Connection, worker: WorkerState) -> None:
     connection.execute(SQL["forget_silent_workers"], {"before": worker.beat_at - FORGOTTEN_US})
 
 
-class TaskVerbs:
+class TaskVerbs(Hold):
     """The verbs of `ports.tasks.TaskStore`, for the SQLite store."""
-
-    async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        raise NotImplementedError
-
-    async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        raise NotImplementedError
-
-    async def _look_up(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        raise NotImplementedError
 
     async def claim_task(self, task: str, *, worker: str, token: str, now: Micros, lease_us: int) -> Task | None:
         params = {"task": task, "worker": worker, "token": token, "now": now, "until": now + lease_us}
