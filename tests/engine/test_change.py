@@ -25,7 +25,8 @@ from ripresa import (
     wait_until,
     workflow,
 )
-from ripresa.contracts.records import failure, steps_of
+from ripresa.contracts.record_base import failure
+from ripresa.contracts.step_records import steps_of
 
 
 @step

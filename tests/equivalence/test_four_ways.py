@@ -10,8 +10,8 @@ import textwrap
 import pytest
 
 from ripresa import DAG, Retry, RetryPolicy, RunFailed, RunQuarantined, Step, Workflow, step, task, workflow
-from ripresa.contracts.records import steps_of
 from ripresa.contracts.status import FailureClass
+from ripresa.contracts.step_records import steps_of
 from ripresa.engine.definitions import file_definition
 from ripresa.testing import VirtualClock
 from tests.engine.conftest import World

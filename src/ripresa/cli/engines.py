@@ -12,7 +12,7 @@ from ripresa.cli.exits import UsageProblem
 from ripresa.cli.following import follow
 from ripresa.cli.reading import opened
 from ripresa.cli.tables import Cell
-from ripresa.contracts.records import moment
+from ripresa.contracts.record_base import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

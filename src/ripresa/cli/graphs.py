@@ -27,7 +27,7 @@ async def sketched(target: str, run: str | None, set_up: Settings) -> Sketch:
     found = workflow_of(target, set_up.workflows)
     if run is None:
         return sketch_of(_graph(found.chosen, target))
-    from ripresa.contracts.records import steps_of
+    from ripresa.contracts.step_records import steps_of
     from ripresa.engine.known import Known
 
     async with opened(set_up.store.value) as store:

@@ -20,7 +20,8 @@ from ripresa.cli.reading import find, opened
 from ripresa.cli.result import HALTED
 from ripresa.cli.screen import wants_colour
 from ripresa.cli.sending import engine_of
-from ripresa.contracts.records import LogRecord, moment
+from ripresa.contracts.record_base import moment
+from ripresa.contracts.records import LogRecord
 from ripresa.contracts.status import TERMINAL
 
 if TYPE_CHECKING:

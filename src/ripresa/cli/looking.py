@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.inputs import pairs
 from ripresa.cli.reading import find, opened
-from ripresa.contracts.records import (
-    HistoryRecord,
-    JobRun,
-    OutgoingRecord,
-    QualityRecord,
-    RunExport,
-    StepRecord,
-    steps_of,
-)
+from ripresa.contracts.exports import RunExport
+from ripresa.contracts.records import HistoryRecord, JobRun, OutgoingRecord, QualityRecord
 from ripresa.contracts.status import RunStatus, StepStatus
+from ripresa.contracts.step_records import StepRecord, steps_of
 from ripresa.ports.reading import RunFilter
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ripresa.contracts.status import TERMINAL
 
 if TYPE_CHECKING:
     from ripresa.contracts.failure import Failure
-    from ripresa.contracts.records import StepRecord
+    from ripresa.contracts.step_records import StepRecord
     from ripresa.ports.rows import Run
 
 

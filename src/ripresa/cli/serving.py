@@ -15,7 +15,7 @@ from ripresa.cli.result import brief
 from ripresa.cli.settings import Settings
 from ripresa.cli.times import clock_time, ticking
 from ripresa.contracts.errors import EngineFenced
-from ripresa.contracts.records import moment
+from ripresa.contracts.record_base import moment
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine

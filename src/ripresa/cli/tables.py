@@ -20,15 +20,9 @@ from ripresa.cli.times import moment, span
 
 if TYPE_CHECKING:
     from ripresa.cli.defining import Known
-    from ripresa.contracts.records import (
-        AttemptRecord,
-        FailureRecord,
-        HistoryRecord,
-        JobRun,
-        OutgoingRecord,
-        QualityRecord,
-        StepRecord,
-    )
+    from ripresa.contracts.record_base import FailureRecord
+    from ripresa.contracts.records import AttemptRecord, HistoryRecord, JobRun, OutgoingRecord, QualityRecord
+    from ripresa.contracts.step_records import StepRecord
 
 _COLOURS = {
     "succeeded": "32",

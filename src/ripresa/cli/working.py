@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.reading import opened
 from ripresa.contracts.payload import load
-from ripresa.contracts.records import TaskRecord, WorkerRecord
+from ripresa.contracts.worker_records import TaskRecord, WorkerRecord
 
 if TYPE_CHECKING:
     from ripresa.cli.tables import Cell

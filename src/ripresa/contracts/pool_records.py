@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ripresa.contracts.records import Record
+from ripresa.contracts.record_base import Record
 
 
 class BreakerRecord(Record):

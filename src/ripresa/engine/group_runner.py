@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ripresa.author.groups import ExecutionPlan, PipelineGroup, PlanResolver
 from ripresa.author.pipelines import Dispatcher, PipelineResult, PipelineStatus
 from ripresa.contracts.errors import RunError
-from ripresa.contracts.records import maybe_moment, steps_of
+from ripresa.contracts.record_base import maybe_moment
 from ripresa.contracts.status import RunStatus, StepStatus
+from ripresa.contracts.step_records import steps_of
 from ripresa.engine.app import App
 from ripresa.engine.workflow_result import StepExecution, execution_of
 from ripresa.engine.workflow_runner import blocking, memory_store

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ripresa.contracts.payload import load
 from ripresa.contracts.pool_records import BreakerRecord, CooldownRecord, PoolRecord, WaitRecord
-from ripresa.contracts.records import maybe_moment, moment
+from ripresa.contracts.record_base import maybe_moment, moment
 from ripresa.engine.pools import pool_of
 from ripresa.kernel.circuit import Circuit, looked_at
 from ripresa.kernel.waiting import in_utc, why_waiting

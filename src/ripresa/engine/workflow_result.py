@@ -15,8 +15,9 @@ from ripresa.author.steps.kinds import MapStep
 from ripresa.author.steps.result import StepResult
 from ripresa.contracts.errors import PayloadError
 from ripresa.contracts.quality import QualityMetrics
-from ripresa.contracts.records import StepRecord, failure, maybe_moment, steps_of
+from ripresa.contracts.record_base import failure, maybe_moment
 from ripresa.contracts.status import RunStatus, StepStatus
+from ripresa.contracts.step_records import StepRecord, steps_of
 from ripresa.kernel import history as h
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ripresa.contracts.errors import Diverged, RunNotFound, UnknownDefinition
+from ripresa.contracts.exports import ExportedEvent, RunExport
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
-from ripresa.contracts.records import ExportedEvent, RunExport
 from ripresa.engine.rows import generation_seed
 from ripresa.kernel import commands as c
 from ripresa.kernel import guard

@@ -9,7 +9,7 @@ from ripresa.author.graph.inputs import GraphInput
 from ripresa.author.graph.plan import Dependency, ForEach, Graph, Node
 from ripresa.author.graph.works import Call, Choose, Pause, Receive, Start
 from ripresa.author.step import as_step
-from ripresa.contracts.records import steps_of
+from ripresa.contracts.step_records import steps_of
 
 
 def call(name, function, *after, with_=None, **options):

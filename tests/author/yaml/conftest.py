@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from ripresa.contracts.records import steps_of
+from ripresa.contracts.step_records import steps_of
 from ripresa.engine.definitions import file_definition
 from tests.engine.conftest import World
 

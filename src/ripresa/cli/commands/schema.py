@@ -10,9 +10,18 @@ from ripresa.cli.options import FormatGiven
 from ripresa.cli.output import emit, write
 from ripresa.cli.settings import settings
 
-_RECORDS = {"run": "JobRun", "step": "StepRecord", "attempt": "AttemptRecord", "event": "HistoryRecord"}
-_RECORDS |= {"definition": "DefinitionRecord", "log": "LogRecord", "quality": "QualityRecord", "export": "RunExport"}
-_RECORDS |= {"outgoing": "OutgoingRecord"}
+_RECORDS = {
+    "run": "records:JobRun",
+    "step": "step_records:StepRecord",
+    "attempt": "records:AttemptRecord",
+    "event": "records:HistoryRecord",
+    "definition": "records:DefinitionRecord",
+    "log": "records:LogRecord",
+    "quality": "records:QualityRecord",
+    "export": "exports:RunExport",
+    "outgoing": "records:OutgoingRecord",
+}
+"""Module of the contracts and class; imported only when it is asked for."""
 _FILES = ("workflow", "job")
 
 
@@ -42,10 +51,12 @@ def _file(kind: str) -> dict[str, Any]:
     return json_schema(kind)
 
 
-def _record(name: str) -> dict[str, Any]:
-    from ripresa.contracts import records
+def _record(place: str) -> dict[str, Any]:
+    from importlib import import_module
 
-    described: dict[str, Any] = getattr(records, name).model_json_schema(mode="serialization")
+    module, name = place.split(":")
+    record = getattr(import_module(f"ripresa.contracts.{module}"), name)
+    described: dict[str, Any] = record.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
 
 
