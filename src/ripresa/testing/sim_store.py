@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
-from ripresa.kernel.circuit import Circuit, looked_at
 from ripresa.stores.memory import MemoryStore
-from ripresa.testing.evidence import PoolLook, Write
 from ripresa.testing.faults import Kind
+from ripresa.testing.sim_notes import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -81,6 +79,7 @@ class SimStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._notes = Notes(world)
         self.inner = MemoryStore(world.database, shared=world.shared)
 
     async def open(self) -> None:
@@ -93,9 +92,9 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> Lease:
-            lived = self._lived()
+            lived = self._notes.lived()
             lease = await self.inner.acquire(now=now, lease_us=lease_us, who=who, about=about)
-            self._note_owners("acquire", lease, [], lived)
+            self._notes.owners("acquire", lease, [], lived)
             return lease
 
         lease: Lease = await self._send("acquire", apply)
@@ -115,9 +114,9 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> None:
-            lived = self._lived()
+            lived = self._notes.lived()
             await self.inner.release(lease)
-            self._note_owners("release", lease, [], lived)
+            self._notes.owners("release", lease, [], lived)
 
         await self._send("release", apply)
 
@@ -127,13 +126,13 @@ class SimStore:
         async def apply() -> frozenset[str]:
             runs = self._world.database.runs
             changed = [change.id for change in batch.changes]
-            before = self._statuses(changed + [run.id for run in batch.runs])
+            before = self._notes.statuses(changed + [run.id for run in batch.runs])
             known = sorted({run for run in (*changed, *(event.run for event in batch.history)) if run in runs})
             owned = tuple((run, runs[run].owner) for run in known)
             refused = await self.inner.commit(lease, batch, lease_us=lease_us)
             events = [event for event in batch.history if event.run not in refused]
             given = sorted({*changed, *(run.id for run in batch.runs if run.id not in refused)} & runs.keys())
-            self._note(
+            self._notes.batch(
                 "commit", lease, before, events, owned=owned, given=tuple((run, runs[run].owner) for run in given)
             )
             return refused
@@ -152,9 +151,9 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> list[str]:
-            lived = self._lived()
+            lived = self._notes.lived()
             runs = await self.inner.adopt(lease, now=now, limit=limit, leave=leave)
-            self._note_owners("adopt", lease, runs, lived)
+            self._notes.owners("adopt", lease, runs, lived)
             return runs
 
         runs: list[str] = await self._send("adopt", apply)
@@ -167,7 +166,7 @@ class SimStore:
 
         async def apply() -> list[str]:
             runs = await self.inner.claim_due(lease, now=now, limit=limit, leave=leave)
-            self._note_owners("claim_due", lease, runs, self._lived())
+            self._notes.owners("claim_due", lease, runs, self._notes.lived())
             return runs
 
         runs: list[str] = await self._send("claim_due", apply)
@@ -178,7 +177,7 @@ class SimStore:
 
         async def apply() -> bool:
             got = await self.inner.claim(lease, run)
-            self._note_owners("claim", lease, [run] if got else [], self._lived())
+            self._notes.owners("claim", lease, [run] if got else [], self._notes.lived())
             return got
 
         got: bool = await self._send("claim", apply)
@@ -207,10 +206,9 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> Granted:
-            tickets = self._world.database.tickets
-            before = {name for name, row in tickets.rows.items() if row.granted_at is not None}
+            before = self._notes.granted()
             granted = await self.inner.tickets(lease, wanted, now=now)
-            self._world.pool_looks.extend(_look(self._world, pool, before, lease, now) for pool in tickets.pools)
+            self._notes.pools(before, lease, now)
             return granted
 
         granted: Granted = await self._send("tickets", apply)
@@ -289,7 +287,7 @@ class SimStore:
         async def apply() -> bool:
             done = await self.inner.submit(run, first, tags, definition, connection=connection)
             if done:
-                self._note("submit", None, {run.id: None}, [first])
+                self._notes.batch("submit", None, {run.id: None}, [first])
             return done
 
         done: bool = await self._send("submit", apply)
@@ -340,70 +338,6 @@ class SimStore:
         if fault is Kind.ERROR_AFTER:
             raise _unknown(verb)
         return answer
-
-    def _statuses(self, ids: list[str]) -> dict[str, str | None]:
-        runs = self._world.database.runs
-        return {run: runs[run].status if run in runs else None for run in ids}
-
-    def _lived(self) -> set[int]:
-        """Engines whose lease is not broken."""
-        return {engine for engine, owner in self._world.database.owners.items() if owner.lease_until > 0}
-
-    def _note_owners(self, verb: str, lease: Lease, runs: list[str], lived: set[int]) -> None:
-        """Note who got which runs, and whose lease was broken, if it is of any interest."""
-        world = self._world
-        given = tuple((run, world.database.runs[run].owner) for run in runs)
-        fenced = tuple(sorted(lived - self._lived()))
-        if given or fenced:
-            order, now = world.next_order(), world.clock.now()
-            write = Write(order, now, world.process_name(), lease.epoch, verb, (), (), (), given, fenced)
-            world.writes.append(write)
-            world.trace("owners", verb, given, fenced)
-
-    def _note(
-        self,
-        verb: str,
-        lease: Lease | None,
-        before: dict[str, str | None],
-        events: list[HistoryEvent],
-        *,
-        owned: tuple[tuple[str, int | None], ...] = (),
-        given: tuple[tuple[str, int | None], ...] = (),
-    ) -> None:
-        world = self._world
-        after = self._statuses(list(before))
-        statuses = tuple((run, status, new) for run, status in before.items() if (new := after[run]) is not None)
-        write = Write(
-            world.next_order(),
-            world.clock.now(),
-            world.process_name(),
-            lease.epoch if lease else 0,
-            verb,
-            tuple(events),
-            statuses,
-            owned,
-            given,
-        )
-        world.writes.append(write)
-        world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)
-
-
-def _look(world: World, pool: str, before: set[tuple[str, str]], lease: Lease, now: Micros) -> PoolLook:
-    """How a pool stands after slots of it were given out."""
-    rows = [row for row in world.database.tickets.rows.values() if row.ticket.pool == pool]
-    held = sorted((row for row in rows if row.granted_at is not None), key=attrgetter("place"))
-    circuit = looked_at(Circuit.load(world.database.tickets.circuits(pool).get("")), now)
-    new = [row for row in held if (row.ticket.run, row.ticket.operation) not in before]
-    return PoolLook(
-        world.next_order(),
-        lease.epoch,
-        pool,
-        tuple((row.ticket.run, row.ticket.operation) for row in held),
-        tuple((row.ticket.operation, row.ticket.key) for row in new),
-        tuple((row.ticket.operation, row.ticket.key) for row in rows if row.granted_at is None and row.engine),
-        sum(row.probe for row in held),
-        circuit.state,
-    )
 
 
 def _unknown(verb: str) -> StoreError:
