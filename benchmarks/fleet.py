@@ -3,6 +3,7 @@
     python -m benchmarks.fleet hundred  --dsn postgresql://…    100,000 runs asleep, 1,000 at work, a kill every 30 s
     python -m benchmarks.fleet herd     --dsn postgresql://…    4,000 parked runs fall due at the same moment
     python -m benchmarks.fleet snapshot --dsn postgresql://…    throughput while somebody holds an old snapshot open
+                                        --work wakes            (of runs that are put to sleep at every step)
 
 The schema `ripresa_fleet` of the database is dropped first.  Without `--dsn` a server is started and ended (Debian's
 PostgreSQL, as installed).  Each prints one JSON object; `hundred` fails if a run is lost or a step has two outcomes.
@@ -74,13 +75,21 @@ async def alarm(number: int, at: datetime) -> int:
 
 
 @workflow
+async def ten_naps(number: int) -> int:
+    for index in range(10):
+        await sleep(seconds=0.001)
+        await wake_up(index)
+    return number
+
+
+@workflow
 async def ten_steps(number: int) -> int:
     for _ in range(10):
         await wake_up(number)
     return number
 
 
-WORKFLOWS = [nap, at_work, alarm, ten_steps]
+WORKFLOWS = [nap, at_work, alarm, ten_naps, ten_steps]
 
 
 # -- an engine's process ----------------------------------------------------------------------------------------------
@@ -257,23 +266,27 @@ async def _start_alarms(app: App, first: int, runs: int, at: datetime) -> None:
         await app.start(alarm, number, at, id=f"alarm-{number}")
 
 
-async def snapshot(url: str, *, minutes: float) -> dict[str, Any]:
-    """Steps a second, window by window, while a transaction that began before them stays open."""
+async def snapshot(url: str, *, work: str, minutes: float) -> dict[str, Any]:
+    """Steps a second, window by window, while a transaction that began before them stays open.
+
+    `wakes`: runs leave memory at each of their naps, so that every step takes its turn through the rows of what is due.
+    """
     import asyncpg  # noqa: PLC0415 - an extra
 
     windows: list[float] = []
-    async with App(url, workflows=WORKFLOWS) as app:
+    workflow, runs = (ten_naps, 1_000) if work == "wakes" else (ten_steps, 5_000)
+    async with App(url, workflows=WORKFLOWS, evict_after=0 if work == "wakes" else "30s") as app:
         holder = await asyncpg.connect(_plain(url), server_settings={"search_path": SCHEMA})
         old = holder.transaction(isolation="repeatable_read")
         await old.start()
         await holder.fetchval("SELECT count(*) FROM run")
 
         async def one(number: int) -> None:
-            await (await app.start(ten_steps, number)).result()
+            await (await app.start(workflow, number)).result()
 
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
-            told = await closed_loop(one, clients=100, runs=5_000)
+            told = await closed_loop(one, clients=100, runs=runs)
             windows.append(told["steps_per_s"])
         await old.rollback()
         await holder.close()
@@ -281,6 +294,7 @@ async def snapshot(url: str, *, minutes: float) -> dict[str, Any]:
     first, last = windows[1 : 1 + quarter], windows[-quarter:]
     return {
         "minutes": minutes,
+        "work": work,
         "windows": [round(one) for one in windows],
         "last_to_first": round(sum(last) / len(last) / (sum(first) / len(first)), 3),
         "lowest_to_first": round(min(windows[1:]) / (sum(first) / len(first)), 3),
@@ -328,6 +342,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--kill-every", type=float, default=30)
     parser.add_argument("--runs", type=int, default=4_000)
+    parser.add_argument("--work", choices=["steps", "wakes"], default="steps")
     parser.add_argument("--engines", type=int, default=1)
     given = parser.parse_args()
     if given.story == "engine":
@@ -348,7 +363,7 @@ def main() -> None:
             case "herd":
                 told = herd(url, runs=given.runs, engines=given.engines)
             case _:
-                told = snapshot(url, minutes=given.minutes)
+                told = snapshot(url, work=given.work, minutes=given.minutes)
         _say(story=given.story, load=round(os.getloadavg()[0], 1), **asyncio.run(told))
 
 

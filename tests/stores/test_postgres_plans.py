@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from ripresa.ports.reading import RunFilter
+from ripresa.stores import open_store
 from ripresa.stores.postgres import lists
 from ripresa.stores.postgres.address import address_of
 from ripresa.stores.postgres.connection import _SETTINGS
@@ -147,7 +148,7 @@ async def test_what_an_engine_loads_is_found_by_keys(connection):
 async def test_claiming_looks_at_no_more_runs_than_it_takes(connection, limit, now):
     transaction = connection.transaction()
     await transaction.start()
-    call = "SELECT claim_due_1(1, $1, $2, NULL, NULL, 1)"
+    call = "SELECT claim_due_1(1, $1, $2, NULL, NULL, 1, 0, true)"
     pages = await connection.pages(call, now, limit)
     await transaction.rollback()
     found = connection.transaction()
@@ -161,17 +162,46 @@ async def test_runs_that_others_were_sent_something_for_are_passed_over_without_
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("UPDATE ready SET owner = 2")
-    call = "SELECT claim_due_1(1, $1, $2, NULL, NULL, 1)"
+    call = "SELECT claim_due_1(1, $1, $2, NULL, NULL, 1, 0, true)"
     assert await connection.fetchval(call, RUNS, 10) == []
     ready = await connection.fetchval("SELECT count(*) FROM ready")
     assert await connection.pages(call, RUNS, 10) < 6 * ready  # some for each row and its versions, none for its run
     await transaction.rollback()
 
 
+async def test_what_was_claimed_since_an_old_snapshot_was_taken_is_not_gone_through_again(postgres_url):
+    now, dead = 1_700_000_000_000_000, 20_000
+    store = open_store(postgres_url)
+    await store.open()
+    lease = await store.acquire(now=now, lease_us=600_000_000, who="e")
+    settings = {**_SETTINGS, "search_path": address_of(postgres_url).schema}
+    reader, writer = [await asyncpg.connect(postgres_url, server_settings=settings) for _ in range(2)]
+    old = reader.transaction(isolation="repeatable_read")
+    await old.start()
+    assert await reader.fetchval("SELECT count(*) FROM ready") == 0
+    rows = f"SELECT 'r' || n, {now} + n, 0, NULL FROM generate_series(1, {dead}) AS n"
+    await writer.execute(f"INSERT INTO ready {rows}")
+    await writer.execute("INSERT INTO level VALUES (0, 0)")
+    await writer.execute("DELETE FROM ready")
+    for seconds in range(12, 15):  # the first goes through all that is dead, to know where to begin
+        assert await store.claim_due(lease, now=now + seconds * 1_000_000, limit=10) == []
+    watched = Watched(writer)
+    call = f"SELECT claim_due_1({lease.engine}, $1, $2, NULL, NULL, 99, 0, $3)"
+    short, long = [], []
+    for _ in range(2):  # the first time it is planned, too
+        short.append(await watched.pages(call, now + 15_000_000, 10, False))
+        long.append(await watched.pages(call, now + 15_000_000, 10, True))
+    assert short[1] < 100
+    assert long[1] > 3 * short[1]  # it is there to be gone through
+    await old.rollback()
+    for one in (reader, writer, store):
+        await one.close()
+
+
 async def test_adopting_goes_through_the_runs_of_the_gone_alone(connection):
     transaction = connection.transaction()
     await transaction.start()
-    call = "SELECT adopt_1(2, $1, $2, NULL, NULL, 1)"
+    call = "SELECT adopt_1(2, $1, $2, NULL, NULL, 1, 0, true)"
     pages = await connection.pages(call, 1_500_000_000_000, 20)
     adopted = await connection.fetchval("SELECT count(*) FROM run WHERE owner = 2")
     await transaction.rollback()

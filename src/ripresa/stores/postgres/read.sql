@@ -103,12 +103,6 @@ ORDER BY held DESC, CASE WHEN held THEN 0 ELSE -priority END, since, run;
 
 -- name: next_due
 -- Without what other engines' runs were sent: they see to that.
-WITH RECURSIVE level (priority) AS (
-  SELECT max(priority) FROM ready
-  UNION ALL
-  SELECT (SELECT max(ready.priority) FROM ready WHERE ready.priority < level.priority)
-  FROM level WHERE level.priority IS NOT NULL
-)
 SELECT min((
   SELECT ready.due FROM ready
   WHERE ready.priority = level.priority AND ready.due > $2 AND ($1::bigint IS NULL OR ((ready.owner IS NULL OR ready.owner = $1)
@@ -117,7 +111,14 @@ SELECT min((
 )) FROM level;
 
 -- name: written
-SELECT writer, max(number) FROM written GROUP BY writer;
+-- From the newest of each backwards: what was written before it is dead, and may have to be stepped over.
+WITH RECURSIVE latest (writer, number) AS (
+  (SELECT writer, number FROM written ORDER BY writer DESC, number DESC LIMIT 1)
+  UNION ALL
+  SELECT next.writer, next.number FROM latest CROSS JOIN LATERAL (
+    SELECT writer, number FROM written WHERE writer < latest.writer ORDER BY writer DESC, number DESC LIMIT 1) AS next
+)
+SELECT writer, number FROM latest;
 
 -- name: time
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;

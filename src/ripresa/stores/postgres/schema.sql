@@ -93,6 +93,11 @@ CREATE TABLE ready (
 
 CREATE INDEX ready_by_due ON ready (priority, due, run);
 
+CREATE TABLE level (
+  priority bigint PRIMARY KEY,
+  low bigint NOT NULL                   -- no ready row of this priority is due earlier
+);
+
 CREATE TABLE inbox (
   number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text COLLATE "C" NOT NULL UNIQUE,

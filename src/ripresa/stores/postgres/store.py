@@ -35,14 +35,16 @@ from ripresa.stores.postgres.outside import OutsideVerbs
 from ripresa.stores.postgres.pools import PoolVerbs
 from ripresa.stores.postgres.reading import ReadingVerbs
 from ripresa.stores.postgres.schema import prepare
+from ripresa.stores.postgres.seldom import Seldom
 from ripresa.stores.postgres.tasks import TaskVerbs
 from ripresa.stores.process import Process, is_gone, this_process
 
+_CLAIM_REST_S = 2.0
 _FORGOTTEN_US = 24 * 3_600_000_000
 
-_CLAIM_DUE = call("claim_due_1", 6)
+_CLAIM_DUE = call("claim_due_1", 8)
 _CLAIM = call("claim_1", 2)
-_ADOPT = call("adopt_1", 6)
+_ADOPT = call("adopt_1", 8)
 _REMOVE = call("remove_1", 1)
 _CLAIM_EFFECT = call("claim_effect_1", 7)
 _ADMIT = call("admit_1", 8)
@@ -72,6 +74,9 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, PoolVerbs, TaskVerbs):
         self._taking = asyncio.Lock()
         self._takes = 1
         """Number of the next call that makes runs ours."""
+        self._taken = 0
+        """Number of the last one that did."""
+        self._seldom = {_CLAIM_DUE: Seldom(_CLAIM_REST_S), _ADOPT: Seldom(0.0)}
         self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=rest)
         self._heartbeat: Heartbeat | None = None
         self._now: tuple[Micros, float] | None = None
@@ -182,8 +187,14 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, PoolVerbs, TaskVerbs):
     ) -> list[str]:
         """Make runs ours.  If the answer is lost the next call bears the same number, and is given the same runs."""
         async with self._taking:
-            params = (lease.engine, now, limit, *_left(leave), self._takes)
+            seldom, began = self._seldom[query], monotonic()
+            through_all = seldom.is_due()
+            params = (lease.engine, now, limit, *_left(leave), self._takes, self._taken, through_all)
             runs: list[str] = await self._as_owner(lease, lambda one: one.fetchval(query, *params))
+            if through_all:
+                seldom.done(began)
+            if runs:
+                self._taken = self._takes
             self._takes += 1
             return runs
 

@@ -28,6 +28,17 @@ class Claiming(Promises):
         assert await engine.claim_due(limit=3) == [C, B, A]
         assert await engine.claim_due(limit=3) == [D]
 
+    async def test_a_run_that_is_made_ready_late_is_found_though_its_time_is_long_past(self, engine: Engine) -> None:
+        hour = 3_600_000_000
+        await engine.commit(runs=[new_run(A), new_run(B), new_run(C), new_run(D)])
+        for _ in range(3):  # however often it has been looked since
+            await engine.commit(ready=[Ready(A, T + hour, 3)])
+            assert await engine.claim_due(now=T + hour) == [A]
+        await engine.commit(ready=[Ready(B, T + 1, 3)])
+        assert await engine.claim_due(now=T + hour) == [B]
+        await engine.commit(ready=[Ready(C, T + 2, 3), Ready(D, T + 2, -3)])
+        assert await engine.claim_due(now=T + hour) == [C, D]
+
     async def test_a_run_is_not_claimed_before_it_is_due(self, engine: Engine) -> None:
         await engine.commit(runs=[new_run(A), new_run(B)], ready=[Ready(A, T + 5, 1), Ready(B, T + 4, 0)])
         assert await engine.claim_due(now=T + 3) == []

@@ -68,6 +68,11 @@ CREATE TABLE ready (
 
 CREATE INDEX ready_by_due ON ready (priority, due, run);
 
+CREATE TABLE level (
+  priority bigint PRIMARY KEY,
+  low bigint NOT NULL                   -- no ready row of this priority is due earlier
+);
+
 CREATE TABLE inbox (
   number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text COLLATE "C" NOT NULL UNIQUE,
@@ -292,8 +297,8 @@ CREATE FUNCTION wrote_1(writer_ bigint, number_ bigint, at_ bigint) RETURNS void
 -- dead versions to step over as there were commits since the oldest snapshot that somebody holds.
 BEGIN
   INSERT INTO written (writer, number, at) VALUES (writer_, number_, at_);
-  IF number_ % 64 = 0 THEN
-    DELETE FROM written WHERE writer = writer_ AND number < number_ - 64;
+  IF number_ % 64 = 0 THEN  -- not from the first on: those are dead long since, and may have to be stepped over
+    DELETE FROM written WHERE writer = writer_ AND number BETWEEN number_ - 1024 AND number_ - 65;
   END IF;
 END $$;
 
@@ -307,6 +312,63 @@ BEGIN
   ORDER BY new.run
   ON CONFLICT (run) DO UPDATE SET
     due = least(ready.due, excluded.due), priority = excluded.priority, owner = excluded.owner;
+END $$;
+
+CREATE FUNCTION lower_levels_1(priorities bigint[], dues bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+-- After rows were made ready, and as the last thing of all: who raises a level waits for nobody, so that two who lower
+-- some can only wait for each other in one order.
+BEGIN
+  IF EXISTS (
+    SELECT 1 FROM unnest(priorities, dues) AS new (priority, due)
+    WHERE NOT EXISTS (SELECT 1 FROM level WHERE level.priority = new.priority AND level.low <= new.due)
+  ) THEN
+    INSERT INTO level (priority, low)
+    SELECT new.priority, min(new.due) FROM unnest(priorities, dues) AS new (priority, due) GROUP BY 1 ORDER BY 1
+    ON CONFLICT (priority) DO UPDATE SET low = least(level.low, excluded.low);
+  END IF;
+END $$;
+
+CREATE FUNCTION find_levels_1(now_ bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- The priorities that are in use; some may have been taken for unused just when a row came.
+BEGIN
+  INSERT INTO level (priority, low)
+  WITH RECURSIVE used (priority) AS (
+    SELECT max(ready.priority) FROM ready
+    UNION ALL
+    SELECT (SELECT max(ready.priority) FROM ready WHERE ready.priority < used.priority)
+    FROM used WHERE used.priority IS NOT NULL
+  )
+  SELECT used.priority, 0 FROM used
+  WHERE used.priority IS NOT NULL AND NOT EXISTS (SELECT 1 FROM level WHERE level.priority = used.priority)
+  ORDER BY 1
+  ON CONFLICT DO NOTHING;
+END $$;
+
+CREATE FUNCTION raise_level_1(level_ bigint, low_ bigint, now_ bigint, all_ boolean, busy boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+-- Rows that were claimed leave dead versions in the index, which cannot be cleared away while somebody holds an old
+-- snapshot: so a search does not begin at the first of them, but where the first row is that lives, or a second ago.
+-- A row that is due earlier lowers the level again; if it took more than that second to come to be seen, it is found by
+-- who looks through all.
+DECLARE
+  second CONSTANT bigint := 1000000;
+  first bigint;
+BEGIN
+  IF NOT all_ AND low_ >= now_ - (CASE WHEN busy THEN second * 3 / 2 ELSE 10 * second END) THEN
+    RETURN;
+  END IF;
+  PERFORM 1 FROM level WHERE priority = level_ FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT due INTO first FROM ready WHERE priority = level_ AND due >= low_ ORDER BY due LIMIT 1;
+  IF all_ AND first IS NULL AND level_ <> 0 THEN
+    DELETE FROM level WHERE priority = level_;
+  ELSE
+    first := least(coalesce(first, now_), now_ - second);
+    UPDATE level SET low = first WHERE priority = level_
+      AND CASE WHEN all_ THEN low <> first ELSE low < first END;
+  END IF;
 END $$;
 
 CREATE FUNCTION first_in_line_1(line_name text, OUT run text, OUT priority bigint) LANGUAGE sql AS $$
@@ -443,6 +505,9 @@ BEGIN
   IF rest IS NOT NULL THEN
     PERFORM write_rest_1(rest);
   END IF;
+  IF y_run IS NOT NULL OR woken IS NOT NULL THEN
+    PERFORM lower_levels_1(y_priority || woken_priority, y_due || woken_at);
+  END IF;
   RETURN '{}';
 END $$;
 
@@ -568,27 +633,32 @@ LANGUAGE sql IMMUTABLE AS $$
     AND EXISTS (SELECT 1 FROM unnest(names, versions) AS one (n, v) WHERE one.n = name_ AND one.v = version_)
 $$;
 
-CREATE FUNCTION answered_1(engine_number bigint, call_ bigint, runs_ text[]) RETURNS text[] LANGUAGE plpgsql AS $$
--- Keeps what a call took until the next one: should its answer be lost, it is given again.
+CREATE FUNCTION answered_1(engine_number bigint, call_ bigint, last_ bigint, runs_ text[])
+RETURNS text[] LANGUAGE plpgsql AS $$
+-- Keeps what a call took until the next one: should its answer be lost, it is given again.  `last_` is the call before
+-- it that took any.
 BEGIN
   IF cardinality(runs_) > 0 THEN
     INSERT INTO answer (engine, number, runs) VALUES (engine_number, call_, runs_);
-    DELETE FROM answer WHERE engine = engine_number AND number < call_;
+    DELETE FROM answer WHERE engine = engine_number AND number = last_;
   END IF;
   RETURN runs_;
 END $$;
 
 CREATE FUNCTION claim_due_1(
-  engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint
+  engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint, last_ bigint,
+  all_ boolean
 ) RETURNS text[] LANGUAGE plpgsql AS $$
 -- Locks the runs before their ready rows, as `send_1` does.  A run that somebody has locked is left to him; whether a
--- ready row is still there is seen once its run is locked.  Null: the lease is broken.
+-- ready row is still there is seen once its run is locked.  Null: the lease is broken.  What is due before its level's
+-- `low` is looked for with `all_` only.
 DECLARE
-  level bigint;
   chosen text[];
   taken text[];
   claimed text[] := '{}';
   may_write boolean := false;
+  level_ bigint;
+  low_ bigint;
 BEGIN
   IF NOT EXISTS (SELECT 1 FROM engine WHERE number = engine_number AND lease_until > 0) THEN
     RETURN NULL;
@@ -597,12 +667,17 @@ BEGIN
   IF FOUND THEN
     RETURN chosen;
   END IF;
-  SELECT max(priority) INTO level FROM ready;
+  IF all_ THEN
+    PERFORM find_levels_1(now_);
+  END IF;
   -- One search per priority that is in use, from the highest down: what is due tomorrow is not looked at.
-  WHILE level IS NOT NULL AND cardinality(claimed) < limit_ LOOP
+  FOR level_, low_ IN SELECT level.priority, CASE WHEN all_ THEN 0 ELSE level.low END FROM level ORDER BY 1 DESC LOOP
+    EXIT WHEN cardinality(claimed) >= limit_;
+    taken := NULL;
     IF EXISTS (
       SELECT 1 FROM ready JOIN run ON run.id = ready.run
-      WHERE ready.priority = level AND ready.due <= now_ AND (ready.owner IS NULL OR ready.owner = engine_number)
+      WHERE ready.priority = level_ AND ready.due BETWEEN low_ AND now_
+        AND (ready.owner IS NULL OR ready.owner = engine_number)
         AND (run.owner = engine_number
           OR (run.owner IS NULL AND NOT left_1(names, versions, run.definition, run.version)))
     ) THEN
@@ -614,7 +689,8 @@ BEGIN
       END IF;
       SELECT array_agg(due_.run ORDER BY due_.due, due_.run) INTO chosen FROM (
         SELECT ready.run, ready.due FROM ready JOIN run ON run.id = ready.run
-        WHERE ready.priority = level AND ready.due <= now_ AND (ready.owner IS NULL OR ready.owner = engine_number)
+        WHERE ready.priority = level_ AND ready.due BETWEEN low_ AND now_
+          AND (ready.owner IS NULL OR ready.owner = engine_number)
           AND (run.owner = engine_number
             OR (run.owner IS NULL AND NOT left_1(names, versions, run.definition, run.version)))
         ORDER BY ready.due, ready.run LIMIT limit_ - cardinality(claimed)
@@ -626,9 +702,9 @@ BEGIN
       claimed := claimed || ARRAY (SELECT id FROM unnest(chosen) WITH ORDINALITY AS one (id, turn)
                                    WHERE id = ANY (taken) ORDER BY turn);
     END IF;
-    SELECT max(priority) INTO level FROM ready WHERE priority < level;
+    PERFORM raise_level_1(level_, low_, now_, all_, taken IS NOT NULL);
   END LOOP;
-  RETURN answered_1(engine_number, call_, claimed);
+  RETURN answered_1(engine_number, call_, last_, claimed);
 END $$;
 
 CREATE FUNCTION claim_1(engine_number bigint, run_id text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -649,11 +725,13 @@ BEGIN
 END $$;
 
 CREATE FUNCTION adopt_1(
-  engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint
+  engine_number bigint, now_ bigint, limit_ bigint, names text[], versions text[], call_ bigint, last_ bigint,
+  all_ boolean
 ) RETURNS text[] LANGUAGE plpgsql AS $$
 -- Null: the lease is broken.  With a limit it is asked again and again, and what only waits for its turn is let be.
 -- An engine is settled once nothing is left of it to adopt.  Our own lease is not locked while we look, as our commits
--- would wait for it.
+-- would wait for it.  Runs without an owner are lost to sight seldom, and are looked for with `all_` only: there may be
+-- a great many that wait for their turn, or have done so since the oldest snapshot that somebody holds.
 DECLARE
   opened CONSTANT text[] := '{queued,running,waiting,paused,quarantined,blocked}';
   stopped CONSTANT text[] := '{paused,quarantined,blocked}';
@@ -682,10 +760,7 @@ BEGIN
     WHERE owner IS NOT NULL AND (owner = engine_number
       OR NOT EXISTS (SELECT 1 FROM engine WHERE number = run.owner AND lease_until > 0));
   END IF;
-  -- Runs without an owner are lost to sight seldom.  Where a great many wait for their turn, they are gone through seldom.
-  sweep := NOT again OR random() < 0.06 OR (
-    (SELECT count(*) FROM (SELECT 1 FROM run WHERE status = 'queued' AND owner IS NULL LIMIT 1001) AS queued) <= 1000
-    AND (SELECT count(*) FROM (SELECT 1 FROM inbox LIMIT 1001) AS sent) <= 1000);
+  sweep := all_ OR NOT again;
   WITH orphan AS (
     -- No more of each than are asked for: an engine may leave a hundred thousand.
     SELECT theirs.id FROM unnest(owners) AS owned (owner) CROSS JOIN LATERAL (
@@ -738,7 +813,7 @@ BEGIN
       SELECT number FROM engine WHERE number = ANY (gone) ORDER BY number FOR NO KEY UPDATE SKIP LOCKED)
       AND NOT EXISTS (SELECT 1 FROM run WHERE run.owner = engine.number AND run.status = ANY (opened));
   END IF;
-  RETURN answered_1(engine_number, call_, coalesce(chosen, '{}'));
+  RETURN answered_1(engine_number, call_, last_, coalesce(chosen, '{}'));
 END $$;
 
 CREATE FUNCTION send_1(
@@ -768,6 +843,7 @@ BEGIN
   ON CONFLICT (run) DO UPDATE SET
     due = least(ready.due, excluded.due), priority = excluded.priority, owner = excluded.owner;
   PERFORM wrote_1(writer_, number_, at_);
+  PERFORM lower_levels_1(ARRAY[receiver.priority], ARRAY[at_]);
   RETURN 'kept';
 END $$;
 
@@ -798,6 +874,7 @@ BEGIN
   PERFORM put_tags_1(tags);
   PERFORM add_definitions_1(definitions);
   PERFORM wrote_1(writer_, number_, r_created_at[1]);
+  PERFORM lower_levels_1(r_priority, r_created_at);
   RETURN true;
 END $$;
 
@@ -834,6 +911,7 @@ BEGIN
   SELECT found.run, found.priority INTO first FROM first_in_line_1(line_name) AS found;
   IF first.run IS NOT NULL THEN
     PERFORM put_ready_1(ARRAY[first.run], ARRAY[now_], ARRAY[first.priority], ARRAY[NULL::bigint]);
+    PERFORM lower_levels_1(ARRAY[first.priority], ARRAY[now_]);
   END IF;
   RETURN true;
 END $$;
