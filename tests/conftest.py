@@ -10,4 +10,9 @@ settings.register_profile("home", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
 
-pytest_plugins = ["tests.support.postgres", "tests.support.slow_disk", "tests.support.brokers"]
+pytest_plugins = [
+    "tests.support.postgres",
+    "tests.support.elsewhere",
+    "tests.support.slow_disk",
+    "tests.support.brokers",
+]

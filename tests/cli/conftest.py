@@ -281,8 +281,10 @@ class Terminal:
 
 
 @pytest.fixture
-def shop(tmp_path):
+def shop(tmp_path, places):
     made = Shop(tmp_path)
+    if places is not None:
+        made.env["RIPRESA_STORE"] = places.url("the shop's own.db")
     yield made
     made.close()
 

@@ -819,6 +819,7 @@ def test_run_blocks_until_the_end(tmp_path):
         ripresa.run(add, 2, store=url, id="sum")
 
 
+@pytest.mark.own_store
 def test_run_has_a_store_of_its_own_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RIPRESA_STORE", raising=False)

@@ -50,6 +50,7 @@ def kinds(events):
     return [(event.kind, event.operation) for event in events]
 
 
+@pytest.mark.own_store  # it holds up SQLite's own commits
 @pytest.mark.parametrize("evict_after", ["30s", 0])
 async def test_an_outcome_on_its_way_when_the_run_is_cancelled_is_undone(evict_after, tmp_path, monkeypatch):
     shop = Shop()

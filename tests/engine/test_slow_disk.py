@@ -12,6 +12,8 @@ from ripresa.stores.sqlite.pace import Pace
 from ripresa.stores.sqlite.writer import Writer
 from ripresa.testing import VirtualClock
 
+pytestmark = pytest.mark.own_store  # it slows SQLite down
+
 
 @step
 def triple(value: int) -> int:

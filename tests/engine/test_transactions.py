@@ -10,6 +10,8 @@ from ripresa import App, NotInWorkflow, Retry, RunFailed, StepFailed, context, s
 from ripresa.stores.sqlite import effects
 from ripresa.stores.sqlite.effects import own_tables
 
+pytestmark = pytest.mark.own_store  # it writes SQL as SQLite has it; tests/stores/test_postgres_lending.py is its twin
+
 
 @pytest.fixture
 def file(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from ripresa import App, RunConflict, RunNotFound, wait_for_signal, workflow
 from ripresa.contracts.errors import NoTransactions
 
+pytestmark = pytest.mark.own_store  # it gives connections to SQLite; tests/stores/test_postgres_lending.py is its twin
+
 
 @workflow
 async def ship(order: str) -> str:

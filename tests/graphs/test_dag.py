@@ -97,7 +97,9 @@ async def test_a_run_goes_on_after_a_crash_and_what_was_done_stays_done(graph):
     run = await app.start(dag)
     await supervise(hall, graph, until=len(graph.parents) // 2)
     await app.crash()
-    hall.crash(done(await store.history(run.uuid)))
+    await app.store.open()
+    hall.crash(done(await app.store.history(run.uuid)))
+    await app.store.close()
 
     async with App(store, [dag], clock=VirtualClock()) as app:
         run = await app.get(run.uuid)

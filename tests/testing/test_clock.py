@@ -26,6 +26,7 @@ def days_on(clock):
     return (clock.now() - EPOCH_US) / DAY_US
 
 
+@pytest.mark.own_store  # virtual time runs on while a server answers
 async def test_time_jumps_from_one_due_moment_to_the_next():
     clock = VirtualClock()
     async with opened(naps, clock=clock) as app:
@@ -143,6 +144,7 @@ async def test_steps_that_wait_for_their_turn_go_one_at_a_time_by_time_and_then_
     assert clock.steps_waiting == 0
 
 
+@pytest.mark.own_store  # virtual time runs on while a server answers
 async def test_a_step_that_is_called_off_while_it_waits_holds_nobody_up():
     clock = VirtualClock()
 

@@ -225,6 +225,7 @@ async def test_a_retried_run_remembers_what_had_succeeded():
 # --- files --------------------------------------------------------------------------------------
 
 
+@pytest.mark.own_store  # the command is given the file
 async def test_what_runs_export_writes_is_what_replay_reads(tmp_path):
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     async with App(store, workflows=[fulfil], clock=VirtualClock()) as app:

@@ -76,6 +76,7 @@ async def test_a_signal_that_does_not_come_in_time_fails_its_node(world):
     assert await statuses(app, run) == {"approval": "failed", "alarm": "succeeded"}
 
 
+@pytest.mark.own_store  # virtual time runs on while a server answers
 async def test_a_run_that_is_tried_again_waits_for_its_signal_once_more(world):
     app, run = await started(world, flow(signal("approval", timeout_us=60_000_000)))
     with pytest.raises(RunFailed):

@@ -202,6 +202,7 @@ async def test_a_trend_may_be_switched_off(memory):
     assert [event.kind for event in await app.history(run)] == [h.RUN_STARTED, h.STEP_COMPLETED, h.FINISHED]
 
 
+@pytest.mark.own_store  # it breaks the memory store
 async def test_a_trend_that_cannot_be_read_does_not_stop_the_run(memory, monkeypatch):
     from ripresa.stores.memory import MemoryStore
 
