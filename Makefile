@@ -30,7 +30,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS := true
 endif
 
-.PHONY: help demo test test-kubernetes check bench docs lock lint types floors bans addresses manual
+.PHONY: help demo test test-postgres test-kubernetes check bench docs lock lint types floors bans addresses manual
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -44,6 +44,11 @@ test: .venv/.ready ## Run the tests: the core on the other Pythons found here, t
 	@$(BIN)/python -m compileall -q src
 	@if [[ -z '$(ARGS)' ]]; then tools/test_other_pythons '$(JOBS)' $(VERSIONS); fi
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-postgres: .venv/.ready ## Run every scenario of engine, workflows and commands on a real PostgreSQL, whatever store it names
+	@tools/install_engines
+	@$(BIN)/python -m pytest -n $(JOBS) --on postgres tests/engine tests/kernel tests/patterns tests/graphs \
+	  tests/equivalence tests/author tests/testing tests/cli $(ARGS)
 
 test-kubernetes: .venv/.ready ## Run the tests that need a Kubernetes cluster, on a real one: built once, in minutes, as root
 	@tests/kubernetes/with_cluster $(BIN)/python -m pytest -n $(JOBS) --timeout 300 tests/kubernetes $(ARGS)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def test_settings_are_told_with_their_origin(shop):
     (shop.folder / "ripresa.toml").write_text('[engine]\nthreads = 3\n[workflows]\nf = "shop.py:text"\n')
@@ -43,6 +45,7 @@ def test_code_that_a_replay_cannot_repeat_is_found(shop):
     assert shop.json("check", "shop.py")["workflows"][0]["findings"] == []
 
 
+@pytest.mark.own_store
 def test_open_runs_whose_workflow_the_code_has_not_are_told(shop):
     (shop.folder / "other.py").write_text("from ripresa import workflow\n@workflow\nasync def other() -> None: ...\n")
     shop("run", "shop.py:approval", "--id", "a1", "--detach")
@@ -67,3 +70,13 @@ def test_schemas_describe_the_records_and_the_workflows(shop):
     assert found["input"]["properties"]["qty"] == {"default": 1, "title": "Qty", "type": "integer"}
     assert found["input"]["required"] == ["order"]
     assert found["output"]["type"] == "object"
+
+
+def test_a_password_in_the_address_is_not_shown_nor_in_what_is_proposed(shop, postgres_url):
+    url = postgres_url.replace("postgres@", "postgres:secret@")
+    told = [shop("check", "--store", url, "-o", form) for form in ("text", "json", "yaml")]
+    told.append(shop("run", "shop.py:nothing", "--detach", "--store", url))
+    told.append(shop("run", "shop.py:doze", "-p", "seconds=0", "--id", "d", "--store", url))
+    told.append(shop("runs", "show", "nobody", "--store", url, code=2))
+    assert not [one.args for one in told if "secret" in one.stdout + one.stderr]
+    assert postgres_url in told[0].stdout

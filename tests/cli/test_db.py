@@ -7,6 +7,8 @@ import pytest
 
 from tests.cli.conftest import TIMEOUT_S, stop
 
+pytestmark = pytest.mark.own_store  # about files, and what lies in them
+
 STORE = ".ripresa/ripresa.db"
 
 

@@ -93,6 +93,7 @@ def test_a_worker_that_drains_ends_its_step_and_another_goes_on_with_the_run(fle
     stop(two)
 
 
+@pytest.mark.own_store
 def test_one_engine_of_a_file_is_listed_and_drained_by_a_signal(fleet):
     one, number = serving(fleet)
     assert "SIGTERM" in fleet("engine", "drain", str(number)).stderr

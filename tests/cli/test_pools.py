@@ -34,7 +34,7 @@ def until(is_so):
 
 def pools(shop):
     (shop.folder / "pooled.py").write_text(POOLED)
-    shop("pools", "set", "lakehouse", "slots=2", code=5)  # there is no store yet
+    shop("pools", "set", "lakehouse", "slots=2", code=None)  # a file is not there yet
     shop("run", "shop.py:text")
 
 

@@ -56,6 +56,7 @@ def test_an_output_that_the_encoding_cannot_hold_is_escaped(shop):
     assert "Usage" in shop("--help", PYTHONIOENCODING="ascii").stdout
 
 
+@pytest.mark.own_store
 def test_a_reader_that_has_gone_is_no_error(shop):
     shop("run", "shop.py:text")
     listing = subprocess.Popen(
@@ -82,6 +83,7 @@ def test_a_file_whose_name_is_another_modules_works_all_the_same(shop):
     assert shop("run", "daily-sales.py:weighed", "-p", "order=book").stdout == "1.5\n"
 
 
+@pytest.mark.own_store
 def test_a_module_a_packages_file_and_a_registered_name_are_targets_too(shop):
     package = shop.folder / "flows"
     package.mkdir()
@@ -238,6 +240,7 @@ def test_a_cancelled_run_ends_with_4(shop):
     assert running.wait(60) == 4
 
 
+@pytest.mark.own_store
 def test_a_blocked_run_ends_with_1_and_goes_on_when_fitting_code_is_back(shop):
     file = shop.folder / "shop.py"
     good = file.read_text()
@@ -260,6 +263,7 @@ def test_a_blocked_run_ends_with_1_and_goes_on_when_fitting_code_is_back(shop):
     assert shop("run", "shop.py:approval", "--id", "a1").stdout == "ok\n"
 
 
+@pytest.mark.own_store
 def test_a_store_that_is_in_use_damaged_or_out_of_reach_ends_with_5(shop):
     worker = shop.worker()
     done = shop("run", "shop.py:text", code=5)
@@ -279,6 +283,7 @@ def test_an_address_that_names_no_store_is_a_usage_error(shop):
     assert "unknown kind of store" in shop("run", "shop.py:text", "--store", "mysql://x/y", code=2).stderr
 
 
+@pytest.mark.own_store
 def test_the_store_is_taken_from_the_flag_the_variable_or_the_file(shop):
     (shop.folder / "ripresa.toml").write_text('store = "file.db"\n')
     shop("run", "shop.py:text")

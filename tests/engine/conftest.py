@@ -81,8 +81,8 @@ async def _quiet(app):
 
 
 WORLDS = {
-    "world": ["memory", "sqlite-evicted"],
-    "every_world": ["memory", "memory-evicted", "sqlite", "sqlite-evicted", "postgres-evicted"],
+    "world": ["memory", "sqlite-evicted", "postgres"],
+    "every_world": ["memory", "memory-evicted", "sqlite", "sqlite-evicted", "postgres", "postgres-evicted"],
 }
 
 

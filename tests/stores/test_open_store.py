@@ -41,6 +41,9 @@ def test_an_unknown_address_is_refused_and_the_known_ones_named(url):
         ("postgresql://u:secret@h:5433/x", "ripresa", "postgresql://u@h:5433/x"),
         ("postgres://h/x?schema=other", "other", "postgresql://h/x?schema=other"),
         ("postgresql://u@/x?host=/run&password=secret", "ripresa", "postgresql://u@/x?host=%2Frun"),
+        ("postgresql:///x?host=/run", "ripresa", "postgresql:///x?host=%2Frun"),
+        ("postgresql://u:secret@%2Frun:5433/x", "ripresa", "postgresql://u@%2Frun:5433/x"),
+        ("postgresql://u:secret@a:1,[::1]:2/x", "ripresa", "postgresql://u@a:1,[::1]:2/x"),
         (
             "postgresql://h/x?options=-csearch_path%3Dother%20-cjit%3Doff",
             "other",
@@ -52,6 +55,36 @@ def test_an_address_of_postgresql_names_a_schema_and_shows_no_password(url, sche
     store = open_store(url)
     assert (store.address.schema, store.url) == (schema, shown)
     assert open_store(store.url).url == shown
+
+
+@pytest.mark.parametrize("password", ["se@cret", "se%40cret", "100%se:cret", "se%2Fcr%23et%3F"])
+def test_a_password_is_handed_on_as_it_was_meant(password):
+    from urllib.parse import unquote, urlsplit
+
+    address = open_store(f"postgresql://u:{password}@h/x").address
+    assert unquote(urlsplit(address.dsn).password) == unquote(password)
+    assert address.dsn.count("@") == 1
+    assert "cret" not in address.shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "u:se/cret@h/x",
+        "u:se#cret@h/x",
+        "u:se?cret@h/x",
+        "u:1/secret@h/x",
+        "u:secret[@h/x",
+        "u:secret\u2100@h/x",
+        "u:secret@h:99999/x",
+        "u:secret@h:no/x",
+        "u:secret@[h/x",
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused_with_the_remedy_and_no_part_of_it_told(url):
+    with pytest.raises(ValueError, match=r"write @ : / [?] # % in a password as %40") as refused:
+        open_store(f"postgresql://{url}")
+    assert "cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("schema", ["", "a-b", "x; DROP", "9"])

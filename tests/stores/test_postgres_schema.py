@@ -6,7 +6,8 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
-from ripresa.contracts.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from ripresa import App, step, wait_for_signal, workflow
+from ripresa.contracts.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from ripresa.ports.batch import Batch
 from ripresa.stores.postgres import PostgresStore, schema
 from ripresa.testing.store_contract import LEASE, A, B, T, new_run
@@ -16,6 +17,23 @@ SELECT table_name, column_name, data_type, is_nullable, column_default, is_ident
 FROM information_schema.columns WHERE table_schema = 'ripresa' ORDER BY 1, 2
 """
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'ripresa' ORDER BY 1"
+
+RIGHTS = """
+GRANT USAGE ON SCHEMA ripresa TO worker_on_it, reader_of_it;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ripresa TO worker_on_it;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA ripresa TO worker_on_it;
+GRANT SELECT ON ALL TABLES IN SCHEMA ripresa TO reader_of_it;
+"""
+
+
+@step
+async def pack(order: str) -> str:
+    return order
+
+
+@workflow
+async def ship(order: str) -> str:
+    return f"{await pack(order)} to {await wait_for_signal('address', str)}"
 
 
 @pytest.fixture
@@ -113,6 +131,68 @@ async def test_tables_of_others_are_let_be(empty):
         await opened(empty)
     [tables] = await rows(empty, "SELECT tablename FROM pg_tables WHERE schemaname = 'ripresa'")
     assert tables == [("orders",)]
+
+
+async def test_a_table_of_somebody_elses_that_is_called_version_is_let_be(empty):
+    connection = await asyncpg.connect(empty)
+    await connection.execute("CREATE SCHEMA ripresa; CREATE TABLE ripresa.version (text text)")
+    await connection.close()
+    with pytest.raises(StoreCorrupt, match=r"not ripresa's \(tables: version\)"):
+        await opened(empty)
+
+
+async def test_a_database_that_has_no_place_for_all_texts_is_refused(postgres):
+    postgres.sql("CREATE DATABASE western ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(StoreUnavailable, match=r"keeps texts as LATIN1.*: create a database with UTF8"):
+            await opened(postgres.url("western"))
+    finally:
+        postgres.drop(postgres.url("western"))
+
+
+async def test_a_way_to_connect_that_there_is_not_is_told(postgres_url):
+    with pytest.raises(StoreUnavailable, match=r"sslmode.*: change the address"):
+        await opened(f"{postgres_url}?sslmode=bogus")
+
+
+# -- rights -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def users(postgres, empty):
+    """Three users with as few rights as they can do with, and the database."""
+    name = empty.rpartition("/")[2]
+    for user in ("owner_of_it", "worker_on_it", "reader_of_it"):
+        postgres.sql(f"CREATE ROLE {user} LOGIN")
+    postgres.sql(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC", name)
+    postgres.sql(f"GRANT CONNECT ON DATABASE {name} TO owner_of_it, worker_on_it, reader_of_it")
+    yield name
+    postgres.drop(empty)
+    for user in ("owner_of_it", "worker_on_it", "reader_of_it"):
+        postgres.sql(f"DROP ROLE {user}")
+
+
+async def test_few_rights_are_enough_and_what_is_missing_is_told(postgres, users):
+    owner, worker, reader = (
+        postgres.url(users).replace("postgres@", f"{user}@") for user in ("owner_of_it", "worker_on_it", "reader_of_it")
+    )
+    with pytest.raises(StoreError, match=r"refuses us this .permission denied for database .*: grant this user"):
+        await opened(owner)
+    postgres.sql("CREATE SCHEMA ripresa AUTHORIZATION owner_of_it", users)
+    await (await opened(owner)).close()
+    with pytest.raises(StoreError, match="permission denied for schema ripresa"):
+        await opened(worker)
+    postgres.sql(RIGHTS, users)
+
+    async with App(worker, [ship]) as app:
+        run = await app.start(ship, "o-1", id="o-1")
+        await app.signal("o-1", "address", "Rome")
+        assert await run.result() == "o-1 to Rome"
+    store = await opened(reader)
+    assert (await store.get_run("o-1")).status == "succeeded"
+    with pytest.raises(StoreError, match="permission denied"):
+        await store.acquire(now=T, lease_us=LEASE, who="test")
+    await store.close()
 
 
 async def test_a_database_that_does_not_exist_is_told(postgres):

@@ -11,6 +11,7 @@ from ripresa.cli.target import all_of
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.engine.config import Config
 from ripresa.kernel.guard import scan
+from ripresa.stores import shown_address
 
 
 async def checked(set_up: Settings, targets: list[str]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _findings(workflow: Any) -> list[Any]:
 
 def _settings(set_up: Settings) -> list[dict[str, Any]]:
     defaults = Config()
-    told = [{"name": "store", "value": set_up.store.value, "origin": set_up.store.origin}]
+    told = [{"name": "store", "value": shown_address(set_up.store.value), "origin": set_up.store.origin}]
     for field in fields(Config):
         given = set_up.engine.get(field.name)
         value, origin = (getattr(defaults, field.name), "default") if given is None else given
@@ -52,12 +53,13 @@ def _settings(set_up: Settings) -> list[dict[str, Any]]:
 
 
 async def _store(url: str) -> dict[str, Any]:
+    shown = shown_address(url)
     try:
         store = existing(url)
     except StoreUnavailable:
-        return {"url": url, "exists": False, "problems": []}
+        return {"url": shown, "exists": False, "problems": []}
     await store.open()
     try:
-        return {"url": url, "exists": True, "problems": await store.check()}
+        return {"url": shown, "exists": True, "problems": await store.check()}
     finally:
         await store.close()

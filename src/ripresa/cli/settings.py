@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli.exits import UsageProblem
@@ -47,7 +48,11 @@ GIVEN = Given()
 
 def same_store() -> str:
     """What a command that is proposed needs so that it reaches the same store."""
-    return f" --store {GIVEN.store}" if GIVEN.store else ""
+    if not GIVEN.store:
+        return ""
+    from ripresa.stores import shown_address
+
+    return f" --store {quote(shown_address(GIVEN.store))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from ripresa.contracts.errors import StoreUnavailable
 if TYPE_CHECKING:
     from ripresa.ports.store import Store
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "shown_address"]
 
 _KNOWN = (
     "memory://, sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), a path that ends in .db, "
@@ -52,6 +52,18 @@ def _postgres(url: str, lock_timeout_s: float) -> Store:
             f"store {_shown(url)!r} needs the driver asyncpg, which is not installed: pip install 'ripresa[postgres]'"
         ) from error
     return PostgresStore(url, lock_timeout=lock_timeout_s)
+
+
+def shown_address(url: str) -> str:
+    """The address as people may see it: without a password."""
+    if not url.lower().startswith(("postgresql://", "postgres://")):
+        return url
+    try:
+        from ripresa.stores.postgres.address import address_of
+
+        return address_of(url).shown
+    except (ModuleNotFoundError, ValueError):
+        return _shown(url)
 
 
 def _shown(url: str) -> str:

@@ -68,10 +68,14 @@ _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (tuple(_AGAIN), StoreBusy, "{} is busy ({}): another transaction holds rows for long; nothing was written"),
     (("57014",), StoreBusy, "{} took too long ({}): see to its load; nothing was written"),
     (("53100",), StoreFull, "no space left on the server of {} ({}): free some; nothing was written"),
-    (("25006",), StoreUnavailable, "{} is read-only ({}): name the primary server"),
+    (
+        ("25006",),
+        StoreUnavailable,
+        "{} is read-only ({}): name the primary server, and see to default_transaction_read_only",
+    ),
     (("28000", "28P01"), StoreUnavailable, "{} refuses us ({}): see to user, password and pg_hba.conf"),
     (("3D000",), StoreUnavailable, "{} does not exist ({}): create the database"),
-    (("42501",), StoreError, "{}: {}: give this user the right to"),
+    (("42501",), StoreError, "{} refuses us this ({}): grant this user the right, or name another"),
     (("XX001", "XX002"), StoreCorrupt, "{} is damaged ({}): restore it from a backup"),
     (("23505",), StoreError, "{} already holds a row of this batch ({}); nothing was written"),
     (("", "08", "53", "57", "58"), StoreUnavailable, "{} is out of reach ({}); nothing was written"),
@@ -82,6 +86,8 @@ _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
 def store_error(error: BaseException, where: str, *, committing: bool = False) -> StoreError:
     """The error to raise in its place; `committing`: it may have been committed all the same."""
     what = (str(error) or type(error).__name__).splitlines()[0][:_SHOWN_MAX]
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return StoreUnavailable(f"{where} cannot be connected to as its address says ({what}): change the address")
     if committing and broke_connection(error):
         return CommitUnknown(f"the connection to {where} broke ({what}): whether it was written is not known")
     if isinstance(error, ValueError):

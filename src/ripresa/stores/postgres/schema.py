@@ -24,6 +24,7 @@ _TRIES = 60
 _LOCK_TIMEOUT = "500ms"
 _REST_S = 0.5
 _TABLES_SHOWN = 5
+_OURS = {"version", "run", "history"}
 
 
 @cache
@@ -39,6 +40,11 @@ async def prepare(connection: Any, address: Address) -> None:
     server = int(await connection.fetchval("SHOW server_version_num"))
     if server < VERSION_MIN:
         raise StoreUnavailable(f"{address.shown} is PostgreSQL {server // 10_000}: ripresa needs 14 or newer")
+    if (encoding := await connection.fetchval("SHOW server_encoding")) != "UTF8":
+        raise StoreUnavailable(
+            f"{address.shown} keeps texts as {encoding}, which has no place for all: create a database with UTF8 "
+            "(createdb -E UTF8 -T template0)"
+        )
     if await _version(connection, address) == len(migrations()):
         return
     for attempt in range(1, _TRIES + 1):
@@ -56,7 +62,7 @@ async def _version(connection: Any, address: Address) -> int:
     """How many migrations the schema has seen; 0: it is empty, or not there."""
     found = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", address.schema)
     tables = sorted(row[0] for row in found)
-    if "version" in tables:
+    if set(tables) >= _OURS:
         version = int(await connection.fetchval(f'SELECT max(number) FROM "{address.schema}".version') or 0)  # noqa: S608
         if version > len(migrations()):
             raise StoreTooNew(
@@ -87,7 +93,10 @@ async def _migrate(connection: Any, address: Address) -> None:
             if done == len(migrations()):
                 return
             if done == 0:
-                await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+                if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", f'"{address.schema}"'):
+                    await connection.execute(
+                        f'CREATE SCHEMA "{address.schema}"'
+                    )  # asks for more rights than to use one
                 await connection.execute("CREATE TABLE version (number bigint PRIMARY KEY, since timestamptz NOT NULL)")
             await connection.execute(migrations()[done])
             done += 1
