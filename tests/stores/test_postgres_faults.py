@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 
 from ripresa import App, step, workflow
-from ripresa.contracts.errors import CommitUnknown, StoreUnavailable
+from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
 from ripresa.ports.batch import Batch
-from ripresa.stores.postgres import PostgresStore
-from ripresa.testing.store_contract import LEASE, A, B, T, event, message, new_run
+from ripresa.stores.postgres import PostgresStore, pools
+from ripresa.stores.postgres.waiting import wait
+from ripresa.testing.store_contract import LEASE, A, B, T, event, message, new_run, ticket
 from tests.support.postgres import PostgresServer
 from tests.support.wire import Wire
 
@@ -258,5 +259,41 @@ async def test_runs_that_were_taken_by_a_call_whose_answer_was_lost_are_given_by
         store._takes -= 1  # as if nobody had heard that
         assert await take() == [run]
         assert await take() == []
+    await store.close()
+    await other.close()
+
+
+async def test_an_engine_that_stands_still_while_it_asks_for_slots_keeps_neither_its_lease_nor_the_desk(
+    postgres_url, monkeypatch
+):
+    store, other = (PostgresStore(postgres_url, heartbeat_thread=False) for _ in range(2))
+    await store.open()
+    await other.open()
+    lease = await store.acquire(now=T, lease_us=LEASE, who="stands still")
+    await store.commit(lease, Batch(1, T, runs=[new_run(A, owner=lease.engine)]), lease_us=LEASE)
+    gate, locked = asyncio.Event(), asyncio.Event()
+    hand_out = pools.hand_out
+
+    def stands_still(*given):
+        locked.set()
+        wait(gate.wait())
+        return hand_out(*given)
+
+    monkeypatch.setattr(pools, "hand_out", stands_still)
+    asked = asyncio.create_task(store.tickets(lease, [ticket("load")], now=T))
+    await locked.wait()
+    monkeypatch.setattr(pools, "hand_out", hand_out)
+    now = T + 2 * LEASE
+    successor = await other.acquire(now=now, lease_us=LEASE, who="goes on")
+    async with asyncio.timeout(30):
+        while not await other.adopt(successor, now=now, limit=9):  # noqa: ASYNC110 - it is the server that gives up
+            await asyncio.sleep(0.1)
+        granted = await other.tickets(successor, [ticket("load")], now=now)
+    assert granted.tickets
+    gate.set()
+    with pytest.raises(StoreError):
+        await asked
+    with pytest.raises(EngineFenced):
+        await store.tickets(lease, [ticket("load")], now=T)
     await store.close()
     await other.close()

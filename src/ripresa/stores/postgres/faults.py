@@ -56,7 +56,7 @@ def broke_connection(error: BaseException) -> bool:
     state = state_of(error)
     if isinstance(error, ValueError):
         return False  # the driver's: a parameter that it could not send
-    return not state or state.startswith(("08", "57P"))
+    return not state or state.startswith(("08", "57P", "25P03"))  # the last: it stood still in a transaction
 
 
 def existing_runs(error: asyncpg.PostgresError) -> frozenset[str]:
@@ -78,7 +78,7 @@ _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("42501",), StoreError, "{} refuses us this ({}): grant this user the right, or name another"),
     (("XX001", "XX002"), StoreCorrupt, "{} is damaged ({}): restore it from a backup"),
     (("23505",), StoreError, "{} already holds a row of this batch ({}); nothing was written"),
-    (("", "08", "53", "57", "58"), StoreUnavailable, "{} is out of reach ({}); nothing was written"),
+    (("", "08", "25P03", "53", "57", "58"), StoreUnavailable, "{} is out of reach ({}); nothing was written"),
 )
 """By SQLSTATE, or how it begins: the first that fits."""
 

@@ -21,6 +21,9 @@ from ripresa.stores.postgres.waiting import aside, wait
 
 SQL = NamedSql("ripresa.stores.postgres", "pools.sql")
 
+_FENCE = "SELECT fence_1($1) FROM set_config('idle_in_transaction_session_timeout', '2s', true)"
+"""Who stands still in the middle of it holds desks, and its lease, no longer than that."""
+
 
 class PoolRows:
     """`stores.granting.Rows` on a connection, for code that runs `aside`."""
@@ -112,7 +115,7 @@ async def _hand_out(
 ) -> Granted | None:
     """None: the lease is broken.  With `untold` all slots that the engine holds are told of again."""
     async with connection.transaction():
-        if not await connection.fetchval("SELECT fence_1($1)", lease.engine):
+        if not await connection.fetchval(_FENCE, lease.engine):
             return None
         pools = {ticket.pool for ticket in wanted}
         pools |= {pool for (pool,) in await connection.fetch(SQL["pools_of"], lease.engine)}
