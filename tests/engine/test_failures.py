@@ -765,6 +765,21 @@ async def test_an_attempt_for_which_no_worker_is_free_is_not_begun(world):
     assert await run.result("10s") == [1, 2]
 
 
+async def test_a_runtime_may_have_a_name_of_its_own(world):
+    """As two of Celery's do, when there are two brokers."""
+
+    @step(runtime="elsewhere")
+    async def works() -> str:
+        return "done"
+
+    @workflow
+    async def once() -> str:
+        return await works()
+
+    app = await world.open(once, runtimes={"elsewhere": InlineRuntime()})
+    assert await (await app.start(once)).result("10s") == "done"
+
+
 async def under_way(world, app, ref, tries):
     """Wait until so many attempts have begun and the store knows of the last."""
     async with asyncio.timeout(10):

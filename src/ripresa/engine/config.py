@@ -18,9 +18,10 @@ class Config:
     `lease_s`: how long a silent engine keeps its runs.  `threads`, `processes`, `inline`, `subprocesses`, `containers`,
     `cluster_jobs`, `celery_tasks`: attempts at the same time, by runtime; `subprocesses`, `containers` and
     `cluster_jobs` are jobs, as processes, in containers and on Kubernetes, and `celery_tasks` what Celery workers have
-    or are to take.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.  `drain_s`: how long a worker that is
-    told to stop lets steps end.  `resident_runs_max`: waiting runs kept in memory; more are evicted, oldest first.
-    `lock_timeout_s`: how long a caller waits for a locked or full store before the call fails.
+    or are to take, and runtimes under names of their own.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.
+    `drain_s`: how long a worker that is told to stop lets steps end.  `resident_runs_max`: waiting runs kept in memory;
+    more are evicted, oldest first.  `lock_timeout_s`: how long a caller waits for a locked or full store before the
+    call fails.
     """
 
     lease_s: float = 3.0

@@ -52,5 +52,6 @@ def slots_of(config: Config, runtimes: Mapping[str, Runtime]) -> dict[str, Slots
         "engine": config.inline,
         "transaction": config.threads,
     }
+    allowed |= {name: config.celery_tasks for name in runtimes if name not in allowed}  # another broker's, as a rule
     most = {name: None if (runtime := runtimes.get(name)) is None else runtime.attempts_max for name in allowed}
     return {name: Slots(min(size, most[name] or size)) for name, size in allowed.items()}
