@@ -4,11 +4,14 @@ import asyncio
 import random
 from collections import Counter
 
+import asyncpg
 import pytest
+from asyncpg.exceptions import ConnectionDoesNotExistError
 
 from ripresa import App, step, workflow
 from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
 from ripresa.ports.batch import Batch
+from ripresa.ports.effects import Effect
 from ripresa.stores.postgres import PostgresStore, pools
 from ripresa.stores.postgres.waiting import wait
 from ripresa.testing.store_contract import LEASE, A, B, T, event, message, new_run, ticket
@@ -297,3 +300,38 @@ async def test_an_engine_that_stands_still_while_it_asks_for_slots_keeps_neither
         await store.tickets(lease, [ticket("load")], now=T)
     await store.close()
     await other.close()
+
+
+async def test_what_is_asked_while_desks_are_locked_is_known_to_the_server(postgres, postgres_url):
+    """A question that is new goes in two messages, between which no limit of the server's ends a transaction."""
+    async with Wire("127.0.0.1", postgres.port) as wire:
+        url = postgres_url.replace(str(postgres.port), str(wire.port))
+        store = PostgresStore(url, heartbeat_thread=False)
+        await store.open()
+        await store.put_pool("lake", '{"slots": 1}')
+        lease = await store.acquire(now=T, lease_us=LEASE, who="asks")
+        assert (await store.tickets(lease, [ticket("load"), ticket("save")], now=T)).tickets
+        begun = max(place for place, said in enumerate(wire.said) if said.startswith(b"QBEGIN"))
+        assert {said[:1] for said in wire.said[begun:]} == {b"Q", b"B", b"E", b"S"}
+        await store.close()
+
+
+async def test_a_step_whose_connection_breaks_after_its_transaction_is_done(postgres_url, monkeypatch):
+    store = PostgresStore(postgres_url, heartbeat_thread=False)
+    await store.open()
+
+    async def breaks(connection):
+        connection.terminate()
+        raise ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    monkeypatch.setattr(asyncpg.Connection, "reset", breaks)
+
+    async def writes(connection):
+        written.append(await connection.fetchval("SELECT 1"))
+        return '"done"'
+
+    written: list = []
+    for _ in range(2):
+        assert await store.transact(Effect("tx:k", A, "k", 0, T), writes) == '"done"'
+    assert written == [1]
+    await store.close()

@@ -33,6 +33,8 @@ class Wire:
         """An event that late commits wait for; None: a moment."""
         self.late = asyncio.Event()
         """The server has answered one that came late."""
+        self.said = []
+        """What clients have asked that commit nothing: kind and text of each message."""
         self.open = 0
         """Connections that are open now."""
         self._target = host, port
@@ -81,7 +83,7 @@ class _Line:
     async def run(self):
         try:
             commits = await self._greet()
-            up = asyncio.ensure_future(self._up_commits() if commits else self._pipe(self._reader, self._server_writer))
+            up = asyncio.ensure_future(self._up_commits() if commits else self._up())
             down = asyncio.ensure_future(self._down())
             try:
                 await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
@@ -102,6 +104,14 @@ class _Line:
             if struct.unpack("!I", body[:4])[0] not in {_SSL, _GSS}:
                 return b"ripresa commit\0" in body
             self._writer.write(await self._server_reader.readexactly(1))
+
+    async def _up(self):
+        while True:
+            head = await self._reader.readexactly(5)
+            body = await self._reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+            self._wire.said.append(head[:1] + body)
+            self._server_writer.write(head + body)
+            await self._server_writer.drain()
 
     async def _up_commits(self):
         while True:
@@ -148,9 +158,3 @@ class _Line:
                 return
             self._writer.write(chunk)
             await self._writer.drain()
-
-    @staticmethod
-    async def _pipe(reader, writer):
-        while chunk := await reader.read(1 << 16):
-            writer.write(chunk)
-            await writer.drain()

@@ -36,8 +36,17 @@ class NamedSql:
         except KeyError:
             if self._texts:
                 raise
-            self._texts = parse(files(self._package).joinpath(self._file).read_text("utf-8"))
+            self._read()
             return self._texts[name]
+
+    def texts(self) -> list[str]:
+        """All queries."""
+        if not self._texts:
+            self._read()
+        return list(self._texts.values())
+
+    def _read(self) -> None:
+        self._texts = parse(files(self._package).joinpath(self._file).read_text("utf-8"))
 
     def rows(self, name: str, count: int) -> str:
         """The query of this name, its repeated part written out for `count` rows."""

@@ -88,11 +88,10 @@ class Lending:
         connection = self._kept.pop() if self._kept else await self._connect()
         try:
             yield connection
-            await connection.reset()
         except BaseException:
             connection.terminate()
             raise
-        if len(self._kept) < _KEPT and not connection.is_closed():
+        if len(self._kept) < _KEPT and await _is_as_new(connection):
             self._kept.append(connection)
         else:
             connection.terminate()
@@ -104,6 +103,15 @@ class Lending:
             )
         except ERRORS as error:
             raise store_error(error, self._address.shown) from error
+
+
+async def _is_as_new(connection: Any) -> bool:
+    """Whether nothing is left on it of what was done; if it breaks now, what was done is done all the same."""
+    try:
+        await connection.reset()
+    except ERRORS:
+        return False
+    return not connection.is_closed()
 
 
 class _Once:

@@ -6,9 +6,13 @@ do not give the same slot.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
+
+import asyncpg
 
 from ripresa.kernel.pooling import Closed, Outcome
 from ripresa.ports.lease import Lease
@@ -21,8 +25,13 @@ from ripresa.stores.postgres.waiting import aside, wait
 
 SQL = NamedSql("ripresa.stores.postgres", "pools.sql")
 
-_FENCE = "SELECT fence_1($1) FROM set_config('idle_in_transaction_session_timeout', '2s', true)"
-"""Who stands still in the middle of it holds desks, and its lease, no longer than that."""
+_FENCE = """
+SELECT fence_1($1)
+FROM set_config('idle_in_transaction_session_timeout', '2s', true) AS idle, set_config('lock_timeout', '1s', true)
+"""
+"""Who stands still in the middle of it holds desks, and its lease, for two seconds; who waits for a desk lets its own
+batches and signs of life pass now and then."""
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 class PoolRows:
@@ -108,6 +117,24 @@ class PoolRows:
 
     def _one(self, query: str, *params: Any) -> Any:
         return wait(self._connection.fetchrow(SQL[query], *params))
+
+
+async def _learn(connection: Any) -> None:
+    """Have the server know what is asked of it in `_hand_out`, so that each question is one message.
+
+    A statement that is new goes in two, and between them the server takes itself for busy, however long that is: no
+    limit on idle transactions would end one whose engine stands still just then, and nobody could take over from it.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        for query in (_FENCE, *SQL.texts()):
+            if numbers := _PARAMETER.findall(query):
+                with suppress(asyncpg.IntegrityConstraintViolationError):  # a row of nothing is none
+                    async with connection.transaction():
+                        await connection.fetch(query, *[None] * max(map(int, numbers)))
+    finally:
+        await transaction.rollback()
 
 
 async def _hand_out(
@@ -199,11 +226,20 @@ class PoolVerbs(Hold):
     """The verbs of `ports.pools.PoolStore`, for the PostgreSQL store."""
 
     _untold = False
+    _taught: Any = None
+    """The connection that knows what is asked on it."""
 
     async def tickets(self, lease: Lease, wanted: list[Ticket], *, now: Micros) -> Granted:
         untold = self._untold
         self._untold = True  # an answer may be lost on its way
-        granted: Granted = await self._as_owner(lease, lambda one: _hand_out(one, lease, wanted, now, untold=untold))
+
+        async def ask(connection: Any) -> Granted | None:
+            if connection is not self._taught:
+                await _learn(connection)
+                self._taught = connection
+            return await _hand_out(connection, lease, wanted, now, untold=untold)
+
+        granted: Granted = await self._as_owner(lease, ask)
         self._untold = False
         if granted.tickets or granted.refused:
             self._tell_others()  # some may be theirs
