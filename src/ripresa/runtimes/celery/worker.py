@@ -24,7 +24,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from ripresa.contracts.errors import StoreError
+from ripresa.contracts.errors import StoreError, StoreUnavailable
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.job_order import JobOrder, JobResult
 from ripresa.contracts.payload import dump, load
@@ -54,6 +54,8 @@ PATIENCE_S: Final = 1.0
 _LOOK_S: Final = 1.0
 _TELL_S: Final = 5.0
 _AGAIN_S: Final = 0.2
+_UP_WITHIN_S: Final = 30.0
+"""How long a worker that starts waits for its store; then it ends, and whoever started it may do so again."""
 _CLAIM_TRIES: Final = 10
 _JOB_GRACE_S: Final = 10.0
 
@@ -146,14 +148,12 @@ class TaskWorker:
 
     async def _live(self) -> None:
         self._store = open_store(self._url)
-        await self._store.open()
         try:
-            await self._clock.follow(self._store.time)
+            await self._come_up()
             self._free = asyncio.Semaphore(self._slots)
             self._over = asyncio.Event()
             jobs = job_runtimes(grace_s=_JOB_GRACE_S)
             self._runtimes = {"python": ProcessRuntime(self._slots), **jobs, "process": jobs["subprocess"]}
-            await self._tell()
             looking = asyncio.create_task(self._look_on())
             self._loop = asyncio.get_running_loop()
             self._up.set()
@@ -165,6 +165,22 @@ class TaskWorker:
                 await self._store.remove_worker(self._name)
         finally:
             await self._store.close()
+
+    async def _come_up(self) -> None:
+        """Open the store, and say that we are here; tried for a while if it is out of reach.  Raises StoreError."""
+        deadline = monotonic() + _UP_WITHIN_S
+        while True:
+            try:
+                await self._store.open()
+                await self._clock.follow(self._store.time)
+                await self._tell()
+            except StoreUnavailable as error:
+                if monotonic() > deadline:
+                    raise
+                logger.warning("the store is out of reach, trying again: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
 
     async def _end(self, grace_s: float) -> None:
         self._closing = True
