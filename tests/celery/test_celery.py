@@ -10,6 +10,9 @@ import pytest
 from kombu import Connection
 
 from ripresa import Pool, RunCancelled, RunFailed, stores
+from ripresa.contracts.errors import StoreUnavailable
+from ripresa.runtimes.celery import worker
+from ripresa.runtimes.celery.settings import CelerySettings
 from tests.celery import steps
 
 pytestmark = pytest.mark.timeout(400)  # RabbitMQ takes its time to come up
@@ -216,6 +219,32 @@ async def test_a_worker_that_is_told_to_end_lets_its_work_end(place):
     assert await run.result("90s") == 1
     await place.until(lambda: worker.poll() is not None)
     assert await app.store.workers() == []
+
+
+async def test_a_worker_that_starts_while_its_store_is_out_of_reach_waits_for_it(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/runs.db"
+    tries = []
+
+    def hard_to_reach(asked):
+        store = stores.open_store(asked)
+        opens = store.open
+
+        async def tried():
+            tries.append(asked)
+            if len(tries) < 3:
+                raise StoreUnavailable("it is starting up")
+            await opens()
+
+        store.open = tried
+        return store
+
+    monkeypatch.setattr(worker, "open_store", hard_to_reach)
+    starting = worker.TaskWorker(url, CelerySettings(), name="early", slots=1)
+    await asyncio.to_thread(starting.start)
+    async with open_store(url) as store:
+        assert [one.name for one in await store.workers()] == ["early"]
+    await asyncio.to_thread(starting.stop, 0.0)
+    assert tries == [url] * 3
 
 
 # --- what they look at ------------------------------------------------------------------------------------------------
