@@ -21,6 +21,7 @@ from ripresa.ports.bus import Delivered, Received
 Result = TypeVar("Result")
 
 _ANSWER_S: Final = 5.0
+_CLOSE_S: Final = 2.0
 _WAIT_S: Final = 1.0
 _AT_ONCE: Final = 100
 
@@ -74,16 +75,24 @@ class _End(ABC):
         """Declare what this end needs."""
 
     def _drop(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
+        connection = self._connection
         if connection is not None:
             with contextlib.suppress(Exception):
                 connection.close()
+        self._connection = self._channel = None
 
     async def close(self) -> None:
-        """Let go of the connection."""
-        with contextlib.suppress(RuntimeError):
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+        """Let go of the connection, once the call under way has ended; one that hangs is cut off."""
+        with contextlib.suppress(RuntimeError):  # it was closed before
+            dropped = asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+            while not (await asyncio.wait([dropped], timeout=_CLOSE_S))[0]:
+                self._cut()
         self._thread.shutdown(wait=False)
+
+    def _cut(self) -> None:
+        """Whoever waits for the server's answer waits no more."""
+        with contextlib.suppress(Exception):
+            self._connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
 
 class RabbitMqSink(_End):

@@ -14,7 +14,7 @@ from ripresa.ports.bus import Delivered, Received
 _ANSWER_S: Final = 5.0
 _WAIT_MS: Final = 1_000
 _AT_ONCE: Final = 100
-_ABANDONED_MS: Final = 60_000
+_ABANDONED_MS: Final = 10_000
 """What somebody took and has not dealt with for so long is taken by another."""
 _DEAD: Final = ":refused"
 

@@ -47,6 +47,8 @@ class WebhookSink:
         self.name = f"{at.scheme}://{at.netloc}{at.path}"
         self._private = private
         self._key = None if secret is None else _key(secret)
+        self._line: socket.socket | None = None
+        """The connection of the call that is under way."""
 
     async def send(self, events: Sequence[CloudEvent]) -> Delivered:
         """Each is taken when the other side has answered 2xx; after one that is not, its run has to wait."""
@@ -66,7 +68,11 @@ class WebhookSink:
         return Delivered(frozenset(taken), next(iter(trouble.values()), None))
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Cut off the call that is under way: its event comes again."""
+        line = self._line
+        if line is not None:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     def _post(self, event: CloudEvent) -> None:
         at = self._at
@@ -75,7 +81,7 @@ class WebhookSink:
         port = at.port or (443 if at.scheme == "https" else 80)
         connection = http.client.HTTPConnection(at.hostname or "", port, timeout=_ANSWER_S)
         with contextlib.closing(connection):
-            connection.sock = self._connected(port)
+            self._line = connection.sock = self._connected(port)
             target = (at.path or "/") + (f"?{at.query}" if at.query else "")
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()

@@ -28,6 +28,7 @@ from ripresa.engine.engine import Engine
 from ripresa.engine.fleet import about
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
+from ripresa.engine.hands import Hands
 from ripresa.engine.known import Known
 from ripresa.engine.pool_look import pool_records, wait_records
 from ripresa.engine.publishing import Publisher, telling
@@ -88,7 +89,7 @@ class App:
         self._sources = sources
         self._runtimes_given = runtimes
         self._events = events or EventSettings()
-        self._hands: list[Publisher | Consumer] = []
+        self._hands = Hands()
         self._pools = tuple(pools)
         self._runtimes: dict[str, Runtime | Carrier] = {}
         self._logs: Any = None
@@ -182,18 +183,15 @@ class App:
             sinks = [(target, open_sink(target, secret=await secret_of(target))) for target in events.publish]
             publisher = Publisher(engine, events.source, sinks)
             engine.announcing.published = publisher.kick
-            self._hands.append(publisher)
-        self._hands += [Consumer(self, rule, open_source(rule)) for rule in events.consume]
-        for hand in self._hands:
-            engine.serve(hand.serve(), name=f"ripresa {type(hand).__name__.lower()}")
+            self._hands.begin(engine, [publisher])
+        self._hands.begin(engine, [Consumer(self, rule, open_source(rule)) for rule in events.consume])
 
     async def close(self) -> None:
         """Write what is known and let the runs go; they go on with the next App on the store.  Twice is fine."""
         engine, self.engine = self.engine, None
         if engine is None:
             return
-        for hand in self._hands:
-            hand.stopping = True
+        await self._hands.end()
         await engine.stop()
         await self._close_rest(release=engine.failure is None)
 
@@ -206,8 +204,6 @@ class App:
         engine, self.engine = self.engine, None
         if engine is None:
             return
-        for hand in self._hands:
-            hand.stopping = True
         engine.abort()
         await self._close_rest(release=engine.failure is None)
 
@@ -216,10 +212,8 @@ class App:
             self._logs.detach()
             self._logs = None
         assert self.store is not None  # noqa: S101 - set by open
-        hands, self._hands = self._hands, []
         try:
-            for hand in hands:
-                await hand.close()
+            await self._hands.end()
             for runtime in self._runtimes.values():
                 await runtime.close()
         finally:

@@ -40,12 +40,12 @@ class Consumer:
         self._source = source
         self._trouble = False
         self.stopping = False
-        """Take nothing more: a driver may not notice that it was cancelled."""
+        """Take nothing more."""
 
     async def serve(self) -> None:
         """Take what comes, until told to stop."""
         rest_s = _REST_S
-        while not self.stopping:
+        while not self._over:
             try:
                 await self.run_once()
             except (OSError, StoreUnavailable) as error:
@@ -60,6 +60,11 @@ class Consumer:
                     logger.warning("events come from %s again", self._source.name)
                 self._trouble, rest_s = False, _REST_S
 
+    @property
+    def _over(self) -> bool:
+        """Whether the App closes, or its engine has failed."""
+        return self.stopping or self._app.engine is None or self._app.engine.failure is not None
+
     async def run_once(self) -> int:
         """Take what waits; how much that was.  Raises OSError, StoreUnavailable."""
         came = await self._source.receive()
@@ -71,6 +76,8 @@ class Consumer:
                 await self._source.done(dealt_with)
                 raise
             except (ValueError, TypeError, LookupError, RipresaError) as error:
+                if self._over:  # it is no fault of the event's: it comes again
+                    return 0
                 logger.error("an event from %s is put aside: %s", self._source.name, error)  # noqa: TRY400 - its data's fault
                 await self._source.refuse(received, str(error))
             else:

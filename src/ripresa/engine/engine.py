@@ -163,10 +163,6 @@ class Engine:
             attach(self.watching.ask_idle)
         self.watching.ask_idle()
 
-    def serve(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Do this as long as the engine works."""
-        self._tasks.append(self.task(work, name=name))
-
     async def stop(self) -> None:
         """Stop the work in hand, write what is known, and let the runs go; they go on with the next owner."""
         if self.stopping:

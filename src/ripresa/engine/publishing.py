@@ -132,7 +132,7 @@ class Publisher:
         self._ours = False
         self._asked_at = float("-inf")
         self.stopping = False
-        """Hand on nothing more: a driver may not notice that it was cancelled."""
+        """Hand on nothing more."""
 
     def kick(self) -> None:
         """Something is in the outbox."""
@@ -140,7 +140,7 @@ class Publisher:
 
     async def serve(self) -> None:
         """Hand on, until told to stop."""
-        while not self.stopping:
+        while not self.stopping and self._engine.failure is None:
             try:
                 waits = await self._is_ours() and await self.run_once()
             except StoreUnavailable as error:
@@ -182,7 +182,7 @@ class Publisher:
             self._asked_at = now
             others = [one for one in await engine.store.engines() if one["alive"] and publishes(one.get("about"))]
             numbers = [number for one in others if isinstance(number := one["engine"], int)]
-            self._ours = min(numbers, default=engine.number) >= engine.number
+            self._ours = engine.number in numbers and min(numbers) == engine.number
         return self._ours
 
 
