@@ -24,6 +24,7 @@ from ripresa.author.running import StepHandle, running
 from ripresa.author.step import StepCall, require_known
 from ripresa.contracts.durations import Duration, spelled
 from ripresa.contracts.job_order import JobOrder
+from ripresa.contracts.labels import Labels
 from ripresa.contracts.time_limits import TimeLimits
 from ripresa.kernel.retry import Retry
 
@@ -131,9 +132,10 @@ class JobOptions(TypedDict, total=False):
     key: str | None
     pool: str | None
     pool_key: str | None
+    labels: Labels
 
 
-_OF_THE_STEP = ("retry", "timeout", "runtime", "compensate", "key", "pool", "pool_key")
+_OF_THE_STEP = ("retry", "timeout", "runtime", "compensate", "key", "pool", "pool_key", "labels")
 
 
 @overload
@@ -154,8 +156,8 @@ def job(name: str, image: str, *, outputs: Any = None, **options: Any) -> Job[An
     the types of the keys of the JSON object that the job leaves in the file `$JOB_OUTPUT`, or a type to read it as.
     `runtime` is process, container, kubernetes or celery.  `compensate` undoes it: a job, or a step or function of its
     parameters.  `key` is its identity in the history.  `pool` names a capacity that it waits for, in which keys take
-    turns that `pool_key` gives.  Raises ValueError naming job and field, TypeError for an
-    unknown option.
+    turns that `pool_key` gives; `labels` are what it needs of the engine that carries it out.  Raises ValueError naming
+    job and field, TypeError for an unknown option.
     """
     order, step = declared(name, image, outputs, options)
     return Job(order, step)

@@ -16,6 +16,7 @@ from ripresa.author.signature import Type
 from ripresa.author.step import UNDO_RETRY, as_undo
 from ripresa.contracts.errors import NotInWorkflow, PayloadError
 from ripresa.contracts.job_order import JobOrder, JobResult, Limits
+from ripresa.contracts.labels import Labels, labels_of
 from ripresa.contracts.payload import dump, load
 from ripresa.contracts.time_limits import TimeLimits
 from ripresa.kernel.retry import Retry
@@ -54,8 +55,8 @@ class JobStep:
 
     `runtime` is what the contract calls it: process, container, kubernetes or celery.  `limits`: those of one attempt
     and of the wait for a slot are the engine's to keep; the order holds those that the runtime keeps; `total` is for
-    the caller.  `pool` and `pool_key` are as with `step`; the latter is a function of the order.  `compensate` is a
-    `JobUndo`, a `Job`, or a step or function of the order's params.
+    the caller.  `pool`, `pool_key` and `labels` are as with `step`; the second is a function of the order.
+    `compensate` is a `JobUndo`, a `Job`, or a step or function of the order's params.
     """
 
     __ripresa__ = "step"
@@ -72,6 +73,7 @@ class JobStep:
         key: str | None = None,
         pool: str | None = None,
         pool_key: str | Callable[..., object] | None = None,
+        labels: Labels | None = None,
     ) -> None:
         if runtime not in ENGINE_RUNTIMES:
             raise ValueError(f"job {name!r}: runtime: {runtime!r} is not one of {', '.join(ENGINE_RUNTIMES)}")
@@ -85,6 +87,7 @@ class JobStep:
         self.key = key
         self.pool = pool
         self.pool_key = pool_key
+        self.labels = labels_of(labels, where=f"job {name}: labels")
         self.must_succeed = False
 
     @property
@@ -165,7 +168,7 @@ def runtime_limits(limits: TimeLimits) -> Limits:
 
 
 def _must_succeed(step: JobStep) -> JobStep:
-    undo = JobStep(step.name, retry=step.retry or UNDO_RETRY, limits=step.limits, pool=step.pool)
+    undo = JobStep(step.name, retry=step.retry or UNDO_RETRY, limits=step.limits, pool=step.pool, labels=step.labels)
     undo.runtime = step.runtime
     undo.must_succeed = True
     return undo

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, Ty
 from ripresa.author.running import StepHandle, running
 from ripresa.author.signature import Signature, local_names
 from ripresa.contracts.durations import Duration, micros
+from ripresa.contracts.labels import labels_of
 from ripresa.kernel.live import current_run
 from ripresa.kernel.retry import Retry
 from ripresa.kernel.saga import UNDO
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
     from ripresa.contracts.failure import Failure
+    from ripresa.contracts.labels import Labels
     from ripresa.kernel.live import LiveRun
 
 P = ParamSpec("P")
@@ -108,6 +110,8 @@ class Step(Generic[P, R]):
         if self.pool_key is not None and self.pool is None:
             msg = f"step {self.name}: pool_key says whose turn it is in a pool, and there is no pool; give it one"
             raise ValueError(msg)
+        self.labels = labels_of(options.get("labels"), where=f"step {self.name}: labels")
+        """What it needs of the engine that carries it out."""
         self.must_succeed = False
         """If it fails for good the run is set aside for a person."""
         self.tells_quarantine = False
@@ -154,6 +158,7 @@ class Step(Generic[P, R]):
             "effect": self.effect,
             "pool": self.pool,
             "pool_key": self.pool_key,
+            "labels": self.labels,
         }
         require_known("using()", options, current)
         changed = type(self)(self.function, names=None, **{**current, **options})
@@ -218,6 +223,7 @@ _STEP_OPTIONS = (
     "effect",
     "pool",
     "pool_key",
+    "labels",
 )
 
 
@@ -251,6 +257,7 @@ def step(
     effect: str | Callable[..., str] | None = None,
     pool: str | None = None,
     pool_key: str | Callable[..., object] | None = None,
+    labels: Labels | None = None,
 ) -> _StepDecorator: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its outcome is recorded, retried as `retry` says, and never repeated once recorded.
@@ -262,7 +269,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
     StepInterrupted in the workflow.  `effect` names what it does, as a text or a function of its arguments: whichever
     run's step succeeds first under that name does it, and all others get its output.  `pool` names a capacity that it
     waits for before each attempt; within one, the keys take turns that `pool_key` gives, a text or a function of its
-    arguments.
+    arguments.  `labels` are those that the engine must have which carries it out, as `{"gpu": "a100"}` or `{"gpu"}`:
+    the run goes to one that has them, or waits for it.
     Raises TypeError for an unknown option, ValueError for a value out of range.
     """
     require_known("@step", options, _STEP_OPTIONS)

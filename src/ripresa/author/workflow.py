@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ripresa.author.signature import Signature, local_names
 from ripresa.contracts.errors import ForbiddenInWorkflow, NotInWorkflow
+from ripresa.contracts.labels import Labels, labels_of
 from ripresa.kernel.guard import scan
 from ripresa.kernel.live import current_run
 
@@ -24,12 +25,20 @@ class WorkflowDefinition(Generic[P, R]):
     kind = "code"
 
     def __init__(
-        self, function: Callable[..., Any], *, names: dict[str, Any] | None, name: str | None, version: str | None
+        self,
+        function: Callable[..., Any],
+        *,
+        names: dict[str, Any] | None,
+        name: str | None,
+        version: str | None,
+        labels: Labels | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or function.__name__
         self.label = version
+        self.labels = labels_of(labels, where=f"workflow {self.name}: labels")
+        """What each of its steps needs of the engine that carries it out."""
         self.signature = Signature(function, self.name, names)
         self._output_where = f"output of workflow {self.name}"
 
@@ -87,13 +96,16 @@ class WorkflowDefinition(Generic[P, R]):
 def workflow(function: Callable[P, R], /) -> WorkflowDefinition[P, R]: ...
 @overload
 def workflow(
-    *, name: str | None = None, version: str | None = None
+    *, name: str | None = None, version: str | None = None, labels: Labels | None = None
 ) -> Callable[[Callable[P, R]], WorkflowDefinition[P, R]]: ...
-def workflow(function: Any = None, /, *, name: str | None = None, version: str | None = None) -> Any:
+def workflow(
+    function: Any = None, /, *, name: str | None = None, version: str | None = None, labels: Labels | None = None
+) -> Any:
     """Make a function (`async def` or `def`) a workflow: durable, deterministic, resumed where it was.
 
     `name` is its name in the store (the function's, if left out).  `version` is a label: a run goes on with the
-    code of the label that it was started with as long as the App has it.
+    code of the label that it was started with as long as the App has it.  `labels` are what all its steps need of the
+    engine that carries them out, beside what each needs of its own.
     """
     names = local_names(1)
 
@@ -101,6 +113,6 @@ def workflow(function: Any = None, /, *, name: str | None = None, version: str |
         if not callable(target):
             msg = f"@workflow: {target!r} is not a function"
             raise TypeError(msg)
-        return WorkflowDefinition(target, names=names, name=name, version=version)
+        return WorkflowDefinition(target, names=names, name=name, version=version, labels=labels)
 
     return make(function) if function is not None else make

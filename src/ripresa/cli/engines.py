@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ripresa.ports.store import Store
 
-HEAD = ("engine", "state", "process", "host", "since", "definitions")
+HEAD = ("engine", "state", "process", "host", "since", "labels", "definitions")
 _COLOURS = {"at work": "32", "draining": "33", "gone": "2"}
 
 
@@ -59,6 +59,7 @@ def _record(told: dict[str, Any]) -> dict[str, Any]:
         "pid": told["pid"],
         "since": moment(told["since"]).isoformat(),
         "lease_until": moment(told["lease_until"]).isoformat() if told["lease_until"] else None,
+        "labels": about.get("labels", []),
         "definitions": about.get("definitions", {}),
     }
 
@@ -72,6 +73,7 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[Cell | str, ...]]:
             str(one["pid"] or ""),
             one["host"] or "",
             one["since"][:19],
+            ", ".join(one["labels"]),
             ", ".join(_versions(one)),
         )
         for one in found
@@ -90,6 +92,7 @@ def facts(one: dict[str, Any]) -> list[tuple[Cell | str, ...]]:
     }
     return [
         *((Cell(name, "2"), value) for name, value in told.items()),
+        *((Cell("label", "2"), label) for label in one["labels"]),
         *((Cell("definition", "2"), version) for version in _versions(one)),
     ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.inputs import pairs
+from ripresa.cli.process import now_us
 from ripresa.cli.reading import find, opened
 from ripresa.contracts.exports import RunExport
 from ripresa.contracts.records import HistoryRecord, JobRun, OutgoingRecord, QualityRecord
@@ -40,9 +41,8 @@ async def page(url: str, where: RunFilter, limit: int, cursor: str | None) -> tu
             found = await store.list_runs(where, limit=limit, cursor=cursor)
         except ValueError as error:
             raise UsageProblem(f"--cursor: {error}") from None
-        runs = [
-            JobRun.of(row, tags=await store.tags(row.id), reason=await why_queued(store, row)) for row in found.runs
-        ]
+        why = await why_they_wait(store, found.runs)
+        runs = [JobRun.of(row, tags=await store.tags(row.id), reason=why.get(row.id)) for row in found.runs]
         return runs, found.cursor
 
 
@@ -52,37 +52,35 @@ async def whole(url: str, ref: str) -> tuple[JobRun, list[StepRecord], list[JobR
         row = await find(store, ref)
         history, attempts = await store.history(row.id, after=row.base_seq), await store.attempts(row.id)
         children = [JobRun.of(child) for child in await store.children(row.id)]
-        run = JobRun.of(row, tags=await store.tags(row.id), reason=await why_queued(store, row))
+        why = await why_they_wait(store, [row])
+        run = JobRun.of(row, tags=await store.tags(row.id), reason=why.get(row.id))
         return run, await steps_standing(store, row, history, attempts), children
 
 
 async def steps_standing(
     store: Store, row: Run, history: list[HistoryEvent], attempts: list[Attempt]
 ) -> list[StepRecord]:
-    """The steps of a run; those that wait for a pool say why."""
+    """The steps of a run; those that wait for a pool or another engine say why."""
     from ripresa.cli.pooling import waits_of
+    from ripresa.engine.reasons import label_waits
 
     steps = {step.operation: step for step in steps_of(row, history, attempts)}
-    waits = {} if row.finished_at is not None else await waits_of(store, row.id)
-    for operation, wait in waits.items():
-        queued = StepRecord(operation=operation, step=wait.step, status=StepStatus.QUEUED, attempts=0)
-        said = {"status": queued.status, "reason": wait.reason}
+    if row.finished_at is not None:
+        return list(steps.values())
+    waits = [(name, wait.step, wait.reason) for name, wait in (await waits_of(store, row.id)).items()]
+    waits += [(wait.operation, wait.step, wait.reason) for wait in await label_waits(store, row)]
+    for operation, step, reason in waits:
+        queued = StepRecord(operation=operation, step=step, status=StepStatus.QUEUED, attempts=0)
+        said = {"status": queued.status, "reason": reason}
         steps[operation] = steps.get(operation, queued).model_copy(update=said)
     return list(steps.values())
 
 
-async def why_queued(store: Store, row: Run) -> str | None:
-    """Why a run is queued, if it waits for others of its kind."""
-    if row.status != RunStatus.QUEUED:
-        return None
-    place = await store.place(row.id)
-    if place is None or place.held:
-        return None
-    line = await store.line(place.line)
-    goes = sum(one.held for one in line)
-    before = next((number for number, one in enumerate(one for one in line if not one.held) if one.run == row.id), 0)
-    ahead = f", {before} before it" if before else ""
-    return f"{goes} of {place.places} of {place.line} go on{ahead}"
+async def why_they_wait(store: Store, rows: list[Run]) -> dict[str, str]:
+    """Why these runs wait, by UUID."""
+    from ripresa.engine.reasons import why_runs_wait
+
+    return await why_runs_wait(store, rows, await store.time() or now_us())
 
 
 async def journal(url: str, ref: str) -> list[HistoryRecord]:

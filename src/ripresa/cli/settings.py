@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.nearest import did_you_mean
+from ripresa.contracts.labels import labels_of
 
 if TYPE_CHECKING:
     from ripresa.contracts.events import EventSettings
@@ -178,13 +179,23 @@ def _engine(told: dict[str, Any]) -> dict[str, Value]:
 def _as(kind: type, given: Value, name: str) -> Any:
     text = str(given.value).strip().lower()
     try:
+        if kind is tuple:
+            return labels_of(_yes_is_no_value(given.value), where="labels")
         if kind is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text]
         return kind(text)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError) as error:
         place = given.origin if given.origin.startswith("RIPRESA_") else f"{FILE}: engine.{name}"
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, kind.__name__)
-        raise UsageProblem(f"{place}: {given.value!r} is not {wanted}") from None
+        said = str(error) if kind is tuple else f"{given.value!r} is not {wanted}"
+        raise UsageProblem(f"{place}: {said}") from None
+
+
+def _yes_is_no_value(given: Any) -> Any:
+    """`[engine.labels]` may say `eu = true`, as TOML has no null."""
+    if isinstance(given, dict):
+        return {name: None if value is True else value for name, value in given.items()}
+    return given
 
 
 @cache

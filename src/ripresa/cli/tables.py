@@ -104,11 +104,15 @@ def runs(found: list[JobRun]) -> None:
     if not found:
         write("no runs")
         return
-    rows = [
+    rows: list[tuple[Cell | str, ...]] = [
         (one.id, one.definition, status_cell(one.status), at(one.created_at), took(one.duration_seconds), tags(one))
         for one in found
     ]
-    columns(rows, head=("run", "workflow", "status", "created", "took", "tags"))
+    head = ["run", "workflow", "status", "created", "took", "tags"]
+    if any(one.reason for one in found):
+        rows = [(*row, one.reason or "") for row, one in zip(rows, found, strict=True)]
+        head.append("why it waits")
+    columns(rows, head=head)
 
 
 def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
@@ -127,7 +131,7 @@ def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
         ("input", inline(found.input)),
         *([("output", inline(found.output))] if found.output is not None else []),
         *([("error", why(found.error))] if found.error else []),
-        *([("waits for", found.reason)] if found.reason else []),
+        *([("why it waits", found.reason)] if found.reason else []),
     ]
     columns([(Cell(name, "2"), text) for name, text in facts])
     if steps:

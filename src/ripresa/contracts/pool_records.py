@@ -50,14 +50,17 @@ class PoolRecord(Record):
 
 
 class WaitRecord(Record):
-    """A step that waits for a slot of its pool, or holds one."""
+    """A step that waits for a slot of its pool, or holds one; or that waits for an engine with labels."""
 
     run: str
     """UUID of the run."""
     operation: str
     step: str
     workflow: str
-    pool: str
+    pool: str = ""
+    """Empty: it waits for an engine."""
+    labels: list[str] = Field(default_factory=list)
+    """Those that its engine does not have, and the others that it needs."""
     key: str = ""
     priority: int = 0
     since: datetime

@@ -32,6 +32,7 @@ from ripresa.engine.hands import Hands
 from ripresa.engine.known import Known
 from ripresa.engine.pool_look import pool_records, wait_records
 from ripresa.engine.publishing import Publisher, telling
+from ripresa.engine.reasons import label_waits
 from ripresa.engine.rows import run_key
 from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
@@ -129,7 +130,7 @@ class App:
                 now=clock.wall(),
                 lease_us=int(self._config.lease_s * 1e6),
                 who=_who(),
-                about=telling(about(self._known_ones), published=bool(self._events.publish)),
+                about=telling(about(self._known_ones, self._config.labels), published=bool(self._events.publish)),
             )
         except BaseException:
             await store.close()
@@ -462,11 +463,13 @@ class App:
     async def waits(self, run: Run[Any] | str | None = None, *, pool: str | None = None) -> Sequence[WaitRecord]:
         """Steps that hold a slot of a pool, and those that wait for one, in order: how many go before, and why.
 
-        Of one run or one pool, if given.  Raises RunNotFound.
+        Of one run or one pool, if given; of one run also the steps that wait for an engine with labels.  Raises
+        RunNotFound.
         """
         engine = self.opened()
-        uuid = None if run is None else (await engine.verbs.find(ref_of(run))).id
-        return await wait_records(engine.store, engine.now(), run=uuid, pool=pool)
+        row = None if run is None else await engine.verbs.find(ref_of(run))
+        found = await wait_records(engine.store, engine.now(), run=None if row is None else row.id, pool=pool)
+        return found if row is None or pool is not None else [*found, *await label_waits(engine.store, row)]
 
     async def set_pool(self, pool: Pool) -> None:
         """Let the pool be so from now on, whatever it was; it holds at once on all engines of the store."""

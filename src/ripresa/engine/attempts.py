@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import PayloadError, RipresaError
 from ripresa.contracts.failure import Failure
+from ripresa.contracts.labels import needed
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import STEP_CONTEXT
@@ -78,6 +79,7 @@ class Attempts:
         known = held.loss_counts.pop(ask.operation, None) if held.loss_counts else None
         if known is not None:
             flight.attempt, flight.failures, flight.losses, flight.first_started = known[:4]
+            flight.careful |= flight.losses > 0  # it may have been lost elsewhere, and passed on
         if self._adopting.of(flight) is not None:
             self._adopting.prepare(flight, known)
         if _at_most_once(flight):
@@ -88,10 +90,20 @@ class Attempts:
                 return
         if known is not None and self._remember(flight, known.due):
             return
+        self._seek(flight)
+
+    def _seek(self, flight: Flight) -> None:
+        """It may be attempted now: where, and when its turn comes."""
         slots = self._slots.get(flight.runtime)
+        if not self._engine.labels.fits(flight):
+            self._engine.labels.wait(flight)
+            self._limit_wait(flight, since=self._engine.labels.waiting_since(flight))
+            return
+        if flight.held.needs:
+            self._engine.labels.leave(flight)
         if slots is None or flight.runtime not in self._runtimes:
             self._nowhere(flight)
-        elif getattr(ask.step, "pool", None) is not None:
+        elif getattr(flight.ask.step, "pool", None) is not None:
             self._ask_pool(flight)
         elif slots.free > 0:
             slots.free -= 1
@@ -160,19 +172,26 @@ class Attempts:
         self._slots[flight.runtime].wait(flight)
         self._limit_wait(flight)
 
-    def _limit_wait(self, flight: Flight) -> None:
+    def _limit_wait(self, flight: Flight, *, since: int | None = None) -> None:
         limit_us = getattr(flight.ask.step, "queue_us", None)
         if limit_us is not None and flight.queue is None:  # the wait for the pool counts too
-            flight.queue = self._engine.loop.call_later(limit_us / 1e6, self._waited, flight, limit_us / 1e6)
+            left_us = limit_us if since is None else max(0, since + limit_us - self._engine.now())
+            flight.queue = self._engine.loop.call_later(left_us / 1e6, self._waited, flight, limit_us / 1e6)
 
     def _waited(self, flight: Flight, limit_s: float) -> None:
         """It waited too long.  Another attempt would queue up behind all others, so this is the end of it."""
         flight.queue = None
         if not flight.ended:
             step = flight.ask.step
-            of = f"pool {step.pool!r}" if self._engine.pools.waits(flight) else f"runtime {flight.runtime!r}"
-            why = f"step {step.name!r} waited for a free slot of {of} for more than {limit_s:g} s"
+            why = f"step {step.name!r} waited for {self._awaited(flight)} for more than {limit_s:g} s"
             self._never(flight, why, code="queue_timeout")
+
+    def _awaited(self, flight: Flight) -> str:
+        if flight.elsewhere:
+            return f"an engine with {needed(self._engine.labels.needed(flight))}"
+        waits = self._engine.pools.waits(flight)
+        of = f"pool {flight.ask.step.pool!r}" if waits else f"runtime {flight.runtime!r}"
+        return f"a free slot of {of}"
 
     def _start(self, flight: Flight) -> None:
         engine = self._engine
@@ -306,6 +325,7 @@ class Attempts:
     def _never(self, flight: Flight, why: str, *, code: str) -> None:
         """The step fails without a further attempt."""
         flight.ended = True
+        self._engine.labels.leave(flight)
         self._engine.pools.leave(flight)
         flight.started_at = self._engine.now()
         failure = Failure(type="ripresa.JobFailed", message=why, failure_class=FailureClass.TERMINAL, code=code)
@@ -436,6 +456,7 @@ class Attempts:
         def wait(_: frozenset[str]) -> None:
             if not flight.ended:
                 flight.due = engine.timers.at(due, self._due, flight)
+                engine.labels.look(flight.held)
 
         engine.committer.then(wait)
 
@@ -444,10 +465,9 @@ class Attempts:
         if not flight.ended and flight.held.flights.get(flight.ask.operation) is flight:
             if not self._engine.may_start(flight.held):
                 self.put_off(flight)
-            elif getattr(flight.ask.step, "pool", None) is not None:
-                self._ask_pool(flight)
             else:
-                self._admit(flight)
+                self._seek(flight)
+                self._engine.labels.look(flight.held)
 
     def _set_aside(self, flight: Flight, failure: Failure) -> None:
         flight.ended = True
@@ -494,6 +514,8 @@ class Attempts:
         """Drop the flight; the work is stopped, nothing is recorded.  `leave`: unless it can do without an engine."""
         flight.ended = True
         flight.held.flights.pop(flight.ask.operation, None)
+        if flight.elsewhere and not leave:  # else whoever takes the run is to know what it needs
+            self._engine.labels.leave(flight)
         if flight.careful:
             self._adopting.let_go(flight, leave=leave)
             if flight.launched and _at_most_once(flight):  # should its code ask for it again

@@ -434,6 +434,7 @@ class CarryOut:
             engine.loading.busy -= 1
             if held is not None:
                 held.untold -= 1
+                engine.labels.look(held)
             self._tasks.discard(task)
             engine.watching.ask_idle()
 

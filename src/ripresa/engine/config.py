@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 from ripresa.contracts.durations import micros
+from ripresa.contracts.labels import Labels, labels_of
 
 _PLACES: Final = ("threads", "processes", "inline", "subprocesses", "containers", "cluster_jobs", "celery_tasks")
 
@@ -21,7 +22,8 @@ class Config:
     or are to take, and runtimes under names of their own.  `process_grace_s`, `job_grace_s`: from SIGTERM to SIGKILL.
     `drain_s`: how long a worker that is told to stop lets steps end.  `resident_runs_max`: waiting runs kept in memory;
     more are evicted, oldest first.  `lock_timeout_s`: how long a caller waits for a locked or full store before the
-    call fails.
+    call fails.  `labels`: what this engine has that steps may need, as `{"gpu": "a100", "eu": None}` or
+    `{"gpu=a100", "eu"}`.
     """
 
     lease_s: float = 3.0
@@ -38,6 +40,7 @@ class Config:
     process_grace_s: float = 2.0
     job_grace_s: float = 10.0
     drain_s: float = 8.0
+    labels: Labels = ()
 
     @classmethod
     def of(cls, settings: Config | dict[str, Any] | None) -> Self | Config:
@@ -50,6 +53,7 @@ class Config:
                 msg = f"config: unknown setting {name!r} (there are: {', '.join(sorted(known))})"
                 raise TypeError(msg)
         made = cls(**(settings or {}))
+        labels_of(made.labels, where="config: labels")
         for name in (*_PLACES, "resident_runs_max"):
             if getattr(made, name) < 1:
                 msg = f"config: {name}={getattr(made, name)} must be 1 or more"

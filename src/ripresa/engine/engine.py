@@ -35,6 +35,7 @@ from ripresa.engine.control import Control
 from ripresa.engine.elsewhere import Elsewhere
 from ripresa.engine.fleet import Fleet
 from ripresa.engine.held import Held
+from ripresa.engine.labels import Labelled
 from ripresa.engine.lines import Lines
 from ripresa.engine.loading import Loading
 from ripresa.engine.outcomes import Outcomes
@@ -119,6 +120,7 @@ class Engine:
             "engine": OwnSteps(store, inline),
             "transaction": Transactions(store, self.now),
         }
+        self.labels = Labelled(self)
         self.attempts = Attempts(self, here, slots_of(config, here))
         self.carry_out = CarryOut(self)
         self.lines = Lines(self)
@@ -431,6 +433,8 @@ class Engine:
         waits = not held.flights and held.live.finished is None
         if self.evict_after_us == 0:
             self.parking.drop_code(held)
+        if held.needs and self.labels.look(held):
+            return
         if waits:
             held.idle_since = self.now()
             self.parking.idle(held)
@@ -509,6 +513,8 @@ class Engine:
         if held.line is not None and status in TERMINAL:
             self.committer.batch.leaving.append((held.id, now))
             self.committer.then(lambda _: self.loading.look())
+        if held.needs and status in TERMINAL:
+            self.labels.over(held)
         finished = now if status in TERMINAL else -1 if reopened else None
         held.status_on_disk = status.value
         self.committer.batch.changes.append(

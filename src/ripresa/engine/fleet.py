@@ -19,6 +19,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import EngineFenced, StoreUnavailable
+from ripresa.contracts.labels import Labels, labels_of
 from ripresa.ports.rows import Ready, RunChange
 
 if TYPE_CHECKING:
@@ -132,10 +133,10 @@ class Fleet:
         engine.committer.kick()
 
 
-def about(known: Known) -> str:
-    """What an engine tells of itself: the definitions that it has, each with the labels of its versions."""
+def about(known: Known, has: Labels = ()) -> str:
+    """What an engine tells of itself: its labels, and the definitions that it has, each with those of its versions."""
     definitions = {name: [one.label for one in group] for name, group in known.given.items()}
-    return json.dumps({"definitions": definitions})
+    return json.dumps({"definitions": definitions, "labels": labels_of(has, where="config: labels")})
 
 
 def labels(text: Any) -> set[tuple[str, str]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ripresa.kernel.commands import ScheduleStep
     from ripresa.kernel.live import LiveRun
     from ripresa.ports.effects import Effect
+    from ripresa.ports.needs import Need
     from ripresa.ports.rows import HistoryEvent, Run
     from ripresa.ports.runtime import Work
 
@@ -53,6 +54,7 @@ class Flight:
         "due",
         "due_at",
         "effect",
+        "elsewhere",
         "ended",
         "engine",
         "failures",
@@ -100,6 +102,8 @@ class Flight:
         """When an earlier engine started this attempt, which goes on."""
         self.given: Work | None = None
         """What the runtime has of it, if that adopts."""
+        self.elsewhere = False
+        """It needs an engine with labels that this one does not have."""
         self.due: Due | None = None
         self.due_at: int | None = None
         """When the next attempt may start, after a failure."""
@@ -159,6 +163,7 @@ class Held:
         "live",
         "loading",
         "loss_counts",
+        "needs",
         "nodes_aside",
         "noted",
         "parent",
@@ -240,6 +245,8 @@ class Held:
         """Operations whose child is known to exist, with its id; None: not looked up yet."""
         self.loss_counts: dict[str, Tally] = {}
         """By operation not under way."""
+        self.needs: dict[str, Need] = {}
+        """What the store has noted that its steps need of an engine, by operation."""
         self.recovered = False
         """Its last owner died: the attempts that its code asks for first are recorded before they start."""
         self.quarantined: dict[str, Any] = {}

@@ -207,8 +207,9 @@ class Loading:
             while not (engine.draining or engine.stopping):
                 now, leave, limit = engine.now(), engine.fleet.leave, self._appetite()
                 claimed = await engine.store.claim_due(engine.lease, now=now, limit=limit, leave=leave)
-                await self._take_in(claimed, recovered=False)
-                if len(claimed) < limit:  # what is due by now and was not given is for others
+                fitting = await engine.labels.claim(limit, leave)
+                await self._take_in([*claimed, *fitting], recovered=False)
+                if max(len(claimed), len(fitting)) < limit:  # what is due by now and was not given is for others
                     self.arm(await engine.store.next_due(after=now))
                     break
         finally:
@@ -338,6 +339,7 @@ class Loading:
         held.seed = seed_of(run)
         if held.status is RunStatus.QUEUED:
             self.note_definition(workflow)  # who submitted it could not
+        held.needs = {need.operation: need for need in loaded.needs}
         _count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = set_aside(loaded.history)
         held.nodes_aside = _nodes_set_aside(loaded.history)

@@ -102,6 +102,8 @@ class Parking:
         under_way = any(flight.launched or flight.decided for flight in held.flights.values())
         if under_way or held.untold or held.loading or held.visitors or self._engine.held.get(held.id) is not held:
             return
+        if self._engine.labels.look(held):
+            return
         for flight in list(held.flights.values()):
             self._engine.attempts.hand_back(flight)
         self.hand_over(held)

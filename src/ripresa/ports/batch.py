@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ripresa.ports.effects import Effect
+    from ripresa.ports.needs import Need
     from ripresa.ports.pools import Freed
     from ripresa.ports.rows import (
         Attempt,
@@ -60,6 +61,10 @@ class Batch:
     """(effect, holder): who held it does not do it after all; nothing happens to one that has happened."""
     leaving: list[tuple[str, Micros]] = field(default_factory=list)
     """Runs that have ended and give up their place, and when; whoever is first in line then is made ready."""
+    needs: list[Need] = field(default_factory=list)
+    """Steps that need an engine with labels; one that is known keeps its `since`."""
+    needless: list[tuple[str, str]] = field(default_factory=list)
+    """(run, operation) of steps that do so no more, before `needs`; unknown ones are passed over."""
     freed: list[Freed] = field(default_factory=list)
     """Slots of pools that are free again, and tickets that wait no more; unknown ones are passed over."""
     tasks: list[Task] = field(default_factory=list)

@@ -29,6 +29,7 @@ TABLES = (
     "tag",
     "quality",
     "place",
+    "need",
     "effect",
     "pool",
     "ticket",

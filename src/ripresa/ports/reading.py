@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from ripresa.ports.needs import Need
     from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Outgoing, Quality, Run
 
 
@@ -22,6 +23,8 @@ class Loaded(NamedTuple):
     messages: list[Message]
     """Not yet taken, in order of arrival."""
     last_seq: int
+    needs: list[Need]
+    """What its last owner noted that steps of it need, oldest first."""
 
 
 class Page(NamedTuple):

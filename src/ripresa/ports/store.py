@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ripresa.ports.effects import EffectStore
 from ripresa.ports.lines import LineStore
+from ripresa.ports.needs import NeedStore
 from ripresa.ports.outside import OutsideStore
 from ripresa.ports.pools import PoolStore
 from ripresa.ports.reading import ReadingStore
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from ripresa.ports.rows import Micros
 
 
-class Store(ReadingStore, OutsideStore, LineStore, EffectStore, PoolStore, TaskStore, RetentionStore, Protocol):
+class Store(
+    ReadingStore, OutsideStore, LineStore, NeedStore, EffectStore, PoolStore, TaskStore, RetentionStore, Protocol
+):
     """Keeps runs.
 
     Every verb may raise `StoreUnavailable` (try again) or another `StoreError` (do not), and every verb that is shown
@@ -57,8 +60,8 @@ class Store(ReadingStore, OutsideStore, LineStore, EffectStore, PoolStore, TaskS
 
         A store that is not shared has one: StoreInUse is raised while a lease lives, one of this process too.  An owner
         on this machine whose process is gone does not count as alive.  On a shared store nobody loses anything by it.
-        `who` is what people are told of the owner, and `about` what engines tell one another of themselves: a JSON
-        object, kept by a shared store.  Runs stay with the owner before until they are adopted.
+        `who` is what people are told of the owner, and `about` what engines tell of themselves: a JSON object.
+        Runs stay with the owner before until they are adopted.
         """
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
@@ -177,9 +180,9 @@ class Store(ReadingStore, OutsideStore, LineStore, EffectStore, PoolStore, TaskS
         """Forget these outgoing events; one that is not known is passed over."""
 
     async def engines(self) -> list[dict[str, object]]:
-        """A row for each owner, newest first: engine, epoch, who, lease_until, since, host, pid, alive (bool).
+        """A row for each owner, newest first: engine, epoch, who, about, lease_until, since, host, pid, alive (bool).
 
-        Of a shared store also about (as given with `acquire`), and draining (bool): it was asked to.
+        Of a shared store also draining (bool): it was asked to.  `about` is as given with `acquire`, or None.
         Alive: its lease holds, as far as the store knows the time, and its process is not seen to be gone.  A store
         that is not shared tells of the last one only; a shared one of those that live, and of others for a while.
         """

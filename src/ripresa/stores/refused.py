@@ -30,6 +30,8 @@ def without(batch: Batch, refused: AbstractSet[str]) -> Batch:
         effects=[row for row in batch.effects if row.run not in refused],
         given_up=batch.given_up,
         leaving=[row for row in batch.leaving if row[0] not in refused],
+        needs=[row for row in batch.needs if row.run not in refused],
+        needless=[row for row in batch.needless if row[0] not in refused],
         freed=[row for row in batch.freed if row.run not in refused],
         tasks=[row for row in batch.tasks if row.run not in refused],
         tasks_done=batch.tasks_done,

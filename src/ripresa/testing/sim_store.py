@@ -52,6 +52,8 @@ _READS = frozenset(
         "effect",
         "ended",
         "line",
+        "needs",
+        "dues",
         "pools",
         "standing",
         "task_outcomes",
@@ -170,6 +172,19 @@ class SimStore:
             return runs
 
         runs: list[str] = await self._send("claim_due", apply)
+        return runs
+
+    async def claim_fitting(
+        self, lease: Lease, *, labels: frozenset[str], limit: int, leave: frozenset[tuple[str, str]] = frozenset()
+    ) -> list[str]:
+        """As the port has it."""
+
+        async def apply() -> list[str]:
+            runs = await self.inner.claim_fitting(lease, labels=labels, limit=limit, leave=leave)
+            self._note_owners("claim_fitting", lease, runs, self._lived())
+            return runs
+
+        runs: list[str] = await self._send("claim_fitting", apply)
         return runs
 
     async def claim(self, lease: Lease, run: str) -> bool:

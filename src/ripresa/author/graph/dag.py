@@ -29,6 +29,7 @@ from ripresa.author.graph.works import Call
 from ripresa.author.step import as_step, require_known
 from ripresa.contracts.durations import Duration, micros
 from ripresa.contracts.errors import GraphError
+from ripresa.contracts.labels import Labels, labels_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ripresa.author.step import Step
 
 _OPEN: ContextVar[DAG | None] = ContextVar("ripresa_dag", default=None)
-_OF_STEP = ("retry", "timeout", "runtime", "compensate", "pool", "pool_key")
+_OF_STEP = ("retry", "timeout", "runtime", "compensate", "pool", "pool_key", "labels")
 _OF_NODE = ("run_if", "on_error", "total_timeout", "depends_on", "description", "finally_")
 
 
@@ -186,8 +187,8 @@ class DAG(GraphDefinition):
 
     `params`: the run's params with their defaults, `...` for one that must be given.  `version` is a label.
     `on_failure`: "stop" (what depends on a failed task does not start), "abort" or "continue".  `timeout` limits the
-    run.  `schedule` is a cron text or `@daily` and the like, in `timezone`.  Raises GraphError, when it is first used,
-    with all that is wrong.
+    run.  `schedule` is a cron text or `@daily` and the like, in `timezone`.  `labels` are what all its steps need of
+    the engine that carries them out.  Raises GraphError, when it is first used, with all that is wrong.
     """
 
     def __init__(
@@ -201,9 +202,11 @@ class DAG(GraphDefinition):
         on_failure: OnFailure = "stop",
         timeout: Duration | None = None,
         description: str = "",
+        labels: Labels | None = None,
     ) -> None:
         self.name = name
         self.label = version
+        self.labels = labels_of(labels, where=f"DAG {name}: labels")
         self.schedule = schedule if schedule is None else _in_zone(schedule, timezone)
         self.description = description
         self._params = None if params is None else dict(params)

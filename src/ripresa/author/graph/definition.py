@@ -46,6 +46,8 @@ class GraphDefinition:
     body: str
     priority: int = 0
     """Of its runs, if none is given at start."""
+    labels: tuple[str, ...] = ()
+    """What each of its steps needs of the engine that carries it out."""
     concurrency: Concurrency | None = None
     idempotency_key: Expression | None = None
     schedule: Any = None

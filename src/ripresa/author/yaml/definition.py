@@ -52,6 +52,7 @@ class FileDefinition(GraphDefinition):
         self.description = spec.description
         self.graph = _graph(spec, Surroundings(spec=spec, function=functools.cache(function), pipeline=pipeline))
         self.priority = spec.priority
+        self.labels = tuple(sorted(set(spec.labels)))
         if spec.concurrency is not None:
             rule = spec.concurrency
             self.concurrency = Concurrency(r.text(rule.key, "concurrency.key"), rule.limit, rule.policy)

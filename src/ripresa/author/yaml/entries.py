@@ -117,6 +117,7 @@ def _job(entry: Entry, around: Surroundings) -> Call:
         retry=retry_of(around.spec.retry_of(entry)),
         limits=limits,
         pool=spec.pool,
+        labels=spec.labels,
     )
     if entry.quality is not None:
         step = guarded(step, thresholds(entry.quality), lambda result: None if result.skipped else result.output)
@@ -210,6 +211,7 @@ def _with_policies(step: Any, entry: Entry, around: Surroundings) -> Any:
     made.timeout_us = step.timeout_us if limits.attempt_us is None else limits.attempt_us
     made.queue_us = limits.queue_us
     made.pool = getattr(entry.work, "pool", None) or getattr(step, "pool", None)
+    made.labels = tuple(sorted({*getattr(entry.work, "labels", ()), *getattr(step, "labels", ())}))
     return made
 
 

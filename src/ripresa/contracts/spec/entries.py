@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, JsonValue, StrictBool, model_valida
 from ripresa.contracts.spec.base import Spec, refuse
 from ripresa.contracts.spec.outside import EnvKey, Image, SecretRef, Volume
 from ripresa.contracts.spec.policies import ExitCodes, QualitySpec, Resources, RetrySpec, Timeout, TimeoutSpec
-from ripresa.contracts.spec.values import Call, Expression, Name, ParamName, RuntimeName, Text, TimeLimit, Until
+from ripresa.contracts.spec.values import Call, Expression, Label, Name, ParamName, RuntimeName, Text, TimeLimit, Until
 
 ARGUMENTS_MAX = 10_000
 OutputType = Literal["string", "integer", "number", "boolean", "array", "object", "null", "any"]
@@ -73,6 +73,11 @@ class JobSpec(PooledWork):
     exit_codes: ExitCodes = Field(default=ExitCodes.model_construct(), description="What its exit codes mean.")
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
     pool_key: Text | None = Field(default=None, description="Whose turn it is in the pool; keys take turns. Template.")
+    labels: list[Label] = Field(
+        default_factory=list,
+        max_length=100,
+        description="What the engine must have that carries it out: `gpu`, `gpu=a100`.",
+    )
     runtime: RuntimeName | None = Field(
         default=None, description="Where it runs; absent: the default, else `container`."
     )
@@ -114,6 +119,11 @@ class PythonSpec(PooledWork):
     )
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
     pool_key: Text | None = Field(default=None, description="Whose turn it is in the pool; keys take turns. Template.")
+    labels: list[Label] = Field(
+        default_factory=list,
+        max_length=100,
+        description="What the engine must have that carries it out: `gpu`, `gpu=a100`.",
+    )
 
 
 class PipelineSpec(PooledWork):
@@ -125,6 +135,11 @@ class PipelineSpec(PooledWork):
     )
     pool: Name | None = Field(default=None, description="Named capacity that it waits for.")
     pool_key: Text | None = Field(default=None, description="Whose turn it is in the pool; keys take turns. Template.")
+    labels: list[Label] = Field(
+        default_factory=list,
+        max_length=100,
+        description="What the engine must have that carries it out: `gpu`, `gpu=a100`.",
+    )
 
 
 class Case(Spec):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from ripresa.contracts.durations import micros
+from ripresa.contracts.labels import LABEL_PATTERN, labels_of
 from ripresa.contracts.quantities import cpu_millis, memory_bytes
 from ripresa.contracts.spec.base import refuse
 from ripresa.contracts.spec.moments import check_clock_time, check_date_or_moment, check_moment, check_zone
@@ -219,6 +220,21 @@ def check_until(value: str) -> str:
 
 
 Until = Annotated[str, AfterValidator(check_until)]
+
+
+def check_label(value: str) -> str:
+    """A label of an engine: a name, or a name with a value."""
+    try:
+        labels_of([value], where="label")
+    except ValueError:
+        raise refuse(
+            "label_invalid", f"{value!r} is not a label", "write gpu, or gpu=a100: letters, digits and _.:/@+-"
+        ) from None
+    return value
+
+
+Label = Annotated[str, AfterValidator(check_label), WithJsonSchema({"type": "string", "pattern": LABEL_PATTERN})]
+"""What an engine has: `gpu`, `gpu=a100`."""
 
 RuntimeName = Literal["process", "container", "kubernetes", "celery"]
 TargetName = Literal["airflow", "dagster", "prefect", "temporal", "argo", "stepfunctions"]

@@ -11,7 +11,7 @@ from ripresa.contracts.spec.entries import Entry, JobSpec
 from ripresa.contracts.spec.notices import Notifications
 from ripresa.contracts.spec.policies import RetrySpec, Timeout, TimeoutSpec
 from ripresa.contracts.spec.schedule import Dependency, Schedule
-from ripresa.contracts.spec.values import ClockTime, Line, Name, RuntimeName, TargetName, Text, TimeLimit
+from ripresa.contracts.spec.values import ClockTime, Label, Line, Name, RuntimeName, TargetName, Text, TimeLimit
 from ripresa.contracts.spec.versions import CONTRACT
 
 JOBS_MAX = 10_000
@@ -80,6 +80,11 @@ class WorkflowSpec(Spec):
     concurrency: Concurrency | None = Field(default=None, description="How many of its runs go on at a time.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher first.")
     timeout: TimeLimit | None = Field(default=None, description="Of a whole run.")
+    labels: list[Label] = Field(
+        default_factory=list,
+        max_length=100,
+        description="What the engines must have that carry out its jobs, beside what each needs of its own.",
+    )
     sla: Sla | None = Field(default=None, description="When a run should be done.")
     on_failure: Literal["stop", "abort", "continue"] = Field(
         default="stop",

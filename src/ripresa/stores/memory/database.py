@@ -18,6 +18,7 @@ from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.ports.batch import Batch
 from ripresa.ports.effects import Effect
 from ripresa.ports.lease import Lease
+from ripresa.ports.needs import Need
 from ripresa.ports.reading import RunFilter
 from ripresa.ports.rows import (
     Attempt,
@@ -37,6 +38,7 @@ from ripresa.stores.memory.ready import ReadyRuns
 from ripresa.stores.memory.rows import TaskRow, changed
 from ripresa.stores.memory.tickets import Tickets
 
+GOING = (RunStatus.RUNNING, RunStatus.WAITING)
 STOPPED = (RunStatus.PAUSED, RunStatus.QUARANTINED, RunStatus.BLOCKED)
 CONTROLS = ("cancel", "pause", "resume", "retry", "release")
 """Messages that a run takes though it has stopped."""
@@ -81,6 +83,8 @@ class MemoryDatabase:
         self.quality: defaultdict[str, list[Quality]] = defaultdict(list)
         """By definition, oldest first."""
         self.effects: dict[str, Effect] = {}
+        self.needs: dict[str, dict[str, Need]] = {}
+        """By run and operation."""
         self.tasks: dict[str, TaskRow] = {}
         self.workers: dict[str, WorkerState] = {}
         self.owners: dict[int, Owner] = {}
@@ -170,6 +174,7 @@ class MemoryDatabase:
             self.definitions.setdefault((definition.name, definition.version), definition)
         self._write_effects(batch)
         self._write_tasks(batch)
+        self._write_needs(batch)
         for run, now in batch.leaving:
             self.places.leave(run, now)
         for freed in batch.freed:
@@ -184,6 +189,17 @@ class MemoryDatabase:
             known = self.effects.get(name)
             if known is not None and known.holder == holder and known.output is None:
                 del self.effects[name]
+
+    def _write_needs(self, batch: Batch) -> None:
+        for run, operation in batch.needless:
+            of_run = self.needs.get(run, {})
+            of_run.pop(operation, None)
+            if not of_run:
+                self.needs.pop(run, None)
+        for need in batch.needs:
+            of_run = self.needs.setdefault(need.run, {})
+            known = of_run.get(need.operation)
+            of_run[need.operation] = need if known is None else need._replace(since=known.since)
 
     def _write_tasks(self, batch: Batch) -> None:
         for task in batch.tasks:
@@ -244,6 +260,7 @@ class MemoryDatabase:
             self.quality[definition] = [row for row in rows if row.run != id]
         self.effects = {name: effect for name, effect in self.effects.items() if effect.run != id}
         self.tasks = {name: row for name, row in self.tasks.items() if row.task.run != id}
+        self.needs.pop(id, None)
         self.ready.remove(id)
 
     def orphans(self, engine: int, *, again: bool) -> Iterator[str]:

@@ -89,7 +89,8 @@ class ReadingVerbs(Hold):
         tried = self.database.attempts.get(id, {}).values()
         attempts = undecided((attempt for attempt in tried if attempt.generation == run.base_seq), history)
         messages = list(self.database.inbox.get(id, {}).values())
-        return Loaded(run, history, attempts, messages, history[-1].seq if history else run.base_seq)
+        needs = sorted(self.database.needs.get(id, {}).values(), key=attrgetter("since", "operation"))
+        return Loaded(run, history, attempts, messages, history[-1].seq if history else run.base_seq, needs)
 
 
 def _after(journal: list[HistoryEvent], seq: int) -> list[HistoryEvent]:

@@ -34,6 +34,10 @@ class ReadyRuns:
     def remove(self, run: str) -> None:
         self._current.pop(run, None)
 
+    def due_of(self, run: str) -> Micros | None:
+        known = self._current.get(run)
+        return None if known is None else known[0]
+
     def next_due(self, after: Micros) -> Micros | None:
         """The earliest due time after this one."""
         first = [due for priority in list(self._heaps) if (due := self._first_due(priority)) is not None]

@@ -25,6 +25,7 @@ from ripresa.ports.rows import (
     Ready,
 )
 from ripresa.stores.memory.database import Owner
+from ripresa.stores.memory.needs import NeedVerbs
 from ripresa.stores.memory.pools import PoolVerbs
 from ripresa.stores.memory.reading import ReadingVerbs
 from ripresa.stores.memory.tasks import TaskVerbs
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class MemoryStore(ReadingVerbs, PoolVerbs, TaskVerbs):
+class MemoryStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs):
     """One process's hold on a database; a new database unless one is given.
 
     `shared`: several engines may own runs of it at once; all stores on one database say the same.
@@ -94,7 +95,7 @@ class MemoryStore(ReadingVerbs, PoolVerbs, TaskVerbs):
         self._prolong(lease, batch.at, lease_us, batch.number)
         database.write(batch)
         self._wrote()
-        if batch.ready or batch.changes or batch.leaving or batch.freed:
+        if batch.ready or batch.needs or batch.changes or batch.leaving or batch.freed:
             self._tell_others()
         return refused
 

@@ -26,6 +26,8 @@ _REST = (
     "effects",
     "given_up",
     "freed",
+    "needless",
+    "needs",
     "tasks",
     "tasks_done",
 )

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from ripresa.ports.needs import Need
 from ripresa.ports.reading import Loaded
 from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Outgoing, Quality, Run
 from ripresa.stores.named_sql import NamedSql
@@ -63,6 +64,7 @@ async def _load(connection: Any, ids: Sequence[str]) -> list[Loaded]:
     history = _by_run(await whole(connection, HistoryEvent, parts[1]))
     attempts = _by_run(await whole(connection, Attempt, parts[2]))
     messages = _by_run(await whole(connection, Message, parts[3]))
+    needs = _by_run(Need(*row) for row in parts[4])
     return [
         Loaded(
             run,
@@ -70,6 +72,7 @@ async def _load(connection: Any, ids: Sequence[str]) -> list[Loaded]:
             undecided(attempts[run.id], history[run.id]),
             messages[run.id],
             history[run.id][-1].seq if history[run.id] else run.base_seq,
+            needs[run.id],
         )
         for run in runs
     ]

@@ -23,7 +23,7 @@ SELECT {run_columns} FROM run WHERE id = $1;
 SELECT {run_columns} FROM run WHERE key = $1;
 
 -- name: loaded
--- The four parts of what an engine loads: in one statement, so that they show one moment.
+-- The parts of what an engine loads: in one statement, so that they show one moment.
 SELECT
   ARRAY (SELECT ROW ({run_columns}) FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, turn)
     JOIN run ON run.id = wanted.id ORDER BY wanted.turn),
@@ -35,7 +35,9 @@ SELECT
     JOIN run ON run.id = wanted.id
     JOIN attempt ON attempt.run = run.id AND attempt.generation = run.base_seq),
   ARRAY (SELECT ROW ({message_columns}) FROM unnest($1::text[]) AS wanted (id)
-    CROSS JOIN LATERAL (SELECT * FROM inbox WHERE inbox.run = wanted.id ORDER BY inbox.number) AS inbox);
+    CROSS JOIN LATERAL (SELECT * FROM inbox WHERE inbox.run = wanted.id ORDER BY inbox.number) AS inbox),
+  ARRAY (SELECT ROW (need.run, need.operation, need.step, need.labels, need.priority, need.since)
+    FROM need WHERE need.run = ANY ($1::text[]) ORDER BY need.since, need.operation);
 
 -- name: ended
 SELECT run.id FROM run

@@ -8,6 +8,7 @@
 --       ──< log, tag, quality, effect
 --       ──1 ready        it needs an engine, now or at a time
 --       ──1 place        it goes on, or waits, with others of which only so many do
+--       ──< need         steps that wait for an engine with labels
 --   engine ──< written   who may write, and the last thing that each wrote
 --          ──< answer    what a call took, until the next one
 --   line, desk           rows to lock: whoever counts places or slots has locked one
@@ -167,6 +168,19 @@ CREATE TABLE quality (
 
 CREATE INDEX quality_by_definition ON quality (definition, at, run, seq);
 CREATE INDEX quality_by_step ON quality (definition, step, at, run, seq);
+
+CREATE TABLE need (
+  run text COLLATE "C" NOT NULL,
+  operation text COLLATE "C" NOT NULL,
+  step text NOT NULL,
+  labels text COLLATE "C" NOT NULL,     -- JSON array, in order
+  priority bigint NOT NULL,
+  since bigint NOT NULL,
+  PRIMARY KEY (run, operation)
+);
+
+-- Each kind of need is searched for alone, and there are few.
+CREATE INDEX need_by_labels ON need (labels, priority DESC, since, run);
 
 CREATE TABLE line (
   name text COLLATE "C" PRIMARY KEY

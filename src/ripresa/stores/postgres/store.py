@@ -31,6 +31,7 @@ from ripresa.stores.postgres.heartbeat import Heartbeat
 from ripresa.stores.postgres.hold import call, rest
 from ripresa.stores.postgres.lending import Lending
 from ripresa.stores.postgres.loading import SQL
+from ripresa.stores.postgres.needs import NeedVerbs
 from ripresa.stores.postgres.outside import OutsideVerbs
 from ripresa.stores.postgres.pools import PoolVerbs
 from ripresa.stores.postgres.reading import ReadingVerbs
@@ -50,7 +51,7 @@ _CLAIM_EFFECT = call("claim_effect_1", 7)
 _ADMIT = call("admit_1", 8)
 
 
-class PostgresStore(ReadingVerbs, OutsideVerbs, PoolVerbs, TaskVerbs):
+class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs):
     """One schema of a PostgreSQL database: several engines own its runs, any process may read it or send to its runs.
 
     `url` is `postgresql://user@host/database`; `?schema=` names another schema than `ripresa`.  `lock_timeout` is how
@@ -154,7 +155,13 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, PoolVerbs, TaskVerbs):
         finally:
             self._committing = False
         self._prolonged(batch.at, lease_us)
-        if batch.ready or batch.leaving or batch.freed or any(change.status in TERMINAL for change in batch.changes):
+        if (
+            batch.ready
+            or batch.needs
+            or batch.leaving
+            or batch.freed
+            or any(change.status in TERMINAL for change in batch.changes)
+        ):
             self._tell_others()
         return refused
 
@@ -175,23 +182,23 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, PoolVerbs, TaskVerbs):
         limit: int | None = None,
         leave: frozenset[tuple[str, str]] = frozenset(),
     ) -> list[str]:
-        return await self._take(_ADOPT, lease, now, limit, leave)
+        return await self._take(_ADOPT, lease, now, limit, leave=leave)
 
     async def claim_due(
         self, lease: Lease, *, now: Micros, limit: int, leave: frozenset[tuple[str, str]] = frozenset()
     ) -> list[str]:
-        return await self._take(_CLAIM_DUE, lease, now, limit, leave)
+        return await self._take(_CLAIM_DUE, lease, now, limit, leave=leave)
 
-    async def _take(
-        self, query: str, lease: Lease, now: Micros, limit: int | None, leave: frozenset[tuple[str, str]]
-    ) -> list[str]:
+    async def _take(self, query: str, lease: Lease, *about: Any, leave: frozenset[tuple[str, str]]) -> list[str]:
         """Make runs ours.  If the answer is lost the next call bears the same number, and is given the same runs."""
         async with self._taking:
-            seldom, began = self._seldom[query], monotonic()
-            through_all = seldom.is_due()
-            params = (lease.engine, now, limit, *_left(leave), self._takes, self._taken, through_all)
+            seldom, began = self._seldom.get(query), monotonic()
+            through_all = seldom is not None and seldom.is_due()
+            params = [lease.engine, *about, *_left(leave), self._takes, self._taken]
+            if seldom is not None:
+                params.append(through_all)
             runs: list[str] = await self._as_owner(lease, lambda one: one.fetchval(query, *params))
-            if through_all:
+            if seldom is not None and through_all:
                 seldom.done(began)
             if runs:
                 self._taken = self._takes

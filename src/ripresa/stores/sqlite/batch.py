@@ -73,6 +73,10 @@ def _put_others(connection: sqlite3.Connection, batch: Batch) -> None:
         from ripresa.stores.sqlite.places import leave
 
         leave(connection, batch.leaving)
+    if batch.needs or batch.needless:
+        from ripresa.stores.sqlite.needs import write as write_needs
+
+        write_needs(connection, batch)
     if batch.freed:
         from ripresa.stores.sqlite.pools import free
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
+from ripresa.ports.needs import Need
 from ripresa.ports.reading import Loaded
 from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Outgoing, Quality, Run
 from ripresa.stores.named_sql import NamedSql
@@ -31,6 +32,7 @@ _PARTS: tuple[tuple[str, Sequence[str]], ...] = (
     ("loaded_history", HistoryEvent._fields),
     ("loaded_attempts", Attempt._fields),
     ("loaded_messages", Message._fields),
+    ("needs", Need._fields),
 )
 _LOADED_AT_ONCE = 500
 
@@ -96,10 +98,11 @@ def load_runs(connection: sqlite3.Connection, ids: Sequence[str], span: int = EV
 
 
 def _load(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> list[Loaded]:
-    runs_, history_, attempts_, messages_ = _parts(connection, ids, span)
+    runs_, history_, attempts_, messages_, needs_ = _parts(connection, ids, span)
     history = _by_run(whole(connection, HistoryEvent, history_))
     attempts = _by_run(whole(connection, Attempt, attempts_))
     messages = _by_run(whole(connection, Message, messages_))
+    needs = _by_run(Need._make(row) for row in needs_)
     return [
         Loaded(
             run,
@@ -107,6 +110,7 @@ def _load(connection: sqlite3.Connection, ids: Sequence[str], span: int) -> list
             undecided(attempts[run.id], history[run.id]),
             messages[run.id],
             history[run.id][-1].seq if history[run.id] else run.base_seq,
+            needs[run.id],
         )
         for run in whole(connection, Run, runs_)
     ]

@@ -34,6 +34,7 @@ class Owner(NamedTuple):
     namespace: str
     pid: int
     started: int
+    about: str | None
 
     @property
     def process(self) -> Process:
@@ -42,7 +43,7 @@ class Owner(NamedTuple):
 
     def as_told(self, now: Micros) -> dict[str, object]:
         """What the port tells of it."""
-        told = {name: getattr(self, name) for name in ("epoch", "who", "lease_until", "since", "host", "pid")}
+        told = {name: getattr(self, name) for name in ("epoch", "who", "lease_until", "since", "host", "pid", "about")}
         return {"engine": self.epoch, **told, "alive": self.is_alive(now)}
 
     def is_alive(self, now: Micros) -> bool:
@@ -56,12 +57,21 @@ def owner_of(connection: sqlite3.Connection) -> Owner | None:
     return None if row is None else Owner._make(row)
 
 
-def take(connection: sqlite3.Connection, path: str, *, now: Micros, lease_us: int, who: str, instance: str) -> Lease:
+def take(
+    connection: sqlite3.Connection,
+    path: str,
+    *,
+    now: Micros,
+    lease_us: int,
+    who: str,
+    instance: str,
+    about: str | None,
+) -> Lease:
     """Become the owner.  Raises StoreInUse while another is alive."""
     owner = owner_of(connection)
     if owner is not None and owner.is_alive(now):
         raise StoreInUse(_in_use(owner, path, now))
-    ours = (now + lease_us, now, who, instance, *this_process())
+    ours = (now + lease_us, now, who, instance, *this_process(), about)
     (epoch,) = connection.execute(SQL["take_over"], ours).fetchone()
     return Lease(engine=epoch, epoch=epoch)
 
@@ -125,10 +135,15 @@ def claim_due(connection: sqlite3.Connection, lease: Lease, now: Micros, limit: 
     """Make the due runs ours."""
     confirm(connection, lease)
     runs = _due(connection, lease, now, limit)
+    own(connection, lease, runs)
+    return runs
+
+
+def own(connection: sqlite3.Connection, lease: Lease, runs: list[str]) -> None:
+    """Make these runs ours; nothing is to wake them."""
     ours = {"runs": json.dumps(runs), "engine": lease.engine}
     connection.execute(SQL["own_all"], ours)
     connection.execute(SQL["no_longer_ready"], ours)
-    return runs
 
 
 def claim(connection: sqlite3.Connection, lease: Lease, run: str) -> bool:

@@ -1,16 +1,18 @@
 -- Who owns the store, and which runs it holds.
 
 -- name: owner
-SELECT epoch, last_batch, lease_until, since, who, instance, host, boot, namespace, pid, started
+SELECT epoch, last_batch, lease_until, since, who, instance, host, boot, namespace, pid, started, about
 FROM engine WHERE slot = 1;
 
 -- name: take_over
-INSERT INTO engine (slot, epoch, last_batch, lease_until, since, who, instance, host, boot, namespace, pid, started)
-VALUES (1, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO engine (slot, epoch, last_batch, lease_until, since, who, instance, host, boot, namespace, pid, started,
+  about)
+VALUES (1, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (slot) DO UPDATE SET
   epoch = engine.epoch + 1, last_batch = 0, lease_until = excluded.lease_until, since = excluded.since,
   who = excluded.who, instance = excluded.instance, host = excluded.host, boot = excluded.boot,
-  namespace = excluded.namespace, pid = excluded.pid, started = excluded.started
+  namespace = excluded.namespace, pid = excluded.pid, started = excluded.started,
+  about = excluded.about
 RETURNING epoch;
 
 -- name: renew

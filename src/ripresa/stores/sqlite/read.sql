@@ -22,7 +22,7 @@ SELECT {run_columns} FROM run WHERE id = ?;
 -- name: run_by_key
 SELECT {run_columns} FROM run WHERE key = ?;
 
--- The four parts of what an engine loads: read in one statement, so that they show one moment.
+-- The parts of what an engine loads: read in one statement, so that they show one moment.
 
 -- name: loaded_runs
 SELECT {run_columns} FROM json_each(:runs) AS wanted CROSS JOIN run ON run.id = wanted.value;
@@ -42,6 +42,13 @@ CROSS JOIN attempt ON attempt.run = run.id AND attempt.generation = run.base_seq
 SELECT {message_columns} FROM json_each(:runs) AS wanted
 CROSS JOIN inbox ON inbox.run = wanted.value
 ORDER BY inbox.number;
+
+-- name: needs
+SELECT run, operation, step, labels, priority, since FROM need
+WHERE run IN (SELECT value FROM json_each(:runs)) ORDER BY since, run, operation;
+
+-- name: dues
+SELECT run, due FROM ready WHERE run IN (SELECT value FROM json_each(:runs));
 
 -- name: history
 SELECT {history_columns} FROM history WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit;

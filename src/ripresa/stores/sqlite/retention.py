@@ -29,6 +29,7 @@ _THEIRS = (
     ("effect", "run"),
     ("ticket", "run"),
     ("task", "run"),
+    ("need", "run"),
     ("run", "id"),
 )
 """Tables that hold rows of a run; those of the outbox are for others, and stay until they are taken."""

@@ -8,6 +8,7 @@
 --       ──< log, tag, quality
 --       ──1 ready        it needs an engine, now or at a time
 --       ──1 place        it goes on, or waits, with others of which only so many do
+--       ──< need         steps that wait for an engine with labels
 --       ──< effect       what it does, or did, that is to happen once over all runs
 --       ──< task         attempts that workers elsewhere carry out
 --   engine (one row)     who may write
@@ -296,6 +297,19 @@ CREATE TABLE worker (
   beat_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE need (
+  run TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  step TEXT NOT NULL,
+  labels TEXT NOT NULL,                 -- JSON array, in order
+  priority INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY (run, operation)
+) STRICT, WITHOUT ROWID;
+
+-- Each kind of need is searched for alone, and there are few.
+CREATE INDEX need_by_labels ON need (labels, priority DESC, since, run);
+
 CREATE TABLE definition (
   name TEXT NOT NULL,
   version TEXT NOT NULL,
@@ -321,5 +335,6 @@ CREATE TABLE engine (
   boot TEXT NOT NULL,
   namespace TEXT NOT NULL,
   pid INTEGER NOT NULL,
-  started INTEGER NOT NULL
+  started INTEGER NOT NULL,
+  about TEXT                            -- what it tells of itself: JSON
 ) STRICT;

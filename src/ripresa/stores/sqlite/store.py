@@ -29,6 +29,7 @@ from ripresa.stores.sqlite import batch as batches
 from ripresa.stores.sqlite import effects, moving, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
 from ripresa.stores.sqlite.heartbeat import Heartbeat
+from ripresa.stores.sqlite.needs import NeedVerbs
 from ripresa.stores.sqlite.pools import PoolVerbs
 from ripresa.stores.sqlite.reading import ReadingVerbs
 from ripresa.stores.sqlite.tasks import TaskVerbs
@@ -37,7 +38,7 @@ from ripresa.stores.texts import encodable
 Result = TypeVar("Result")
 
 
-class SqliteStore(ReadingVerbs, PoolVerbs, TaskVerbs):
+class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs):
     """One SQLite file: one engine owns it, any process may read it or send to its runs.
 
     `url` is `sqlite:///shop.db`, `sqlite:////var/lib/shop.db` or a path.  `lock_timeout` is how many seconds a
@@ -77,8 +78,8 @@ class SqliteStore(ReadingVerbs, PoolVerbs, TaskVerbs):
     # -- owning -------------------------------------------------------------------------------------------------------
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
-        take = partial(owner.take, path=str(self.path), now=now, lease_us=lease_us, who=who, instance=self._instance)
-        lease = await self._write(take)
+        take = partial(owner.take, path=str(self.path), now=now, lease_us=lease_us)
+        lease = await self._write(partial(take, who=who, instance=self._instance, about=about))
         await self._stop_heartbeat()
         if self._heartbeat_thread:
             self._heartbeat = Heartbeat(self.path, lease, now=now, lease_us=lease_us)

@@ -19,6 +19,7 @@ from ripresa.testing.store_contract.effects import Effects
 from ripresa.testing.store_contract.lists import Lists
 from ripresa.testing.store_contract.loading import Loading
 from ripresa.testing.store_contract.messages import Messages
+from ripresa.testing.store_contract.needs import Needs
 from ripresa.testing.store_contract.opening import Opening
 from ripresa.testing.store_contract.owning import OneOwner, Owning
 from ripresa.testing.store_contract.places import Places
@@ -87,6 +88,7 @@ class _Common(
     Reading,
     Lists,
     Places,
+    Needs,
     Effects,
     Pools,
     Retention,
