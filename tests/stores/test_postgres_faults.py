@@ -2,7 +2,10 @@
 
 import asyncio
 import random
+import signal
 from collections import Counter
+from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import pytest
@@ -15,11 +18,12 @@ from ripresa.ports.effects import Effect
 from ripresa.stores.postgres import PostgresStore, pools
 from ripresa.stores.postgres.waiting import wait
 from ripresa.testing.store_contract import LEASE, A, B, T, event, message, new_run, ticket
+from ripresa.testing.torture.wire import AFTER, BEFORE, CUTS, UNDER_WAY, Wire
 from tests.support.postgres import PostgresServer
-from tests.support.wire import Wire
 
 STEPS = 5
 CLIENTS = 4
+LATE_S = 0.05
 
 
 @step
@@ -83,6 +87,18 @@ async def assert_nothing_lost_or_doubled(url, runs):
     assert len(done) == STEPS * len(runs)
 
 
+@asynccontextmanager
+async def cutting(postgres, url):
+    """A wire to the server, the store's address along it, and a count of the cuts that were made on it."""
+    fired = Counter()
+    wire = Wire("127.0.0.1", postgres.port, decide=lambda: None, fired=lambda how: fired.update([how]))
+    await wire.open()
+    try:
+        yield wire, url.replace(str(postgres.port), str(wire.port)), fired
+    finally:
+        await wire.close()
+
+
 # -- commits whose answer is lost -------------------------------------------------------------------------------------
 
 
@@ -91,30 +107,28 @@ async def test_ambiguous_commits_are_looked_up_and_never_guessed(postgres, postg
     faults = request.config.getoption("--faults")
     dice = random.Random(7)
 
-    def cut(number):
-        return dice.choice(["before", "after", "late"]) if number > 3 and dice.random() < 0.5 else None
-
-    async with Wire("127.0.0.1", postgres.port, cut) as wire:
-        app = App(postgres_url.replace(str(postgres.port), str(wire.port)), workflows=[pipeline])
-        async with app:
-            runs = await work(app, lambda: wire.fired.total() >= faults)
-            wire.cut = lambda number: None
-        assert wire.fired.total() >= faults
-        assert min(wire.fired[what] for what in ("before", "after", "late")) > 0
+    async with cutting(postgres, postgres_url) as (wire, url, fired):
+        wire.linger = partial(asyncio.sleep, LATE_S)
+        async with App(url, workflows=[pipeline]) as app:
+            wire.decide = lambda: dice.choice(CUTS) if dice.random() < 0.5 else None
+            runs = await work(app, lambda: fired.total() >= faults)
+            wire.decide = lambda: None
+        assert fired.total() >= faults
+        assert fired.keys() == set(CUTS)
     await assert_nothing_lost_or_doubled(postgres_url, runs)
 
 
-@pytest.mark.parametrize(("what", "written"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize(("what", "written"), [(BEFORE, 0), (AFTER, 1)])
 async def test_the_last_batch_tells_what_became_of_a_commit_that_was_cut(postgres, postgres_url, what, written):
-    async with Wire("127.0.0.1", postgres.port) as wire:
-        store = PostgresStore(postgres_url.replace(str(postgres.port), str(wire.port)), heartbeat_thread=False)
+    async with cutting(postgres, postgres_url) as (wire, url, _):
+        store = PostgresStore(url, heartbeat_thread=False)
         await store.open()
         lease = await store.acquire(now=T, lease_us=LEASE, who="test")
-        wire.cut = lambda number: what
+        wire.decide = lambda: what
         batch = Batch(1, T, runs=[new_run(A)], history=[event(A, 1)])
         with pytest.raises(CommitUnknown):
             await store.commit(lease, batch, lease_us=LEASE)
-        wire.cut = lambda number: None
+        wire.decide = lambda: None
         assert await store.last_batch(lease) == written
         if written:
             with pytest.raises(CommitUnknown):  # written before: nobody writes it again
@@ -127,12 +141,14 @@ async def test_the_last_batch_tells_what_became_of_a_commit_that_was_cut(postgre
 
 @pytest.mark.parametrize("meanwhile", [False, True], ids=["before-it-is-done-again", "after-it-was-done-again"])
 async def test_a_commit_that_comes_late_is_written_once(postgres, postgres_url, meanwhile):
-    async with Wire("127.0.0.1", postgres.port) as wire:
-        store = PostgresStore(postgres_url.replace(str(postgres.port), str(wire.port)), heartbeat_thread=False)
+    async with cutting(postgres, postgres_url) as (wire, url, _):
+        store = PostgresStore(url, heartbeat_thread=False)
         await store.open()
         lease = await store.acquire(now=T, lease_us=LEASE, who="test")
-        wire.hold = asyncio.Event()
-        wire.cut = lambda number: "late" if number == 1 else None
+        let_on = asyncio.Event()
+        wire.linger = let_on.wait
+        cuts = iter([UNDER_WAY])
+        wire.decide = lambda: next(cuts, None)
         batch = Batch(1, T, runs=[new_run(A)], messages=[message("m1", A)], history=[event(A, 1)])
         with pytest.raises(CommitUnknown):
             await store.commit(lease, batch, lease_us=LEASE)
@@ -140,8 +156,8 @@ async def test_a_commit_that_comes_late_is_written_once(postgres, postgres_url, 
         if meanwhile:
             assert await store.commit(lease, batch, lease_us=LEASE) == frozenset()
             await store.commit(lease, Batch(2, T, taken=["m1"]), lease_us=LEASE)
-        wire.hold.set()
-        await asyncio.wait_for(wire.late.wait(), 30)
+        let_on.set()
+        await asyncio.wait_for(wire.arrived.wait(), 30)
         if not meanwhile:
             with pytest.raises(CommitUnknown, match="written before"):
                 await store.commit(lease, batch, lease_us=LEASE)
@@ -196,7 +212,7 @@ async def test_verbs_say_that_the_server_is_away_and_work_again_when_it_is_back(
     await store.open()
     lease = await store.acquire(now=T, lease_us=LEASE, who="test")
     await store.commit(lease, Batch(1, T, runs=[new_run(A)]), lease_us=LEASE)
-    server.stop()
+    server.stop(signal.SIGINT)
     for verb in (
         lambda: store.commit(lease, Batch(2, T, runs=[new_run(B)]), lease_us=LEASE),
         lambda: store.get_run(A),
@@ -304,15 +320,16 @@ async def test_an_engine_that_stands_still_while_it_asks_for_slots_keeps_neither
 
 async def test_what_is_asked_while_desks_are_locked_is_known_to_the_server(postgres, postgres_url):
     """A question that is new goes in two messages, between which no limit of the server's ends a transaction."""
-    async with Wire("127.0.0.1", postgres.port) as wire:
-        url = postgres_url.replace(str(postgres.port), str(wire.port))
+    async with cutting(postgres, postgres_url) as (wire, url, _):
+        said = []
+        wire.heard = said.append
         store = PostgresStore(url, heartbeat_thread=False)
         await store.open()
         await store.put_pool("lake", '{"slots": 1}')
         lease = await store.acquire(now=T, lease_us=LEASE, who="asks")
         assert (await store.tickets(lease, [ticket("load"), ticket("save")], now=T)).tickets
-        begun = max(place for place, said in enumerate(wire.said) if said.startswith(b"QBEGIN"))
-        assert {said[:1] for said in wire.said[begun:]} == {b"Q", b"B", b"E", b"S"}
+        begun = max(place for place, one in enumerate(said) if one.startswith(b"QBEGIN"))
+        assert {one[:1] for one in said[begun:]} == {b"Q", b"B", b"E", b"S"}
         await store.close()
 
 

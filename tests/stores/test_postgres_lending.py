@@ -250,7 +250,7 @@ async def test_a_connection_that_cannot_be_meant_is_refused(postgres, postgres_u
             await app.start(ship, "o-1", connection=mine)
         with pytest.raises(TypeError, match="an asyncpg connection is wanted, not str"):
             await app.start(ship, "o-1", connection="shop")
-        elsewhere = await asyncpg.connect(postgres.url())
+        elsewhere = await asyncpg.connect(postgres.url)
         async with elsewhere.transaction():
             with pytest.raises(ValueError, match="its database has no schema 'ripresa'"):
                 await app.start(ship, "o-1", connection=elsewhere)

@@ -145,9 +145,9 @@ async def test_a_database_that_has_no_place_for_all_texts_is_refused(postgres):
     postgres.sql("CREATE DATABASE western ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     try:
         with pytest.raises(StoreUnavailable, match=r"keeps texts as LATIN1.*: create a database with UTF8"):
-            await opened(postgres.url("western"))
+            await opened(postgres.address("western"))
     finally:
-        postgres.drop(postgres.url("western"))
+        postgres.drop(postgres.address("western"))
 
 
 async def test_a_way_to_connect_that_there_is_not_is_told(postgres_url):
@@ -174,7 +174,8 @@ def users(postgres, empty):
 
 async def test_few_rights_are_enough_and_what_is_missing_is_told(postgres, users):
     owner, worker, reader = (
-        postgres.url(users).replace("postgres@", f"{user}@") for user in ("owner_of_it", "worker_on_it", "reader_of_it")
+        postgres.address(users).replace("postgres@", f"{user}@")
+        for user in ("owner_of_it", "worker_on_it", "reader_of_it")
     )
     with pytest.raises(StoreError, match=r"refuses us this .permission denied for database .*: grant this user"):
         await opened(owner)
@@ -197,7 +198,7 @@ async def test_few_rights_are_enough_and_what_is_missing_is_told(postgres, users
 
 async def test_a_database_that_does_not_exist_is_told(postgres):
     with pytest.raises(StoreUnavailable, match="create the database") as told:
-        await opened(postgres.url("nowhere").replace("postgres@", "postgres:secret@"))
+        await opened(postgres.address("nowhere").replace("postgres@", "postgres:secret@"))
     assert "secret" not in str(told.value)
 
 

@@ -83,9 +83,7 @@ class Broker:
     def close(self):
         """End it and all that it kept."""
         self.kill()
-        if self._guard._process is not None:
-            self._guard._process.stdin.close()
-            self._guard._process.wait()
+        self._guard.close_now()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -86,8 +86,7 @@ class ContainerEngine:
         for mount in self._mounts():
             subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._guard._process.stdin.close()
-        self._guard._process.wait()
+        self._guard.close_now()
 
     def _command(self):
         if self.kind == "docker":

@@ -29,12 +29,16 @@ class Guard:
 
     async def close(self) -> None:
         """Let the guard go; closing twice is fine."""
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """The same, for who has no loop: wait for its end."""
         if (process := self._process) is None:
             return
         self._process = None
         assert process.stdin is not None  # noqa: S101 - narrows a type
         process.stdin.close()
-        await asyncio.to_thread(process.wait)
+        process.wait()
 
     def _tell(self, order: bytes) -> None:
         if self._process is None:

@@ -1,7 +1,7 @@
 """A PostgreSQL of our own: made in a temporary folder, on a free port, killed and restarted as one likes.
 
-It keeps the server's defaults, so that what is acknowledged is on disk, and runs as the user `postgres` if we are root.
-Should this process be killed, a guard ends it.
+It keeps the server's defaults but for what it is told, so that what is acknowledged is on disk, and runs as the user
+`postgres` if we are root.  Should this process be killed, a guard ends it.
 """
 
 from __future__ import annotations
@@ -36,33 +36,45 @@ def programs() -> Path | None:
 
 
 class OwnPostgres:
-    """One server; `start` before use, and again after `stop`; `close` when all is done.  All verbs wait."""
+    """One server; `start` before use, and again after `stop`; `close` when all is done.  All verbs wait.
 
-    def __init__(self) -> None:
+    `settings` are the server's own, by name.
+    """
+
+    def __init__(self, **settings: object) -> None:
         found = programs()
         if found is None:
             raise RipresaError("PostgreSQL is not installed here: install it, or name a database with --dsn")
+        self.settings: dict[str, object] = {"max_connections": 300, **settings}
         self._programs = found
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = Guard()
         self._as: dict[str, Any] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix="ripresa-torture-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="ripresa-postgres-"))
         self.data = self.folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         if os.geteuid() == 0:
             user = pwd.getpwnam(USER)
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        command: list[Any] = [found / "initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._as)  # noqa: S603
-        if done.returncode:
+        try:
+            self.run("initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        except RipresaError:
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise RipresaError(f"initdb: {done.stderr[-2000:]}")
+            raise
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+
+    def run(self, program: str, *arguments: object) -> str:
+        """What one of the server's programs prints.  Raises RipresaError if it fails."""
+        command = [str(part) for part in (self._programs / program, *arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._as)  # noqa: S603
+        if done.returncode:
+            raise RipresaError(f"{program}: {done.stderr[-2000:]}")
+        return str(done.stdout)
 
     def start(self) -> None:
         """Start it, and wait until it answers.  Raises RipresaError."""
@@ -72,7 +84,8 @@ class OwnPostgres:
         while not self._answers():
             if time.monotonic() > deadline:
                 raise RipresaError(f"PostgreSQL does not start: {self._said()}")
-            if self._process is None or self._process.poll() is not None:
+            if self._process is not None and self._process.poll() is not None:
+                self._guard.forget(self._process.pid)
                 # What its predecessor's processes hold goes when the last of them has seen that they are alone.
                 time.sleep(_LOOK_S)
                 self._launch()
@@ -89,13 +102,13 @@ class OwnPostgres:
     def close(self) -> None:
         """End it and all that it kept."""
         self.stop(signal.SIGQUIT)
-        self._guard_away()
+        self._guard.close_now()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _launch(self) -> None:
         options = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder}
         command: list[Any] = [self._programs / "postgres", "-D", self.data]
-        for name, value in {**options, "max_connections": 200}.items():
+        for name, value in {**options, **self.settings}.items():
             command += ["-c", f"{name}={value}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
@@ -110,13 +123,9 @@ class OwnPostgres:
     def _said(self) -> str:
         return (self.folder / "log").read_text("utf-8", "replace")[-2000:]
 
-    def _guard_away(self) -> None:
-        import asyncio  # noqa: PLC0415
 
-        asyncio.run(self._guard.close())
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

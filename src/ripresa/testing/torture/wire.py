@@ -2,7 +2,7 @@
 
     engine ── own port ──> wire ──────────────────> PostgreSQL
                             │ Bind of write_batch, COMMIT: cut before it is passed on (nothing is written),
-                            │   right after (nobody knows), or when the answer comes (written, and not told)
+                            │   while it is under way (nobody knows), or when the answer comes (written, and not told)
                             └ hold: nothing passes for a while, then all of it, late
 
 It speaks the protocol's version 3 as far as it must: the lengths of messages, the names of prepared statements, and the
@@ -16,7 +16,7 @@ import asyncio
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 BEFORE, UNDER_WAY, AFTER = "before", "under_way", "after"
@@ -39,6 +39,9 @@ class Link:
         self._wire = wire
         self._statements: dict[bytes, bytes] = {}
         self._cut_at_answer = False
+        self._left = False
+        """The client is gone, and its last statement under way."""
+        self._answered = asyncio.Event()
 
     def cut(self) -> None:
         """Break it, both ways, without a word."""
@@ -52,18 +55,18 @@ class Link:
         while True:
             head = await reader.readexactly(5)
             body = await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+            self._wire.heard(head[:1] + body)
             await self._wire.passage()
             how = self._wire.decide() if self._is_commit(head[:1], body) else None
             if how == BEFORE:
                 self._wire.fired(how)
                 self.cut()
                 return
-            self.server.write(head + body)
-            if how == AFTER:
-                self._cut_at_answer = True
-            elif how == UNDER_WAY:
-                await self._send_on(reader)
+            if how == UNDER_WAY:
+                await self._send_on(head + body, reader)
                 return
+            self._cut_at_answer |= how == AFTER
+            self.server.write(head + body)
             await self.server.drain()
 
     async def down(self, reader: asyncio.StreamReader) -> None:
@@ -74,6 +77,10 @@ class Link:
             await self._wire.passage()
             if head[:1] == b"K":
                 self.backend = struct.unpack("!I", body[:4])[0]
+            if self._left:
+                if head[:1] == b"Z":
+                    self._answered.set()
+                continue
             if self._cut_at_answer:
                 if head[:1] == b"E":  # it was not written after all
                     self._cut_at_answer = False
@@ -86,18 +93,21 @@ class Link:
             self.client.write(head + body)
             await self.client.drain()
 
-    async def _send_on(self, reader: asyncio.StreamReader) -> None:
-        """Pass on what belongs to the statement, up to the Sync, and break off without waiting for an answer."""
-        while True:
+    async def _send_on(self, sent: bytes, reader: asyncio.StreamReader) -> None:
+        """Break off, and only then pass on the statement: a simple query is one message, others go up to the Sync."""
+        kind = sent[:1]
+        while kind not in {b"Q", b"S"}:
             head = await reader.readexactly(5)
-            body = await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
-            self.server.write(head + body)
-            if head[:1] == b"S":
-                break
-        await self.server.drain()
+            sent += head + await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+            kind = head[:1]
+        self._left = True
         self._wire.fired(UNDER_WAY)
         self.client.transport.abort()
-        self.server.close()  # what was sent still arrives
+        await self._wire.linger()
+        self.server.write(sent)
+        await self.server.drain()
+        await self._answered.wait()
+        self._wire.arrived.set()
 
     async def _first(self, reader: asyncio.StreamReader) -> bytes:
         """The startup message."""
@@ -127,8 +137,14 @@ class Wire:
         self.decide = decide
         """How to cut at the commit that goes by; None: not at all."""
         self.fired = fired
+        self.heard: Callable[[bytes], object] = lambda _: None
+        """Told what clients ask: kind and text of each message."""
         self.delay_s = 0.0
         """Each message is held up to so long."""
+        self.linger: Callable[[], Awaitable[object]] = _at_once
+        """What a commit that is under way waits for before it reaches the server."""
+        self.arrived = asyncio.Event()
+        """The server has answered one of those."""
         self._host, self._port = host, port
         self._open = asyncio.Event()
         self._open.set()
@@ -197,6 +213,10 @@ class Wire:
                 await asyncio.gather(*ways, return_exceptions=True)
             for end in (writer, server):
                 end.close()
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
 
 
 class Cuts:
