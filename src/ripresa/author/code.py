@@ -16,7 +16,8 @@ from ripresa.author.step import AsyncStep, Step, SyncStep, as_step, step
 from ripresa.author.workflow import WorkflowDefinition, workflow
 from ripresa.contracts.durations import Duration, micros
 from ripresa.contracts.payload import dump
-from ripresa.kernel.live import ContinueRequested, LiveRun, current_run
+from ripresa.kernel.live import LiveRun, current_run
+from ripresa.kernel.operations import ContinueRequested
 
 if TYPE_CHECKING:
     from ripresa.kernel.loop import Handle

@@ -52,7 +52,8 @@ from ripresa.engine.transactions import Transactions
 from ripresa.engine.verbs import Verbs
 from ripresa.engine.watching import Watching
 from ripresa.kernel import history as h
-from ripresa.kernel.live import LiveRun, Runners
+from ripresa.kernel.greenlets import Runners
+from ripresa.kernel.live import LiveRun
 from ripresa.kernel.transitions import require
 from ripresa.ports.rows import HistoryEvent, RunChange
 

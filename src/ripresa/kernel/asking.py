@@ -46,7 +46,7 @@ def _made_by_as_completed() -> bool:
 
 
 class Asking:
-    """The half of a live run that its code talks to; `live.LiveRun` is the other."""
+    """The part of a live run that its code talks to; `ending` and `live` are the others."""
 
     __slots__ = (
         "__weakref__",

@@ -94,10 +94,14 @@ def _is_time_zone(path: Any) -> bool:
     return str(path).startswith(tuple(f"{folder}{os.sep}" for folder in folders))
 
 
+_DRIVING = frozenset(f"ripresa.kernel.{name}" for name in ("ending", "live", "loop"))
+"""The kernel's modules that call workflow code."""
+
+
 def _frames() -> Iterator[FrameType]:
     """From what was called back to where the kernel called the workflow; what is below is not the code's doing."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__") not in {"ripresa.kernel.live", "ripresa.kernel.loop"}:
+    while frame is not None and frame.f_globals.get("__name__") not in _DRIVING:
         if frame.f_code.co_filename != __file__:
             yield frame
         frame = frame.f_back

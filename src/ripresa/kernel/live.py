@@ -30,44 +30,32 @@ from typing import TYPE_CHECKING, Any
 
 import greenlet
 
-from ripresa.contracts.errors import ForbiddenInWorkflow, Quarantine
-from ripresa.contracts.failure import Failure
-from ripresa.contracts.payload import dump
-from ripresa.contracts.status import FailureClass, RunStatus
+from ripresa.contracts.errors import ForbiddenInWorkflow
 from ripresa.kernel import commands as c
 from ripresa.kernel import guard
 from ripresa.kernel import history as h
 from ripresa.kernel.applying import apply, apply_late
-from ripresa.kernel.asking import Asking
+from ripresa.kernel.ending import Ending, how_given_up
 from ripresa.kernel.greenlets import IDLE, PARKED, Parked, Runners
 from ripresa.kernel.loop import GONE, Discarded, RunLoop
 from ripresa.kernel.mail import Mail
-from ripresa.kernel.operations import ContinueRequested, Event, Operation, continue_request, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["ContinueRequested", "Event", "LiveRun", "Operation", "Runners", "current_run"]
-
 _UNWINDS_MAX = 100
 
 
-class LiveRun(Asking):
+class LiveRun(Ending):
     """One run in memory; made anew from its history whenever it is woken."""
 
     __slots__ = (
-        "_given_up",
-        "_late",
-        "_mail",
         "_resumable",
         "_runners",
         "_soft",
         "_strict",
         "correlation_id",
-        "doomed",
-        "finished",
         "name",
-        "workflow",
     )
 
     def __init__(
@@ -82,24 +70,15 @@ class LiveRun(Asking):
         tracing: bool = False,
         seed: str | None = None,
     ) -> None:
-        super().__init__(run_id, input_text, seed, tracing=tracing)
+        super().__init__(run_id, workflow, input_text, seed, tracing=tracing)
         self.name = name or run_id
         self.correlation_id = correlation_id
-        self.workflow = workflow
-        self.finished: c.Finish | c.ContinueAsNew | None = None
-        self._mail: Mail | None = None
-        self.doomed: Failure | None = None
-        """The run fails with this, whatever its code makes of it."""
         self._runners = runners if runners is not None else Runners()
         self._inbox: deque[Any] = deque()
         self._strict: Parked | None = None
         self._soft: list[Parked] = []
         self._resumable: deque[greenlet.greenlet] = deque()
         self._main: asyncio.Task[Any] | None = None
-        self._late: list[Any] = []
-        """Mail and cancellations that came when the code had ended."""
-        self._given_up: RunStatus | None = None
-        """How the run ends if its code sets it aside: a person has seen to it already."""
 
     @property
     def mail(self) -> Mail:
@@ -107,11 +86,6 @@ class LiveRun(Asking):
         if self._mail is None:
             self._mail = Mail(self)
         return self._mail
-
-    @property
-    def given_up(self) -> bool:
-        """Whether a person has said that what the code set aside is not to be done again."""
-        return self._given_up is not None
 
     # --- driving ---------------------------------------------------------------------------
 
@@ -129,7 +103,7 @@ class LiveRun(Asking):
         self._noted.update(event.operation for event in events if event.kind == h.NODE_SETTLED)
         self._patches.update(event.name for event in events if event.kind == h.PATCH_TAKEN)
         self._replaying = len(events) > 1
-        self._given_up = _given_up(events)
+        self._given_up = how_given_up(events)
         self._shown = events[-1].seq if shown is None else shown
         return self.activate(events)
 
@@ -187,22 +161,21 @@ class LiveRun(Asking):
             self._enter(self._resumable.popleft())
         elif self.loop.ready:
             self._enter(self._runners.take())
-        elif self._conditions and self._settle_conditions():
-            pass
-        elif self._recall.ready:
-            apply(self, self._recall.ready.popleft())
-        elif self._inbox:
-            apply(self, self._inbox.popleft())
-        else:
-            return False
+        elif not (self._conditions and self._settle_conditions()):
+            return self._learn()
         return True
 
     def _advance_strict(self, parked: Parked) -> bool:
         """A plain call waits: only its own outcome lets the code go on."""
-        if parked.future.done():
-            self._strict = None
-            self._enter(parked.greenlet)
-        elif self._recall.ready:
+        if not parked.future.done():
+            return self._learn()
+        self._strict = None
+        self._enter(parked.greenlet)
+        return True
+
+    def _learn(self) -> bool:
+        """Apply the next event: what a retried run remembers goes first.  False: there is none."""
+        if self._recall.ready:
             apply(self, self._recall.ready.popleft())
         elif self._inbox:
             apply(self, self._inbox.popleft())
@@ -288,94 +261,6 @@ class LiveRun(Asking):
         finally:
             self._read_only = False
 
-    # --- the main coroutine ----------------------------------------------------------------
-
-    async def _run_main(self) -> None:
-        try:
-            output = await self._call_main()
-        except (Discarded, GeneratorExit, greenlet.GreenletExit):
-            raise
-        except BaseException as error:
-            if self.discarding:
-                raise
-            request = continue_request(error)
-            if request is None:
-                await self._undo_and_finish(error)
-                return
-            self.begin_anew(request)
-        else:
-            if self.cancel_requested:
-                self.finish(RunStatus.CANCELLED, output, None)
-            elif self.doomed:
-                self.finish(RunStatus.FAILED, None, self.doomed)
-            else:
-                self.finish(RunStatus.SUCCEEDED, output, None)
-
-    async def _call_main(self) -> str:
-        value = self.workflow.call(self.input)
-        if asyncio.iscoroutine(value):
-            value = await value
-        output: str = self.workflow.dump(value)
-        return output
-
-    async def _undo_and_finish(self, error: BaseException) -> None:
-        if isinstance(error, Quarantine) and self._given_up is None:
-            self.finish(RunStatus.QUARANTINED, None, Failure.of(error, FailureClass.QUARANTINE, code="quarantined"))
-            return
-        for operation in list(self.operations.values()):
-            if isinstance(operation, Operation) and operation.undo is not None:
-                operation.cancel()  # what is left of the code goes no further; what it began may have to be undone
-        try:
-            await self.saga.undo()
-        except (Discarded, GeneratorExit, greenlet.GreenletExit):
-            raise
-        except BaseException as second:  # noqa: BLE001 - the run ends with the later error, chained to the first
-            second.__context__ = error
-            error = second
-        cancelled = isinstance(error, asyncio.CancelledError) and self.cancel_requested
-        if cancelled or (self._given_up is RunStatus.CANCELLED and isinstance(error, Quarantine)):
-            self.finish(RunStatus.CANCELLED, None, None)
-        else:
-            self.finish(RunStatus.FAILED, None, failure_of(error))
-
-    def finish(self, status: RunStatus, output: str | None, failure: Failure | None) -> None:
-        """End the run; what comes first stands."""
-        if self.finished is not None:
-            return
-        error = dump(failure.to_json()) if failure else None
-        if self._mail is not None:
-            self._mail.close()
-        self.finished = c.Finish(status.value, output, error)
-        self._commands.append(self.finished)
-
-    def begin_anew(self, request: ContinueRequested) -> None:
-        """End this generation of the run; what comes first stands.  A run that is asked to stop does not begin anew."""
-        if self.cancel_requested:
-            self.finish(RunStatus.CANCELLED, None, None)
-        if self.finished is not None:
-            return
-        if self._mail is not None:
-            self._mail.close()
-        self.finished = c.ContinueAsNew(request.input)
-        self._commands.append(self.finished)
-
-    def left_over(self) -> list[Any]:
-        """What the code was told and has not taken, in the order in which it came: the next generation's."""
-        kept = [] if self._mail is None else self._mail.left_over()
-        return sorted([*kept, *self._late], key=lambda event: event.seq)
-
-    def start_main(self) -> None:
-        """Begin."""
-        self._main = self.loop.create_task(self._run_main(), name="main")
-
-    def cancel(self) -> None:
-        """Throw CancelledError into the code where it waits; once is enough."""
-        if self.cancel_requested:
-            return
-        self.cancel_requested = True
-        if self._main is not None:
-            self._main.cancel()
-
     # --- discarding ------------------------------------------------------------------------
 
     def discard(self) -> None:
@@ -432,20 +317,6 @@ def current_run() -> LiveRun | None:
     """The run whose code is calling, or None outside of workflow code."""
     loop = _get_running_loop()
     return loop.host if type(loop) is RunLoop else None  # type: ignore[return-value]  # every host is a live run
-
-
-def _given_up(events: list[Any]) -> RunStatus | None:
-    """What a person has said to a quarantine that the code itself asked for: cancel the run, or discard it."""
-    end = None
-    aside = False
-    for event in events:
-        if event.kind == h.QUARANTINED:
-            aside = event.operation is None
-        elif aside and event.kind == h.CANCEL_REQUESTED:
-            end = RunStatus.CANCELLED
-        elif aside and event.kind == h.RELEASED and event.name == "discard":
-            end = RunStatus.FAILED
-    return end
 
 
 def _unwind(task: Any) -> None:

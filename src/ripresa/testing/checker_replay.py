@@ -14,7 +14,8 @@ from ripresa.engine.rows import generation_seed
 from ripresa.kernel import commands as c
 from ripresa.kernel import guard
 from ripresa.kernel import history as h
-from ripresa.kernel.live import LiveRun, Runners
+from ripresa.kernel.greenlets import Runners
+from ripresa.kernel.live import LiveRun
 from ripresa.kernel.loop import Timer
 from ripresa.testing.evidence import Call, Evidence, Violation
 

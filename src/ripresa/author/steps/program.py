@@ -24,7 +24,7 @@ from ripresa.author.steps.trend import publish_trend
 from ripresa.contracts.durations import micros
 from ripresa.contracts.errors import StepFailed
 from ripresa.contracts.payload import dump
-from ripresa.kernel.live import ContinueRequested
+from ripresa.kernel.operations import ContinueRequested
 
 if TYPE_CHECKING:
     from ripresa.author.steps.context import WorkflowContext
