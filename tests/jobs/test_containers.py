@@ -17,6 +17,7 @@ from ripresa.runtimes.container.runtime import ContainerRuntime
 from ripresa.runtimes.container.spec import container_name
 from ripresa.runtimes.job_settings import JobSettings
 from tests.support.container_engines import IMAGE
+from tests.support.job_contract import ElsewhereContract, EndContract, OutputContract, failure_of
 from tests.support.jobs import left_running, resumed, until
 
 SH = ["/bin/sh", "-c"]
@@ -46,31 +47,25 @@ def box(work_of):
     return make
 
 
-async def failure_of(runtime, work):
-    with pytest.raises(JobFailed) as caught:
-        await runtime.run(work)
-    return caught.value.failure
+@pytest.fixture
+def there(engine):
+    return lambda work: container_name(work.context) in str(engine.containers())
 
 
 def container_of(engine, work):
     return engine.inspect(container_name(work.context))
 
 
-async def test_a_job_gets_its_variables_and_leaves_its_output(runtime, box, log):
-    work = box(
-        """
-        echo "source $PARAM_SOURCE, attempt $ATTEMPT of $JOB in $RUN_ID on $DS"
-        echo "{\\"key\\": \\"$IDEMPOTENCY_KEY\\", \\"level\\": \\"$LEVEL\\"}" > $JOB_OUTPUT
-        """,
-        params={"source": "sales_db"},
-        env={"LEVEL": "info"},
-        dates={"ds": "2024-01-01"},
-        outputs={"key": "string"},
-        attempt=2,
-    )
-    told = json.loads(await runtime.run(work))
-    assert told == {"key": work.context.idempotency_key, "level": "info"}
-    assert log.texts() == ["source sales_db, attempt 2 of extract in order-7 on 2024-01-01"]
+class TestOutput(OutputContract):
+    """Of containers."""
+
+
+class TestEnd(EndContract):
+    """Of containers."""
+
+
+class TestElsewhere(ElsewhereContract):
+    """In containers."""
 
 
 async def test_arguments_reach_the_container_as_they_are(runtime, box, log, work_of):
@@ -108,29 +103,6 @@ async def test_long_lines_and_much_output_come_whole_up_to_the_cap(runtime, box,
     assert log.texts()[-1] == "[output past 1048576 bytes is not kept]"
 
 
-@pytest.mark.parametrize(
-    ("code", "wanted", "failure_class"),
-    [
-        (1, "exit_1", FailureClass.RETRYABLE),
-        (2, "exit_2", FailureClass.TERMINAL),
-        (42, "exit_42", FailureClass.QUARANTINE),
-        (126, "cannot_start", FailureClass.TERMINAL),
-        (127, "cannot_start", FailureClass.TERMINAL),
-        (137, "exit_137", FailureClass.RETRYABLE),
-        (255, "exit_255", FailureClass.RETRYABLE),
-    ],
-)
-async def test_exit_codes_mean_what_the_contract_says(runtime, box, code, wanted, failure_class):
-    meanings = {"terminal": [2], "quarantine": [42], "skip": [99]}
-    failure = await failure_of(runtime, box(f"echo why >&2; exit {code}", exit_codes=meanings))
-    assert (failure.code, failure.failure_class) == (wanted, failure_class)
-    assert failure.message.endswith(": why")
-
-
-async def test_an_exit_code_may_mean_that_the_job_skipped_itself(runtime, box):
-    assert json.loads(await runtime.run(box("exit 99", exit_codes={"skip": [99]}))) == {"ripresa.skipped": 99}
-
-
 async def test_a_job_without_memory_may_be_tried_again_with_more(runtime, engine, box):
     eats = "echo fed; exec tail -c 200m /dev/zero"
     failure = await failure_of(runtime, box(eats, resources={"memory": "32Mi"}))
@@ -147,22 +119,6 @@ async def test_limits_hold_and_grow_with_the_attempts(runtime, engine, box):
         host = container_of(engine, work)["HostConfig"]
         sizes.append((host["NanoCpus"], host["Memory"], host["MemorySwap"]))
     assert sizes == [(500_000_000, size << 20, size << 20) for size in (64, 128, 200)]
-
-
-@pytest.mark.parametrize(
-    ("left", "says"),
-    [
-        ("{}", "'rows' is missing (declared as integer)"),
-        ('{"rows": "3"}', "'rows' is declared as integer and is string"),
-        ("[1]", "it holds a JSON array"),
-        ("nonsense", "cannot be used"),
-    ],
-)
-async def test_an_output_that_is_not_as_declared_is_the_jobs_fault(runtime, box, left, says):
-    work = box('printf %s "$LEFT" > $JOB_OUTPUT', env={"LEFT": left}, outputs={"rows": "integer"})
-    failure = await failure_of(runtime, work)
-    assert (failure.code, failure.failure_class) == ("output_invalid", FailureClass.TERMINAL)
-    assert says in failure.message
 
 
 @pytest.mark.parametrize(
@@ -299,13 +255,6 @@ async def test_a_cancelled_job_ends(runtime, engine, box, log, stubborn):
     assert container_name(work.context) not in str(engine.containers())
 
 
-async def test_a_job_that_falls_silent_is_ended_and_may_be_tried_again(runtime, box, log):
-    work = box("for i in 1 2 3; do echo beat; sleep 0.3; done; sleep 600", limits={"heartbeat_s": 2, "grace_s": 0})
-    failure = await failure_of(runtime, work)
-    assert (failure.code, failure.failure_class) == ("timeout", FailureClass.RETRYABLE)
-    assert log.texts() == ["beat"] * 3
-
-
 async def test_a_container_that_is_removed_under_its_job_is_lost(runtime, engine, box, log):
     work = box("echo up; exec sleep 600")
     running = asyncio.ensure_future(runtime.run(work))
@@ -313,19 +262,6 @@ async def test_a_container_that_is_removed_under_its_job_is_lost(runtime, engine
     engine.call("DELETE", f"/containers/{container_name(work.context)}?force=1")
     with pytest.raises(WorkerLost, match="gone"):
         await running
-
-
-async def test_an_earlier_attempt_that_came_back_is_removed_before_the_next(runtime, engine, box, log):
-    work = box("echo up; exec sleep 600")
-    work.leave = True
-    running = asyncio.ensure_future(runtime.run(work))
-    await until(log.texts)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert container_of(engine, work)["State"]["Running"]
-    await runtime.run(box("echo next", run=work.context.run_uuid, attempt=2))
-    assert container_name(work.context) not in str(engine.containers())
 
 
 # --- going on with what is there ------------------------------------------------------------------
@@ -378,14 +314,6 @@ async def test_a_secret_is_masked_after_an_adoption_although_nobody_knows_it_any
     engine.call("POST", f"/containers/{container_name(work.context)}/kill?signal=SIGTERM")
     await runtime.run(resumed(work, {"stdout": ["one"]}))
     assert log.texts() == ["one", "two ***"]
-
-
-async def test_what_is_not_there_any_more_is_lost_and_not_started_again(runtime, engine, box, log):
-    work = resumed(box("echo up"), {})
-    with pytest.raises(WorkerLost, match="somebody removed it, or it is on another machine"):
-        await runtime.run(work)
-    assert not log
-    assert container_name(work.context) not in str(engine.containers())
 
 
 async def test_a_container_of_that_name_that_is_anothers_is_let_be(runtime, engine, box):

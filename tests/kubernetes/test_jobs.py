@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
@@ -14,15 +13,10 @@ from ripresa.contracts.status import FailureClass
 from ripresa.runtimes import JobFailed, WorkerLost
 from ripresa.runtimes.kubernetes.manifest import job_name
 from tests.support.container_engines import IMAGE
-from tests.support.jobs import left_running, resumed, until
+from tests.support.job_contract import ElsewhereContract, EndContract, OutputContract, failure_of
+from tests.support.jobs import until
 
 COURIER = {"output_image": IMAGE}
-
-
-async def failure_of(runtime, work):
-    with pytest.raises(JobFailed) as caught:
-        await runtime.run(work)
-    return caught.value.failure
 
 
 async def gone(space, work):
@@ -31,22 +25,28 @@ async def gone(space, work):
     await until(lambda: name not in space.jobs() and space.get("secrets", name) is None)
 
 
+@pytest.fixture
+def there(space):
+    return lambda work: job_name(work.context) in space.jobs()
+
+
 @pytest.mark.parametrize("policy", [{}, COURIER])
-async def test_a_job_gets_its_variables_and_leaves_its_output(runtimes, box, log, policy):
-    work = box(
-        """
-        echo "source $PARAM_SOURCE, attempt $ATTEMPT of $JOB in $RUN_ID on $DS"
-        echo "{\\"key\\": \\"$IDEMPOTENCY_KEY\\", \\"level\\": \\"$LEVEL\\"}" > $JOB_OUTPUT
-        """,
-        params={"source": "sales_db"},
-        env={"LEVEL": "info"},
-        dates={"ds": "2024-01-01"},
-        outputs={"key": "string"},
-        attempt=2,
-    )
-    told = json.loads(await runtimes(**policy).run(work))
-    assert told == {"key": work.context.idempotency_key, "level": "info"}
-    assert log.texts() == ["source sales_db, attempt 2 of extract in order-7 on 2024-01-01"]
+class TestOutput(OutputContract):
+    """Of Jobs, with a courier and without."""
+
+    @pytest.fixture
+    def runtime(self, runtimes, policy):
+        return runtimes(**policy)
+
+
+class TestEnd(EndContract):
+    """Of Jobs."""
+
+
+class TestElsewhere(ElsewhereContract):
+    """In Jobs."""
+
+    SILENT_S = 8
 
 
 async def test_arguments_and_variables_reach_the_job_as_they_are(runtime, log, work_of):
@@ -93,30 +93,6 @@ async def test_long_lines_and_much_output_come_whole_up_to_the_cap(runtime, box,
     assert log.texts()[-1] == "[output past 1048576 bytes is not kept]"
 
 
-@pytest.mark.parametrize(
-    ("code", "wanted", "failure_class"),
-    [
-        (1, "exit_1", FailureClass.RETRYABLE),
-        (2, "exit_2", FailureClass.TERMINAL),
-        (42, "exit_42", FailureClass.QUARANTINE),
-        (127, "cannot_start", FailureClass.TERMINAL),
-        (137, "exit_137", FailureClass.RETRYABLE),
-        (255, "exit_255", FailureClass.RETRYABLE),
-    ],
-)
-async def test_exit_codes_mean_what_the_contract_says(runtime, box, code, wanted, failure_class):
-    meanings = {"terminal": [2], "quarantine": [42], "skip": [99]}
-    failure = await failure_of(runtime, box(f"echo why >&2; exit {code}", exit_codes=meanings))
-    assert (failure.code, failure.failure_class) == (wanted, failure_class)
-    assert failure.message.endswith(": why")
-
-
-async def test_an_exit_code_may_mean_that_the_job_skipped_itself(runtimes, box):
-    for policy in ({}, COURIER):
-        work = box("exit 99", exit_codes={"skip": [99]})
-        assert json.loads(await runtimes(**policy).run(work)) == {"ripresa.skipped": 99}
-
-
 @pytest.mark.parametrize("policy", [{}, COURIER])
 async def test_a_job_without_memory_may_be_tried_again_with_more(runtimes, box, policy):
     work = box("echo fed; exec tail -c 200m /dev/zero", resources={"memory": "32Mi"})
@@ -157,22 +133,6 @@ async def test_a_read_only_job_can_still_leave_its_output(runtimes, box):
 
 
 # --- output ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("policy", [{}, COURIER])
-@pytest.mark.parametrize(
-    ("left", "says"),
-    [
-        ("{}", "'rows' is missing (declared as integer)"),
-        ("[1]", "it holds a JSON array"),
-        ("nonsense", "cannot be used"),
-    ],
-)
-async def test_an_output_that_is_not_as_declared_is_the_jobs_fault(runtimes, box, left, says, policy):
-    work = box('printf %s "$LEFT" > $JOB_OUTPUT', env={"LEFT": left}, outputs={"rows": "integer"})
-    failure = await failure_of(runtimes(**policy), work)
-    assert (failure.code, failure.failure_class) == ("output_invalid", FailureClass.TERMINAL)
-    assert says in failure.message
 
 
 async def test_an_output_of_more_than_4_kib_needs_a_courier(runtimes, box):
@@ -265,13 +225,6 @@ async def test_a_cancelled_job_ends(runtime, space, box, log, stubborn):
     await until(lambda: space.pods() == [])
 
 
-async def test_a_job_that_falls_silent_is_ended_and_may_be_tried_again(runtime, box, log):
-    work = box("for i in 1 2 3; do echo beat; sleep 0.3; done; sleep 600", limits={"heartbeat_s": 8, "grace_s": 0})
-    failure = await failure_of(runtime, work)
-    assert (failure.code, failure.failure_class) == ("timeout", FailureClass.RETRYABLE)
-    assert log.texts() == ["beat"] * 3
-
-
 async def test_kubernetes_itself_ends_what_takes_too_long_if_nobody_else_does(runtime, space, box, log):
     work = box("echo up; exec sleep 600")
     work.options["limit_s"] = 3600
@@ -321,13 +274,6 @@ async def test_a_job_that_is_deleted_is_lost(runtime, space, box, log):
         await running
 
 
-async def test_an_earlier_attempt_that_came_back_is_removed_before_the_next(runtime, space, box, log):
-    work = box("echo up; exec sleep 600", limits={"grace_s": 1})
-    await left_running(runtime, work, log)
-    await runtime.run(box("echo next", run=work.context.run_uuid, attempt=2))
-    assert list(space.jobs()) == [job_name(replace(work.context, attempt=2))]
-
-
 async def test_a_job_of_that_name_that_is_anothers_is_let_be(runtime, space, box):
     work = box("echo up")
     container = {"name": "a", "image": IMAGE}
@@ -335,12 +281,6 @@ async def test_a_job_of_that_name_that_is_anothers_is_let_be(runtime, space, box
     space.call("POST", "jobs", "", {"metadata": {"name": job_name(work.context)}, "spec": {"template": template}})
     failure = await failure_of(runtime, work)
     assert (failure.code, "is not of this attempt" in failure.message) == ("cannot_start", True)
-
-
-async def test_what_is_not_there_any_more_is_lost_and_not_started_again(runtime, space, box, log):
-    with pytest.raises(WorkerLost, match="somebody removed it, or it is in another namespace"):
-        await runtime.run(resumed(box("echo up"), {}))
-    assert space.jobs() == {}
 
 
 async def test_a_volume_is_a_claim_and_a_path_of_the_host_only_where_allowed(runtimes, space, box, log, shared):
