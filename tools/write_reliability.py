@@ -25,15 +25,25 @@ FAULTS = {
     "crashes": "`kill -9` of PostgreSQL",
     "restarts": "PostgreSQL stopped at once and started again",
     "rolls": "all engines replaced by the next release of the code",
+    "wipes": "a broker lost all that it held, while messages waited in it",
+    "worker_kills": "`kill -9` of a Celery worker at work, or of a process that carried out a step for it",
+    "worker_stops": "Celery worker stopped (SIGSTOP) until its steps were given up, then continued",
 }
 CUTS = {
     "before": "before it reached the server",
     "under_way": "right after it was sent",
     "after": "when its answer came back: written, and not told",
 }
+WIPES = {
+    "redis: flush": "Redis: `FLUSHALL`",
+    "redis: kill": "Redis: `kill -9`, and begun anew with nothing",
+    "rabbitmq: kill": "RabbitMQ: `kill -9`, and begun anew with nothing",
+}
 KINDS = {
     "kill": "`kill -9` of an engine, to the next recorded step of one of its runs",
     "stop": "SIGSTOP of an engine, to the next recorded step of one of its runs",
+    "wipe": "a broker is wiped, to the next recorded step of a run that waited for a message in it",
+    "worker": "`kill -9` of a worker, or below it, to the next recorded step of one of its runs",
     "database": "PostgreSQL answers again, to the next recorded step of any run",
 }
 NOT_SHOWN = """\
@@ -42,11 +52,12 @@ NOT_SHOWN = """\
 - **Several machines.** Engines and database are on one, with one clock. Networks fail in more ways than a connection
   that breaks, holds or is slow.
 - **Replication and failover** of PostgreSQL. A standby that is promoted without the last commits has lost them.
-- **Brokers.** Queues and their workers are tested elsewhere, not by this report.
-- **That effects outside happen once.** A step that was cut off is begun again, with the same idempotency key: that is
-  counted above, and what the key is for.
+{brokers}- **That effects outside happen once.** A step that was cut off is begun again, with the same idempotency
+  key: that is counted above, and what the key is for.
 - **Rarer things.** No violation in so many faults of a kind says that fewer than about 3 in as many are to be expected
   (95 %); it does not say that there is none."""
+
+WITHOUT_BROKERS = "- **Brokers.** Queues and their workers took no part in this run.\n"
 
 
 def page(report: dict[str, Any]) -> str:
@@ -81,6 +92,7 @@ def page(report: dict[str, Any]) -> str:
             "",
             *_table(("", "number"), _sum(runs, "zombies").items()),
             "",
+            *_workers(runs),
             "## Back at work",
             "",
             f"Seconds, with a lease of {report['options']['lease_s']:g} s, of faults during which no other one hit.",
@@ -93,7 +105,7 @@ def page(report: dict[str, Any]) -> str:
             "",
             "## What this does not show",
             "",
-            NOT_SHOWN,
+            NOT_SHOWN.format(brokers="" if report.get("brokers") else WITHOUT_BROKERS),
             "",
         ]
     )
@@ -109,6 +121,7 @@ def _where(report: dict[str, Any]) -> list[tuple[str, ...]]:
         ("machine", f"{machine['cpus']} CPUs, {machine['memory_gib']} GiB, Python {machine['python']}"),
         ("load at the end", f"{machine['load_at_the_end']}"),
         ("database", f"{server} ({settings})"),
+        *([("brokers", ", ".join(brokers))] if (brokers := report.get("brokers")) else []),
         ("engines", f"{report['options']['engines']} at a time, {sum(run['engines']['begun'] for run in runs)} in all"),
         ("seeds", ", ".join(str(run["seed"]) for run in runs)),
         ("came to an end", "no: it was interrupted" if report["interrupted"] else "yes"),
@@ -119,9 +132,13 @@ def _faults(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     faults, cuts, whiles = _sum(runs, "faults"), _sum(runs, "cuts"), _sum(runs, "kills_while")
     rows: list[tuple[str, ...]] = []
     for name, what in FAULTS.items():
+        if name not in faults:
+            continue
         rows.append((what, f"{faults[name]:,}"))
         if name == "kills":
             rows += [(f"– while it was {when}", f"{number:,}") for when, number in whiles.items()]
+        if name in {"wipes", "worker_kills"}:
+            rows += [(f"– {WIPES.get(how, how)}", f"{number:,}") for how, number in _sum(runs, name).items()]
         if name == "cuts":
             rows += [(f"– {CUTS[how]}", f"{number:,}") for how, number in cuts.items()]
     return rows
@@ -136,6 +153,17 @@ def _checked(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     ):
         rows.append((what, sum(run[name] for run in runs)))
     return [(what, f"{number:,}") for what, number in rows]
+
+
+def _workers(runs: list[dict[str, Any]]) -> list[str]:
+    rows = _sum(runs, "workers") if all("workers" in run for run in runs) else {}
+    if not rows:
+        return []
+    begun = sum(run["steps_begun_by_workers"] for run in runs)
+    lost = sum(run["attempts_lost_by_workers"] for run in runs)
+    rows = {"steps begun by workers": begun, "attempts given up, as their worker was silent or gone": lost, **rows}
+    told = "Celery workers carried out steps; what a worker told of a step that was given up was refused."
+    return ["## Workers", "", told, "", *_table(("", "number"), [(what, f"{n:,}") for what, n in rows.items()]), ""]
 
 
 def _recovery(runs: list[dict[str, Any]], which: str) -> list[tuple[str, ...]]:

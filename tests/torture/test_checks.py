@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ripresa.testing.torture import checks
-from ripresa.testing.torture.checks import Evidence, LifeTold
+from ripresa.testing.torture import checks, checks_afar, checks_store
 from ripresa.testing.torture.recovery import Recovery, percentiles
-from ripresa.testing.torture.witness import Committed, Event, RunRow
+from ripresa.testing.torture.seen import Evidence, LifeTold
+from ripresa.testing.torture.witness import AttemptRow, Committed, Event, RunRow
 
 RUN = "r1"
 
@@ -32,18 +32,60 @@ class Story:
             step("begin", f"{RUN}:work", life=2, at=30),
             step("end", f"{RUN}:work", life=2, at=40),
         ]
+        self.attempts = []
+        self.books = []
         self.seen_at = 50
         self.lives = {1: LifeTold(disturbed_at=20), 2: LifeTold()}
 
     def broken(self, check):
         committed = Committed()
         committed.add(self.events, self.seen_at)
-        return check(Evidence(self.runs, self.events, self.lines, committed, self.lives))
+        return check(
+            Evidence(
+                self.runs, self.events, self.lines, committed, self.lives, attempts=self.attempts, books=self.books
+            )
+        )
 
 
+class StoryOfWorkers(Story):
+    """The same run; a worker was killed over its step, and another did it."""
+
+    def __init__(self):
+        super().__init__()
+        key = f"{RUN}:work"
+        self.attempts = [AttemptRow(RUN, 0, "work", 1, "lost"), AttemptRow(RUN, 0, "work", 2, "succeeded")]
+        self.lines = [
+            self.lines[0],
+            step("begin", key, life=-1, at=10, attempt=1),
+            step("begin", key, life=-2, at=30, attempt=2),
+            step("end", key, life=-2, at=40, attempt=2),
+        ]
+        self.lives = {}
+
+
+class StoryOfTheStore(Story):
+    """The same run has written a row of its own; beside it three steps of a pool took turns, one of them cut off."""
+
+    def __init__(self):
+        super().__init__()
+        self.events.insert(2, Event(RUN, 3, "step_completed", "book", checks_store.BOOK, "5"))
+        self.events[3] = self.events[3]._replace(seq=4)
+        self.lines += [step(what, f"{RUN}:book", name=checks_store.BOOK, at=45) for what in ("begin", "end")]
+        self.books = [f"{RUN}:book"]
+        self.lives[3] = LifeTold(disturbed_at=100)
+        for index, (begin, end) in enumerate([(50, 80), (60, None), (70, 90), (80, 85)]):
+            self.take(f"t{index}", begin, end)
+
+    def take(self, key, begin, end):
+        self.lines.append(step("begin", key, life=3, at=begin, name=checks_store.TAKE_TURN))
+        if end is not None:
+            self.lines.append(step("left", key, life=3, at=end, name=checks_store.TAKE_TURN))
+
+
+@pytest.mark.parametrize("story", [Story, StoryOfWorkers, StoryOfTheStore])
 @pytest.mark.parametrize("check", checks.CHECKS)
-def test_nothing_is_found_where_nothing_is_wrong(check):
-    assert Story().broken(check) == []
+def test_nothing_is_found_where_nothing_is_wrong(check, story):
+    assert story().broken(check) == []
 
 
 def lost(story):
@@ -147,6 +189,92 @@ def test_a_broken_promise_is_told(breaks, check, told):
     story = Story()
     breaks(story)
     assert any(told in line for line in story.broken(check))
+
+
+def claimed_by_two(story):
+    story.lines.append(step("begin", f"{RUN}:work", life=-3, at=12, attempt=1))
+
+
+def begun_while_another_was_under_way(story):
+    story.attempts[0] = story.attempts[0]._replace(status="running")
+
+
+def begun_by_a_worker_when_recorded(story):
+    story.lines.append(step("begin", f"{RUN}:work", life=-2, at=60, attempt=2))
+
+
+def taken_from_two(story):
+    story.attempts[0] = story.attempts[0]._replace(status="succeeded")
+
+
+def taken_from_one_that_was_given_up(story):
+    story.lines[-1]["attempt"] = 1
+
+
+@pytest.mark.parametrize(
+    ("breaks", "check", "told"),
+    [
+        (claimed_by_two, checks_afar.claimed_twice, "attempt 1 of r1:work was begun 2 times"),
+        (begun_while_another_was_under_way, checks_afar.begun_beside, "attempt 1 was running when there was another"),
+        (begun_by_a_worker_when_recorded, checks_afar.begun_when_over, "was recorded, and attempt 2 (succeeded) begun"),
+        (taken_from_two, checks_afar.outcomes_of_workers, "done by attempts [1, 2]"),
+        (taken_from_one_that_was_given_up, checks_afar.outcomes_of_workers, "whose end was never seen"),
+    ],
+)
+def test_a_broken_promise_of_workers_is_told(breaks, check, told):
+    story = StoryOfWorkers()
+    breaks(story)
+    assert any(told in line for line in story.broken(check))
+
+
+def written_twice(story):
+    story.books *= 2
+
+
+def not_written(story):
+    story.books.clear()
+
+
+def written_for_nothing(story):
+    story.books.append("another")
+
+
+def a_slot_too_many(story):
+    story.take("t4", 75, 76)
+
+
+def a_slot_too_many_while_an_engine_that_was_killed_had_one(story):
+    story.take("t4", 86, 99)
+    story.take("t5", 87, 99)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "check", "told"),
+    [
+        (written_twice, checks_store.transactions, "has written 2 rows"),
+        (not_written, checks_store.transactions, "has written 0 rows"),
+        (written_for_nothing, checks_store.transactions, "is not recorded as done"),
+        (a_slot_too_many, checks_store.slots, "4 of 3 slots"),
+        (a_slot_too_many_while_an_engine_that_was_killed_had_one, checks_store.slots, "4 of 3 slots"),
+    ],
+)
+def test_a_broken_promise_of_the_store_is_told(breaks, check, told):
+    story = StoryOfTheStore()
+    breaks(story)
+    assert any(told in line for line in story.broken(check))
+
+
+def test_slots_of_an_engine_to_which_something_has_happened_are_free_for_others():
+    story = StoryOfTheStore()
+    a_slot_too_many_while_an_engine_that_was_killed_had_one(story)
+    story.lives[3] = LifeTold(disturbed_at=86)
+    assert not story.broken(checks_store.slots)
+
+
+def test_a_worker_that_was_given_up_may_begin_what_is_recorded_and_that_is_counted():
+    story = StoryOfWorkers()
+    story.lines[1]["at"] = 60
+    assert not story.broken(checks_afar.begun_when_over)
 
 
 def test_an_engine_that_had_lost_its_lease_may_begin_what_is_recorded_and_that_is_counted():

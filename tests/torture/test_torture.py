@@ -9,21 +9,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.brokers import RabbitMq, Redis
 from tests.support.postgres import missing
 
 RIPRESA = Path(sys.executable).with_name("ripresa")
 
 
-def tortured(directory: Path, *options: str) -> dict:
+def tortured(directory: Path, *options: str, within_s: float = 110) -> dict:
     """The report of one run of the command, which has to find nothing."""
     report = directory / "report.json"
     command = [str(RIPRESA), "torture", f"--report={report}", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, cwd=directory)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=False, cwd=directory)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(report.read_text())
     assert [path.name for path in directory.iterdir()] == [report.name], "something was left behind"
     [run] = told["runs"]
     return run
+
+
+def require(why: str | None) -> None:
+    """Not here: skipped, but by the integration server."""
+    if why is not None:
+        assert not os.environ.get("CI"), why
+        pytest.skip(why)
 
 
 def test_nothing_is_lost_or_done_twice_in_twenty_kills(tmp_path: Path):
@@ -42,16 +50,25 @@ def test_recovery_is_killed_again_and_again(tmp_path: Path):
 
 
 def test_several_engines_on_postgresql_lose_nothing_whatever_is_done_to_them_and_to_the_database(tmp_path: Path):
-    why = missing()
-    if why is not None:
-        assert not os.environ.get("CI"), why
-        pytest.skip(why)
+    require(missing())
     faults = ["--kills=6", "--stops=1", "--holds=1", "--cuts=15", "--terminations=3", "--crashes=1", "--restarts=1"]
-    told = tortured(tmp_path, *faults, "--rolls=1", "--seed=3", "--lease=1")
+    told = tortured(tmp_path, *faults, "--rolls=1", "--seed=3", "--lease=1", "--broker=none")
     assert told["commits_of_unknown_fate"] > 0
     assert told["zombies"]["engines that others had taken over from"] == 2
     assert told["checked"]["runs that kept their version"] > 0
     assert told["steps_repeated_after_a_fault"] > 0
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("broker", "wipes"), [(Redis, 3), (RabbitMq, 1)])
+def test_brokers_that_lose_everything_and_workers_that_are_killed_lose_nothing_of_a_run(tmp_path: Path, broker, wipes):
+    require(missing() or broker.missing())
+    faults = ["--kills=2", "--stops=0", "--holds=0", "--cuts=5", "--terminations=0", "--crashes=1", "--restarts=0"]
+    faults += [f"--wipes={wipes}", "--worker-kills=2", "--worker-stops=1"]
+    told = tortured(tmp_path, *faults, f"--broker={broker.name}", "--seed=4", "--lease=1", within_s=380)
+    assert told["wipes"]["messages lost"] >= wipes
+    assert told["attempts_lost_by_workers"] > 0
+    assert told["checked"]["outcomes of workers taken from one attempt"] > 10
 
 
 def test_interrupted_on_a_database_of_others_it_reports_and_leaves_nothing(tmp_path: Path, postgres, postgres_url):
@@ -60,6 +77,7 @@ def test_interrupted_on_a_database_of_others_it_reports_and_leaves_nothing(tmp_p
     before = postgres.sql(schemas, database)
     report = tmp_path / "report.json"
     command = [str(RIPRESA), "torture", f"--dsn={postgres_url}", "--kills=10000", f"--report={report}", "--lease=1"]
+    command += ["--broker=none"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         for line in process.stderr:
             if " kills" in line:

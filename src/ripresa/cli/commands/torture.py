@@ -70,6 +70,27 @@ def torture(
         int | None,
         typer.Option("--rolls", metavar="N", help="Upgrades of all engines, one by one.", show_default="N/50"),
     ] = None,
+    broker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--broker",
+            metavar="NAME",
+            help="redis, rabbitmq (of our own), an address of yours, or none.",
+            show_default="of our own, if installed",
+        ),
+    ] = None,
+    wipes: Annotated[
+        int | None,
+        typer.Option("--wipes", metavar="N", help="A broker loses all that waits in it.", show_default="N/10"),
+    ] = None,
+    worker_kills: Annotated[
+        int | None,
+        typer.Option("--worker-kills", metavar="N", help="kill -9 of a Celery worker.", show_default="N/4"),
+    ] = None,
+    worker_stops: Annotated[
+        int | None,
+        typer.Option("--worker-stops", metavar="N", help="SIGSTOP of one until it was given up.", show_default="N/10"),
+    ] = None,
     nested: Annotated[bool, typer.Option("--nested", help="Kill engines while they take over.")] = False,
     engines: Annotated[int, typer.Option("--engines", metavar="N", help="Engines at work at once.")] = 3,
     lease: Annotated[float, typer.Option("--lease", metavar="SECONDS", help="Their lease.")] = 3.0,
@@ -90,7 +111,14 @@ def torture(
     if kills < 0 or seeds < 1 or engines < 1:
         raise UsageProblem("torture: --kills is 0 or more, --seeds and --engines are 1 or more")
     shared = dsn is None or dsn.startswith("postgres")
-    usual = default_faults(kills, shared=shared, own_server=dsn is None)
+    brokers = _brokers(broker, shared=shared)
+    usual = default_faults(
+        kills,
+        shared=shared,
+        own_server=dsn is None,
+        brokers=bool(brokers),
+        own_brokers=bool(brokers) and not any("://" in one for one in brokers),
+    )
     given = {
         "stops": stops,
         "holds": holds,
@@ -99,13 +127,18 @@ def torture(
         "crashes": crashes,
         "restarts": restarts,
         "rolls": rolls,
+        "wipes": wipes,
+        "worker_kills": worker_kills,
+        "worker_stops": worker_stops,
     }
     faults = usual._replace(**{name: number for name, number in given.items() if number is not None})
     chosen = seed if seed is not None else random.SystemRandom().randrange(10**6)
     options = Options(faults, chosen, engines=engines, lease_s=lease, nested=nested)
-    session = Session(options, Where(dsn, keep=keep), seeds=seeds)
+    session = Session(options, Where(dsn, keep=keep, brokers=brokers), seeds=seeds)
     told = asyncio.run(_run(session))
-    told["again"] = _again(told, dsn, faults, usual, {"--nested": nested, "--engines": engines, "--lease": lease})
+    where = "" if dsn is None else f" --dsn {_without_password(dsn)}"
+    where += "".join(f" --broker {_without_password(one)}" for one in broker or ())
+    told["again"] = _again(told, where, faults, usual, {"--nested": nested, "--engines": engines, "--lease": lease})
     if report is not None:
         report.write_text(json.dumps(told, indent=1) + "\n")
     emit(told, output, lambda: _write(told, session))
@@ -113,6 +146,20 @@ def torture(
         raise Ended(FAILED)
     if told["interrupted"]:
         raise Ended(INTERRUPTED)
+
+
+def _brokers(given: list[str] | None, *, shared: bool) -> tuple[str, ...]:
+    """Those that were asked for, or all of our own that can be had, if several processes may share the store."""
+    from ripresa.testing.torture.brokers import NONE, usual
+
+    if given is None:
+        return tuple(usual()) if shared else ()
+    brokers = tuple(one for one in given if one != NONE)
+    if brokers and not shared:
+        raise UsageProblem("torture: --broker goes with PostgreSQL")
+    if len({one.partition(":")[0] for one in brokers}) < len(brokers):
+        raise UsageProblem("torture: --broker is given once for each kind")
+    return brokers
 
 
 async def _run(session: Session) -> dict[str, Any]:
@@ -156,12 +203,15 @@ class _Progress:
             say(line)
 
 
-def _again(told: dict[str, Any], dsn: str | None, faults: Faults, usual: Faults, rest: dict[str, Any]) -> str:
+def _again(told: dict[str, Any], where: str, faults: Faults, usual: Faults, rest: dict[str, Any]) -> str:
     """The line that repeats the first seed that broke something, or the first."""
     seed = next((run["seed"] for run in told["runs"] if run["violations"]), told["runs"][0]["seed"])
-    where = "" if dsn is None else f" --dsn {_without_password(dsn)}"
     words = [f"ripresa torture{where} --kills {faults.kills} --seed {seed}"]
-    words += [f"--{name} {number}" for name, number in faults._asdict().items() if number != getattr(usual, name)]
+    words += [
+        f"--{name.replace('_', '-')} {number}"
+        for name, number in faults._asdict().items()
+        if number != getattr(usual, name)
+    ]
     words += [name if value is True else f"{name} {value}" for name, value in rest.items() if value is not False]
     return " ".join(words)
 
@@ -177,25 +227,28 @@ def _write(told: dict[str, Any], session: Session) -> None:
     if sys.stderr.isatty():
         say("")
     for run in told["runs"]:
-        faults = ", ".join(f"{number} {name}" for name, number in run["faults"].items() if number) or "no faults"
-        write(f"seed {run['seed']}: {faults}, in {run['seconds']:.0f} s")
-        write(
-            f"  {run['runs']} runs, {run['steps_begun']} steps begun, {run['steps_repeated_after_a_fault']} repeated; "
-            f"{run['commits_of_unknown_fate']} commits looked up"
-        )
-        for name, number in run["zombies"].items():
-            write(f"  {number:>6} {name}")
-        for name, number in run["checked"].items():
-            write(f"  {number:>6} {name}")
-        for kind, times in run["recovery_lone"].items():
-            if times["number"]:
-                write(
-                    f"  next step after {kind}: p50 {times['p50_s']} s, p99 {times['p99_s']} s, max {times['max_s']} s"
-                )
-        for line in run["violations"][:_SHOWN_MAX]:
-            write(f"  BROKEN: {line}")
-        write(f"  {len(run['violations'])} violations")
+        _write_run(run)
     if any(run["violations"] for run in told["runs"]):
         write(f"again: {told['again']}")
     for kept in session.kept:
         write(f"kept: {kept}")
+
+
+def _write_run(run: dict[str, Any]) -> None:
+    faults = ", ".join(f"{number} {name}" for name, number in run["faults"].items() if number) or "no faults"
+    write(f"seed {run['seed']}: {faults}, in {run['seconds']:.0f} s")
+    write(
+        f"  {run['runs']} runs, {run['steps_begun']} steps begun, {run['steps_repeated_after_a_fault']} repeated; "
+        f"{run['commits_of_unknown_fate']} commits looked up"
+    )
+    for what in ("zombies", "wipes", "workers"):
+        for name, number in run[what].items():
+            write(f"  {number:>6} {name}")
+    for name, number in run["checked"].items():
+        write(f"  {number:>6} {name}")
+    for kind, times in run["recovery_lone"].items():
+        if times["number"]:
+            write(f"  next step after {kind}: p50 {times['p50_s']} s, p99 {times['p99_s']} s, max {times['max_s']} s")
+    for line in run["violations"][:_SHOWN_MAX]:
+        write(f"  BROKEN: {line}")
+    write(f"  {len(run['violations'])} violations")

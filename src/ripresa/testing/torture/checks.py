@@ -1,4 +1,4 @@
-"""What must hold after all the faults, from three witnesses: the store, the effect ledger, and what the harness did.
+"""What must hold after all the faults, in the evidence of three witnesses; of workers' steps: `checks_afar`.
 
 Each check returns the promises that it found broken, a line each, and tells `Tally` how much it looked at: a check that
 looked at nothing has shown nothing.
@@ -9,62 +9,16 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from ripresa.testing.torture import checks_afar, checks_store
 from ripresa.testing.torture.ledger import Line
-from ripresa.testing.torture.program import KINDS, VERSIONED
-from ripresa.testing.torture.witness import Committed, Event, RunRow, by_run
+from ripresa.testing.torture.program import ALL, VERSIONED
+from ripresa.testing.torture.seen import NEVER, Evidence
+from ripresa.testing.torture.witness import Event, RunRow
 
-NEVER = 2**63
 ONCE = "just_once"
 SHARED = "pay"
 _STEP_LINES = frozenset({"begin", "end", "fail"})
-
-
-@dataclass
-class LifeTold:
-    """What the harness knows of a life; times in nanoseconds of the monotonic clock."""
-
-    disturbed_at: int = NEVER
-    """When it was first killed, stopped, held or asked to end: from then on others may take its runs."""
-    stale_from: int = NEVER
-    """From when on it may not have known that its lease was over: it was stopped, cut off, or fenced in the end."""
-
-
-@dataclass
-class Tally:
-    """How much each check has looked at."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def count(self, name: str, number: int) -> None:
-        self.counts[name] += number
-
-
-class Evidence:
-    """All that the checks look at."""
-
-    def __init__(
-        self,
-        runs: list[RunRow],
-        history: list[Event],
-        lines: list[Line],
-        committed: Committed,
-        lives: dict[int, LifeTold],
-    ) -> None:
-        self.runs = {run.id: run for run in runs}
-        self.histories = by_run(history)
-        self.lines = lines
-        self.committed = committed
-        self.lives = lives
-        self.tally = Tally()
-
-    def life(self, number: int) -> LifeTold:
-        return self.lives.get(number) or LifeTold()
-
-    def name(self, run: str) -> str:
-        row = self.runs[run]
-        return f"{row.definition} {row.key or row.id}"
 
 
 def violations(seen: Evidence) -> list[str]:
@@ -92,7 +46,7 @@ def wrong_ends(seen: Evidence) -> list[str]:
     """Every run has ended as its kind does, with the output that follows from its input."""
     found = []
     for run in seen.runs.values():
-        status = "succeeded" if run.definition == VERSIONED else KINDS[run.definition].status
+        status = "succeeded" if run.definition == VERSIONED else ALL[run.definition].status
         if run.status != status:
             found.append(f"{seen.name(run.id)} has {run.status}: {run.error}")
         elif run.status == "succeeded":
@@ -107,7 +61,7 @@ def _expected(run: RunRow) -> list[object]:
     number = json.loads(run.input)["number"]
     if run.definition == VERSIONED:
         return [[int(run.label or -1), 4 * number + 6]]
-    kind = KINDS[run.definition]
+    kind = ALL[run.definition]
     return [kind.expected(number), *([] if kind.or_else is None else [kind.or_else(number)])]
 
 
@@ -138,13 +92,16 @@ def repeated(seen: Evidence) -> list[str]:
         hashes[key].add(line["hash"])
         if line["what"] == "begin":
             seen.tally.count("steps begun", 1)
+        if line["life"] < 0:
+            continue  # a worker's: see `checks_afar`
+        if line["what"] == "begin":
             recorded = seen.committed.seen_at.get(key, NEVER)
             if line["at"] > recorded and line["at"] > seen.life(life).stale_from:
                 seen.tally.count("begun after it was recorded, by an engine that had lost its lease", 1)
             elif line["at"] > recorded:
                 found.append(f"{line['step']} {key} was recorded, and begun again by life {life}")
             before = state.get((key, life))
-            if before in {"begin", "end"}:
+            if before in {"begin", "end"} and line["step"] != checks_store.BOOK:  # its transaction may be undone
                 found.append(f"{line['step']} {key} was begun again in life {life}, after {before}")
         state[key, life] = line["what"]
     seen.tally.count("idempotency keys with one payload each", len(hashes))
@@ -187,7 +144,7 @@ def stolen(seen: Evidence) -> list[str]:
         other, what = last.get(key, (life, ""))
         if line["what"] == "begin" and other != life and what in {"begin", "end"}:
             seen.tally.count("steps repeated by another engine", 1)
-            if line["at"] < min(seen.life(other).disturbed_at, seen.life(other).stale_from):
+            if line["at"] < seen.well_until(other):
                 found.append(f"{line['step']} {key}: life {life} began it while life {other} had it under way")
         last[key] = (life, line["what"])
     return found
@@ -198,7 +155,7 @@ def repeats_per_fault(seen: Evidence) -> list[str]:
     found = []
     for (run, life), keys in repeats(seen).items():
         definition = seen.runs[run].definition
-        at_once = KINDS[definition].at_once if definition in KINDS else 1
+        at_once = ALL[definition].at_once if definition in ALL else 1
         if len(keys) > at_once:
             found.append(f"{seen.name(run)}: the end of life {life} cost {len(keys)} steps: {sorted(keys)}")
     return found
@@ -217,8 +174,9 @@ def repeats(seen: Evidence) -> dict[tuple[str, int], set[str]]:
 
 
 def _owners_steps(seen: Evidence) -> Iterable[Line]:
-    """Without what an engine did that may have lost its lease without knowing."""
-    return (line for line in _steps(seen.lines) if line["at"] <= seen.life(line["life"]).stale_from)
+    """Without what workers did, and an engine that may have lost its lease without knowing."""
+    lines = (line for line in _steps(seen.lines) if line["life"] > 0)
+    return (line for line in lines if line["at"] <= seen.life(line["life"]).stale_from)
 
 
 def _steps(lines: list[Line]) -> Iterable[Line]:
@@ -286,6 +244,8 @@ CHECKS = (
     stolen,
     repeats_per_fault,
     histories,
+    *checks_afar.CHECKS,
+    *checks_store.CHECKS,
 )
 
 
@@ -300,6 +260,9 @@ def told(seen: Evidence) -> dict[str, object]:
         "steps_begun": whats["begin"],
         "steps_done": len({line["key"] for line in lines if line["what"] == "end"}),
         "steps_repeated_after_a_fault": sum(len(keys) for keys in repeats(seen).values()),
+        "steps_begun_by_workers": sum(line["what"] == "begin" and line["life"] < 0 for line in lines),
+        "attempts_lost_by_workers": checks_afar.lost(seen),
+        "slots_taken_at_once": seen.most_taken,
         "sent": whats["sent"],
         "commits_of_unknown_fate": whats["unknown"],
         "interrupted": sum("interrupted" in (run.output or "") for run in seen.runs.values()),

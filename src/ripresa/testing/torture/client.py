@@ -21,9 +21,10 @@ from ripresa.ports.reading import RunFilter
 from ripresa.ports.rows import HistoryEvent, Message, NewRun, Run
 from ripresa.ports.store import Store
 from ripresa.stores import open_store
-from ripresa.testing.torture import ledger, program
+from ripresa.testing.torture import afar, ledger, program
 
 OPEN = ("queued", "running", "waiting", "paused", "quarantined", "blocked")
+STOPPED = {"stopped", *afar.STOPPED}
 SUBMITTED_FROM = 1_000_000_000
 _LOOK_S = 0.03
 _AGAIN_S = 0.1
@@ -32,10 +33,11 @@ _AGAIN_S = 0.1
 class Client:
     """Looks after open runs, and submits new ones."""
 
-    def __init__(self, store: Store, stop: Path, active: int) -> None:
+    def __init__(self, store: Store, stop: Path, active: int, having: list[str]) -> None:
         self._store = store
         self._stop = stop
         self._active = active
+        self._having = having
         self._sent: set[tuple[str, str]] = set()
         self._submitted = SUBMITTED_FROM
         self._ids = SystemSources()
@@ -65,7 +67,7 @@ class Client:
         if run.definition == "signalled":
             for index in range(3):
                 await self._send(run, "signal", f"go-{index}", name="go", data=str(index))
-        elif run.definition == "stopped" and age_s > dice.random() * 0.5:
+        elif run.definition in STOPPED and age_s > dice.random() * 0.5:
             await self._send(run, "cancel", "cancel")
         elif run.definition == "halting":
             if age_s > dice.random() * 0.3:
@@ -86,7 +88,7 @@ class Client:
     async def _submit(self) -> None:
         """The next run; one whose fate is not known is submitted again, under the same id."""
         number = self._submitted
-        workflow = program.workflow_from_outside(number)
+        workflow = program.workflow_from_outside(number, self._having)
         now = time.time_ns() // 1000
         run_id = self._ids.new_id()
         text = workflow.encode((number,), {})
@@ -101,7 +103,7 @@ class Client:
         self._submitted += 1
 
 
-async def main(url: str, stop: Path, active: int) -> None:
+async def main(url: str, stop: Path, active: int, having: list[str]) -> None:
     """Serve until killed."""
     store = open_store(url)
     while True:
@@ -111,8 +113,8 @@ async def main(url: str, stop: Path, active: int) -> None:
             await asyncio.sleep(_AGAIN_S)
         else:
             break
-    await Client(store, stop, active).serve()
+    await Client(store, stop, active, having).serve()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]))

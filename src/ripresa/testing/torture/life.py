@@ -19,12 +19,17 @@ from typing import Any, NamedTuple
 
 from ripresa import App
 from ripresa.contracts.errors import CommitUnknown, EngineFenced, RipresaError, StoreError, StoreInUse, StoreUnavailable
+from ripresa.ports.tasks import Carrier
 from ripresa.stores import open_store
-from ripresa.testing.torture import ledger, program
+from ripresa.testing.torture import in_store, ledger, program
 
 FENCED = 3
 FAILED = 1
 ORPHANED = 4
+
+WORKER_LEASE = "3s"
+WORKER_RESEND = "1s"
+"""What goes for workers, too."""
 
 _LOOK_S = 0.1
 _OPENING_S = 0.1
@@ -45,6 +50,11 @@ class Settings(NamedTuple):
     evict_after: str
     lease_s: float
     grace_s: float
+    brokers: dict[str, str]
+    """Addresses of brokers with workers, by kind."""
+    queue: str
+    books: str
+    """The user's table; empty: there is none."""
 
 
 class Life:
@@ -56,6 +66,7 @@ class Life:
         self._stop = asyncio.Event()
         self._dice = random.Random(settings.life)
         self._next = settings.numbers_from
+        self._having = [*settings.brokers, *([program.POSTGRESQL] if settings.books else [])]
 
     async def live(self) -> int:
         """Work until there is an end; the exit code."""
@@ -86,7 +97,14 @@ class Life:
         while True:
             store = open_store(settings.url)
             _show(store)
-            app = App(store, program.workflows(settings.code), evict_after=evict_after, config=config)
+            app = App(
+                store,
+                program.workflows(settings.code),
+                evict_after=evict_after,
+                config=config,
+                runtimes=_runtimes(settings),
+                pools=[in_store.POOL],
+            )
             try:
                 return await app.open()
             except (StoreInUse, StoreUnavailable):
@@ -124,7 +142,7 @@ class Life:
             await asyncio.sleep(self._dice.uniform(_LOOK_S / 2, _LOOK_S))
 
     async def _start(self, app: App, number: int) -> None:
-        workflow = program.workflow_of(number, self._settings.code)
+        workflow = program.workflow_of(number, self._settings.code, self._having)
         run = await app.start(workflow, number, id=f"started-{number}")
         ledger.note("ack", run=run.uuid, id=run.id, number=number)
 
@@ -133,6 +151,19 @@ class Life:
             await asyncio.sleep(_LOOK_S)
             if os.getppid() != self._parent:
                 os._exit(ORPHANED)
+
+
+def _runtimes(settings: Settings) -> dict[str, Carrier]:
+    """What carries steps to workers, by the kind of its broker."""
+    if not settings.brokers:
+        return {}
+    from ripresa.runtimes.celery.runtime import CeleryRuntime  # noqa: PLC0415 - needs Celery
+    from ripresa.runtimes.celery.settings import CelerySettings  # noqa: PLC0415
+
+    def runtime(url: str) -> CeleryRuntime:
+        return CeleryRuntime(CelerySettings(broker=url, queue=settings.queue, lease=WORKER_LEASE, resend=WORKER_RESEND))
+
+    return {kind: runtime(url) for kind, url in settings.brokers.items()}
 
 
 async def _open_runs(app: App) -> int:
@@ -172,6 +203,7 @@ def main(settings: Settings) -> int:
     """A life in this process; its exit code."""
     os.environ[ledger.PATH_VARIABLE] = settings.ledger
     os.environ[ledger.LIFE_VARIABLE] = str(settings.life)
+    os.environ[in_store.BOOKS_VARIABLE] = settings.books
     try:
         return asyncio.run(Life(settings).live())
     except RipresaError as error:

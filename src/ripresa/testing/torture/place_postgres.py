@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from ripresa.testing.torture.witness import ENDED, Event, Mark, RunRow, facts
+from ripresa.testing.torture.witness import ENDED, AttemptRow, Event, Mark, RunRow, TaskRow, facts
 
 Result = TypeVar("Result")
 
@@ -27,6 +27,9 @@ _RUNS = """
 SELECT run.id, run.key, run.definition, run.status, used.label, run.input, run.output, run.error
 FROM run LEFT JOIN definition AS used ON used.name = run.definition AND used.version = run.version
 """
+_ATTEMPTS = "SELECT run, generation, operation, number, status FROM attempt"
+_TASKS = "SELECT id, run, runtime, worker, outcome FROM task"
+_GRANTED = "SELECT count(*) FROM ticket WHERE pool = $1 AND granted_at IS NOT NULL"
 _STATEMENT_S = 30.0
 _SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "wal_level", "shared_buffers", "max_connections")
 
@@ -42,6 +45,8 @@ class PostgresPlace:
         self.name = name
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 5432
         self.encrypted = dict(kept).get("sslmode") in {"require", "verify-ca", "verify-full"}
+        self.books = f'"{name}_yours".books'
+        """A table of the user's, which steps write to in transactions of the store."""
         self._parts = parts
         self._kept = kept
         self._direct = urlunsplit(parts._replace(scheme="postgresql", query=urlencode(kept)))
@@ -57,7 +62,7 @@ class PostgresPlace:
 
     def witness(self) -> PostgresWitness:
         """Who reads it."""
-        return PostgresWitness(self._direct, self.name)
+        return PostgresWitness(self._direct, self.name, self.books)
 
     async def facts(self) -> dict[str, str]:
         """Version and settings of the server.  Raises the driver's errors."""
@@ -69,11 +74,21 @@ class PostgresPlace:
         finally:
             await connection.close()
 
+    async def prepare(self) -> None:
+        """Make what the store does not make."""
+        connection = await asyncpg.connect(self._direct)
+        try:
+            await connection.execute(f'CREATE SCHEMA "{self.name}_yours"')
+            await connection.execute(f"CREATE TABLE {self.books} (key text NOT NULL, number bigint NOT NULL)")
+        finally:
+            await connection.close()
+
     async def remove(self) -> None:
         """Let it be gone."""
         connection = await asyncpg.connect(self._direct)
         try:
-            await connection.execute(f'DROP SCHEMA IF EXISTS "{self.name}" CASCADE')
+            for schema in (self.name, f"{self.name}_yours"):
+                await connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
         finally:
             await connection.close()
 
@@ -89,8 +104,9 @@ class PostgresPlace:
 class PostgresWitness:
     """Reads the rows, on a connection of its own that is made again when it breaks."""
 
-    def __init__(self, url: str, schema: str) -> None:
+    def __init__(self, url: str, schema: str, books: str) -> None:
         self._url = url
+        self._books = books
         self._schema = schema
         self._connection: Any = None
         self._turn = asyncio.Lock()
@@ -127,6 +143,19 @@ class PostgresWitness:
     async def open_runs(self) -> list[tuple[str, str, str, int | None]]:
         asked = "SELECT id, definition, status, owner FROM run WHERE status <> ALL ($1) ORDER BY id"
         return [tuple(row) for row in await self._rows(asked, list(ENDED))]
+
+    async def attempts(self) -> list[AttemptRow]:
+        return [AttemptRow(*row) for row in await self._rows(_ATTEMPTS)]
+
+    async def tasks(self) -> list[TaskRow]:
+        return [TaskRow(*row) for row in await self._rows(_TASKS)]
+
+    async def books(self) -> list[str]:
+        return [key for (key,) in await self._rows(f"SELECT key FROM {self._books}")]  # noqa: S608 - ours
+
+    async def granted(self, pool: str) -> int:
+        [(number,)] = await self._rows(_GRANTED, pool)
+        return int(number)
 
     async def mark(self, engine: int) -> Mark:
         lease, batch, owned = await self._do(

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ripresa.testing.torture.witness import ENDED, Event, Mark, RunRow, facts
+from ripresa.testing.torture.witness import ENDED, AttemptRow, Event, Mark, RunRow, TaskRow, facts
 
 _RUNS = """
 SELECT run.id, run.key, run.definition, run.status, used.label, run.input, run.output, run.error
@@ -23,6 +23,7 @@ class SqlitePlace:
 
     shared = False
     encrypted = False
+    books = ""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -39,6 +40,9 @@ class SqlitePlace:
     async def facts(self) -> dict[str, str]:
         """Version of the library."""
         return facts([("server", f"SQLite {sqlite3.sqlite_version}")])
+
+    async def prepare(self) -> None:
+        """The store makes all there is."""
 
     async def remove(self) -> None:
         """Let it be gone, with what goes with it."""
@@ -73,6 +77,20 @@ class SqliteWitness:
         marks = ", ".join("?" * len(ENDED))
         asked = f"SELECT id, definition, status, owner FROM run WHERE status NOT IN ({marks}) ORDER BY id"  # noqa: S608 - ours
         return self._ask(asked, *ENDED)
+
+    async def attempts(self) -> list[AttemptRow]:
+        asked = "SELECT run, generation, operation, number, status FROM attempt"
+        return [AttemptRow(*row) for row in self._ask(asked)]
+
+    async def tasks(self) -> list[TaskRow]:
+        return [TaskRow(*row) for row in self._ask("SELECT id, run, runtime, worker, outcome FROM task")]
+
+    async def books(self) -> list[str]:
+        return []
+
+    async def granted(self, pool: str) -> int:
+        rows = self._ask("SELECT count(*) FROM ticket WHERE pool = ? AND granted_at IS NOT NULL", pool)
+        return int(rows[0][0]) if rows else 0
 
     async def mark(self, engine: int) -> Mark:
         """An engine's number is its epoch: a higher one has taken the file over."""

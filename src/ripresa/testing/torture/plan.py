@@ -25,12 +25,20 @@ class Faults(NamedTuple):
     """PostgreSQL is stopped at once and started again."""
     rolls: int = 0
     """All engines are replaced, one after the other, by those of the next release of the code."""
+    wipes: int = 0
+    """A broker loses all that it holds, while messages wait in it."""
+    worker_kills: int = 0
+    """`kill -9` of a Celery worker at work, or of a process that carries out a step for it."""
+    worker_stops: int = 0
+    """A Celery worker is stopped (SIGSTOP) until its steps were given up, and goes on."""
 
 
 WIRED = ("holds", "cuts", "terminations")
 """Need the wire."""
 SERVED = ("crashes", "restarts")
 """Need a server of our own."""
+CARRIED = ("wipes", "worker_kills", "worker_stops")
+"""Need a broker."""
 
 
 class Options(NamedTuple):
@@ -48,8 +56,8 @@ class Options(NamedTuple):
     wire_delay_s: float = 0.002
 
 
-def default_faults(kills: int, *, shared: bool, own_server: bool) -> Faults:
-    """What goes with so many kills."""
+def default_faults(kills: int, *, shared: bool, own_server: bool, brokers: bool, own_brokers: bool) -> Faults:
+    """What goes with so many kills.  A broker that is not ours is wiped only if that is asked for."""
     if not shared:
         return Faults(kills=kills, stops=kills // 20)
     served = kills // 12 if own_server else 0
@@ -62,6 +70,9 @@ def default_faults(kills: int, *, shared: bool, own_server: bool) -> Faults:
         crashes=served,
         restarts=served,
         rolls=kills // 50,
+        wipes=kills // 10 if own_brokers else 0,
+        worker_kills=kills // 4 if brokers else 0,
+        worker_stops=kills // 10 if brokers else 0,
     )
 
 

@@ -11,18 +11,15 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ripresa import (
-    Retry,
-    Retryable,
     StepFailed,
     StepInterrupted,
     Terminal,
     child,
-    context,
     continue_as_new,
     map_,
     saga,
@@ -31,38 +28,15 @@ from ripresa import (
     wait_for_signal,
     workflow,
 )
-from ripresa.testing.torture import ledger
+from ripresa.testing.torture import afar, in_store, ledger
+from ripresa.testing.torture.telling import AGAIN, begin, effect, end
 
-AGAIN = Retry(max_attempts=6, delay="10ms")
 WIDTH = 4
 ITEMS = 10
 SHARED_BY = 3
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
-
-
-def begin(*payload: object, **more: object) -> dict[str, Any]:
-    """Tell the ledger that an attempt begins; what it is told of it."""
-    here = context()
-    told = {"key": here.idempotency_key, "run": here.run_uuid, "step": here.step, "attempt": here.attempt}
-    told["hash"] = ledger.payload_hash(here.step, *payload)
-    told.update(more)
-    ledger.note("begin", **told)
-    return told
-
-
-def end(told: dict[str, Any]) -> None:
-    ledger.note("end", **told)
-
-
-async def effect(number: int, index: int, fails: int = 0) -> dict[str, Any]:
-    told = begin(number, index, fails)
-    await asyncio.sleep(random.Random(number * 31 + index).random() * 0.02)
-    if told["attempt"] <= fails:
-        ledger.note("fail", **told)
-        raise Retryable(f"attempt {told['attempt']} of {fails} that fail")
-    return told
 
 
 @step
@@ -295,9 +269,28 @@ KINDS = {
         Kind(short, lambda n: n + 7),
         Kind(once_at_most, lambda n: [n, n, n + 1], or_else=lambda n: [n, "interrupted", n + 1]),
         Kind(sharing, lambda n: n + n // SHARED_BY),
+        Kind(in_store.in_turn, lambda n: [n + index for index in range(in_store.TAKES)], at_once=in_store.TAKES),
     )
 }
 OFTEN = [name for name in KINDS if name != "by_process"] * 4 + ["by_process", *["versioned"] * 8]
+
+
+def _afar(kind: str) -> list[Kind]:
+    one_by_one, fan_out, until_cancelled = afar.WORKFLOWS[kind]
+    return [
+        Kind(one_by_one, lambda n: 3 * n + 3),
+        Kind(fan_out, lambda n: [n + index for index in range(afar.ITEMS)]),
+        Kind(until_cancelled, lambda _: None, status="cancelled"),
+    ]
+
+
+POSTGRESQL = "postgresql"
+WITH = {
+    **{kind: {one.workflow.name: one for one in _afar(kind)} for kind in afar.WORKFLOWS},
+    POSTGRESQL: {"booked": Kind(in_store.booked, lambda n: 3 * n + 3)},
+}
+"""Kinds of runs that there are only with a broker of that kind, or with that store."""
+ALL = KINDS | {name: kind for kinds in WITH.values() for name, kind in kinds.items()}
 
 
 # -- versions ---------------------------------------------------------------------------------------------------------
@@ -321,22 +314,27 @@ def versioned(code: int) -> Any:
 
 def workflows(code: int) -> list[Any]:
     """What engines of this release of the code know: all kinds, and of one the version before, too."""
-    return [*(kind.workflow for kind in KINDS.values()), versioned(code - 1), versioned(code)]
+    return [*(kind.workflow for kind in ALL.values()), versioned(code - 1), versioned(code)]
 
 
-def workflow_of(number: int, code: int) -> Any:
-    """What run `number` is to be a run of."""
-    name = random.Random(number).choice(OFTEN)
-    return versioned(code) if name == VERSIONED else KINDS[name].workflow
+def workflow_of(number: int, code: int, having: Iterable[str]) -> Any:
+    """What run `number` is to be a run of, where there are these brokers, and this store."""
+    name = random.Random(number).choice([*OFTEN, *_often_with(having)])
+    return versioned(code) if name == VERSIONED else ALL[name].workflow
 
 
-def workflow_from_outside(number: int) -> Any:
+def workflow_from_outside(number: int, having: Iterable[str]) -> Any:
     """The same for who knows of no releases."""
-    return KINDS[random.Random(number).choice([name for name in OFTEN if name != VERSIONED])].workflow
+    names = [name for name in [*OFTEN, *_often_with(having)] if name != VERSIONED]
+    return ALL[random.Random(number).choice(names)].workflow
+
+
+def _often_with(having: Iterable[str]) -> list[str]:
+    return [name for what in having for name in WITH[what]] * 8
 
 
 def warm_up() -> None:
     """Have loaded what is loaded at the first use, so that a forked life need not."""
-    for kind in KINDS.values():
+    for kind in ALL.values():
         kind.workflow.signature.decode('{"number":1}')
         kind.workflow.signature.input_schema()

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ripresa.contracts.errors import RipresaError
+from ripresa.testing.torture.brokers import Broker, broker_of
 from ripresa.testing.torture.harness import Torture
-from ripresa.testing.torture.plan import SERVED, WIRED, Options
+from ripresa.testing.torture.plan import CARRIED, SERVED, WIRED, Options
 
 
 class Where(NamedTuple):
@@ -31,6 +32,8 @@ class Where(NamedTuple):
     dsn: str | None
     """None: a server of our own."""
     keep: bool = False
+    brokers: tuple[str, ...] = ()
+    """Of our own, by their kind, or by their address."""
 
 
 class Session:
@@ -42,6 +45,7 @@ class Session:
         self._seeds = seeds
         self._stopped = False
         self.server: Any = None
+        self._brokers: list[Broker] = []
         self.torture: Torture | None = None
         """The one that is under way."""
         self.kept: list[str] = []
@@ -59,8 +63,10 @@ class Session:
         began, code = time.time(), commit()
         runs: list[dict[str, Any]] = []
         facts: dict[str, str] = {}
+        brokers: list[str] = []
         try:
             url = await asyncio.to_thread(self._own_server) if self._where.dsn is None else self._where.dsn
+            brokers = await asyncio.to_thread(self._have_brokers)
             for seed in range(self._options.seed, self._options.seed + self._seeds):
                 if self._stopped:
                     break
@@ -68,6 +74,8 @@ class Session:
                 facts = await place.facts()
                 runs.append(await self._one(self._options._replace(seed=seed), place, tell))
         finally:
+            for broker in self._brokers:
+                await asyncio.to_thread(broker.end)
             if self.server is not None:
                 await asyncio.to_thread(self.server.close)
         return {
@@ -77,6 +85,7 @@ class Session:
             "machine": machine(),
             "database": facts,
             "own_server": self.server is not None,
+            "brokers": brokers,
             "options": {
                 "engines": self._options.engines,
                 "lease_s": self._options.lease_s,
@@ -94,6 +103,8 @@ class Session:
             raise RipresaError("a server that is not ours is not killed: leave --dsn out to have one made for it")
         if dsn is not None and not dsn.startswith("postgres") and any(getattr(wanted, name) for name in WIRED):
             raise RipresaError(f"{', '.join(WIRED)} happen on the way to a server: this store is a file")
+        if any(getattr(wanted, name) for name in CARRIED) and not self._where.brokers:
+            raise RipresaError(f"{', '.join(CARRIED)} need a broker: name one with --broker")
 
     def _own_server(self) -> str:
         from ripresa.testing.torture.postgres_server import OwnPostgres  # noqa: PLC0415 - only if it is wanted
@@ -102,11 +113,18 @@ class Session:
         self.server.start()
         return str(self.server.url)
 
+    def _have_brokers(self) -> list[str]:
+        """Have them up; what they are."""
+        for wanted in self._where.brokers:
+            self._brokers.append(broker_of(wanted))
+            self._brokers[-1].start()
+        return [broker.version() for broker in self._brokers]
+
     async def _one(self, options: Options, place: Any, tell: Callable[[Torture], None]) -> dict[str, Any]:
         if place.encrypted and any(getattr(options.faults, name) for name in WIRED):
             raise RipresaError("faults on the wire need a connection without encryption: ask for 0 cuts, holds, ends")
         directory = Path(tempfile.mkdtemp(prefix="ripresa-torture-"))
-        self.torture = torture = Torture(options, place, directory, self.server)
+        self.torture = torture = Torture(options, place, directory, self.server, self._brokers)
         shown = asyncio.create_task(_show(torture, tell))
         broken: list[str] = ["it did not come to an end"]
         try:

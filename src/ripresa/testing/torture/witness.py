@@ -45,6 +45,32 @@ class Mark(NamedTuple):
     """Open runs that bear its number."""
 
 
+class AttemptRow(NamedTuple):
+    """An attempt of a step, as far as it was worth a row."""
+
+    run: str
+    generation: int
+    operation: str
+    number: int
+    status: str
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of its step."""
+        return key_of(self.run, self.generation, self.operation)
+
+
+class TaskRow(NamedTuple):
+    """An attempt that a worker is to carry out."""
+
+    id: str
+    run: str
+    runtime: str
+    worker: str | None
+    """Who has claimed it."""
+    outcome: str | None
+
+
 class Witness(Protocol):
     """Reads one store; each verb waits until the database answers."""
 
@@ -59,6 +85,18 @@ class Witness(Protocol):
 
     async def open_runs(self) -> list[tuple[str, str, str, int | None]]:
         """Id, definition, status and owner of the runs that have not ended."""
+
+    async def attempts(self) -> list[AttemptRow]:
+        """All attempts that have a row."""
+
+    async def tasks(self) -> list[TaskRow]:
+        """All tasks that are there."""
+
+    async def books(self) -> list[str]:
+        """Keys of the steps that have written a row of the user's, one for each row."""
+
+    async def granted(self, pool: str) -> int:
+        """How many slots of a pool are taken."""
 
     async def mark(self, engine: int) -> Mark:
         """How it stands with an engine."""
@@ -96,7 +134,12 @@ class Committed:
 
     def _key(self, event: Event) -> str:
         generations = self._generations[event.run]
-        return f"{event.run}.{generations[-1]}:{event.operation}" if generations else f"{event.run}:{event.operation}"
+        return key_of(event.run, generations[-1] if generations else 0, event.operation or "")
+
+
+def key_of(run: str, generation: int, operation: str) -> str:
+    """The idempotency key of a step."""
+    return f"{run}.{generation}:{operation}" if generation else f"{run}:{operation}"
 
 
 def by_run(events: list[Event]) -> dict[str, list[Event]]:
