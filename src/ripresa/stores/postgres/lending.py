@@ -49,6 +49,7 @@ class Lending:
             raise NoTransactions("PostgreSQL's connection is for an async def function: write `async def` for `def`")
         once = _Once(effect, work, f'"{self._address.schema}".effect')
         doing = asyncio.ensure_future(self._again(once))
+        doing.add_done_callback(_seen)  # who is cancelled does not ask what became of it
         while True:
             try:
                 return await asyncio.shield(doing)
@@ -103,6 +104,11 @@ class Lending:
             )
         except ERRORS as error:
             raise store_error(error, self._address.shown) from error
+
+
+def _seen(done: asyncio.Future[str]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 async def _is_as_new(connection: Any) -> bool:
