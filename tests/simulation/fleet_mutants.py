@@ -6,10 +6,12 @@ from functools import partial
 
 from ripresa.engine.control import Control
 from ripresa.engine.elsewhere import Elsewhere
+from ripresa.engine.labels import Labelled
 from ripresa.engine.loading import Loading
 from ripresa.engine.parking import Parking
 from ripresa.ports.rows import Ready, RunChange
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
+from ripresa.stores.memory.needs import NeedVerbs
 from tests.simulation.mutants import Mutant, seeded
 
 FLEET_MUTANTS: list[Mutant] = []
@@ -96,3 +98,31 @@ def engines_share_a_number(original):
         return lease._replace(engine=1, epoch=1, last_batch=first.last_batch)
 
     return acquire
+
+
+@mutant(Labelled, "fits", scenario="labelled")
+def labels_are_ignored(_):
+    return lambda self, flight: True
+
+
+@mutant(Labelled, "look", scenario="labelled")
+def a_run_stays_where_its_labels_are_not(_):
+    return lambda self, held: False
+
+
+@mutant(MemoryDatabase, "_write_needs", scenario="labelled")
+def what_a_run_needs_is_forgotten(_):
+    return lambda self, batch: None
+
+
+@mutant(NeedVerbs, "_may_fit", scenario="labelled")
+def runs_of_others_are_claimed_for_their_labels(_):
+    return lambda self, run, leave: True
+
+
+@mutant(Labelled, "leave", scenario="labelled")
+def needs_stay_noted(_):
+    def leave(self, flight):
+        flight.elsewhere = False
+
+    return leave

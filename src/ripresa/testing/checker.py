@@ -26,6 +26,7 @@ from ripresa.contracts.payload import dump, load
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.kernel import history as h
 from ripresa.kernel.transitions import may_follow
+from ripresa.testing.checker_labels import label_laws
 from ripresa.testing.checker_pools import pool_laws
 from ripresa.testing.checker_replay import replay_laws
 from ripresa.testing.checker_steps import step_laws
@@ -276,4 +277,5 @@ LAWS: tuple[Callable[[Evidence], Iterator[Violation]], ...] = (
     replay_laws,
     _nothing_leaks,
     pool_laws,
+    label_laws,
 )

@@ -130,6 +130,12 @@ class Evidence:
     pool_looks: list[PoolLook] = field(default_factory=list)
     steps_of_pools: dict[str, frozenset[str]] = field(default_factory=dict)
     """Names of the steps that wait for each pool."""
+    labels_of_steps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each step needs of its engine."""
+    labels_of_engines: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """What each engine has, by its epoch."""
+    needs_left: list[tuple[str, str]] = field(default_factory=list)
+    """Run and operation of the needs that are noted at the end."""
     tickets_left: list[tuple[str, str]] = field(default_factory=list)
     """Run and operation of tickets that are there at the end."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ripresa.ports.rows import Message
 from ripresa.testing import reference as r
+from ripresa.testing.reference_labels import labelled
 from ripresa.testing.reference_pools import pooled
 from ripresa.testing.simulation import Scenario
 
@@ -254,6 +255,7 @@ FLEET = {f"{_name(story)}_fleet": replace(_alone(story), name=f"{_name(story)}_f
 ALL = {
     "mixed": mixed,
     "pooled": pooled,
+    "labelled": labelled,
     "fleet": fleet,
     "fleet_enumerated": fleet_enumerated,
     **{_name(story): _alone(story) for story in STORIES},

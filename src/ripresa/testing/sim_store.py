@@ -181,7 +181,7 @@ class SimStore:
 
         async def apply() -> list[str]:
             runs = await self.inner.claim_fitting(lease, labels=labels, limit=limit, leave=leave)
-            self._note_owners("claim_fitting", lease, runs, self._lived())
+            self._notes.owners("claim_fitting", lease, runs, self._notes.lived())
             return runs
 
         runs: list[str] = await self._send("claim_fitting", apply)

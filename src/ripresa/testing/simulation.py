@@ -29,6 +29,7 @@ from ripresa.testing.world import World
 
 if TYPE_CHECKING:
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.labels import Labels
     from ripresa.contracts.pools import Pool
 
 _REDRAWS_MAX = 20
@@ -49,6 +50,8 @@ class Scenario:
     """What each engine declares."""
     engines: int = 1
     """How many are at work at once; with more than one on a shared store."""
+    labels: Sequence[Labels] = ()
+    """Those of each engine; left out: none have any."""
 
 
 @dataclass(slots=True)
@@ -125,7 +128,14 @@ def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
     evict_after = random.choice(scenario.evict_after)
     workflows = list(scenario.workflows)
     world = World(
-        loop, random, plan, workflows, evict_after=evict_after, engines=scenario.engines, pools=scenario.pools
+        loop,
+        random,
+        plan,
+        workflows,
+        evict_after=evict_after,
+        engines=scenario.engines,
+        pools=scenario.pools,
+        labels=scenario.labels,
     )
     client = Client(world)
     wrong: list[Violation] = []
@@ -203,6 +213,9 @@ def gather(world: World, client: Client) -> Evidence:
         pool_looks=world.pool_looks,
         steps_of_pools=_steps_of_pools(world.workflows),
         tickets_left=list(database.tickets.rows),
+        labels_of_steps=_labels_of_steps(world.workflows),
+        labels_of_engines=world.labels_of_engines,
+        needs_left=[(run, operation) for run, needs in database.needs.items() for operation in needs],
     )
 
 
@@ -213,6 +226,11 @@ def _steps_of_pools(workflows: Sequence[Any]) -> dict[str, frozenset[str]]:
             if getattr(value, "__ripresa__", None) == "step" and value.pool is not None:
                 found[value.pool] = found.get(value.pool, frozenset()) | {value.name}
     return found
+
+
+def _labels_of_steps(workflows: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+    steps = [value for workflow in workflows for value in _steps(workflow)]
+    return {one.name: one.labels for one in steps if getattr(one, "__ripresa__", None) == "step" and one.labels}
 
 
 def policies(workflows: Sequence[Any]) -> dict[str, Policy]:

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import RipresaError, StoreInUse
+from ripresa.contracts.labels import labels_of
 from ripresa.engine.app import App
 from ripresa.engine.config import Config
 from ripresa.stores.memory import MemoryDatabase
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.labels import Labels
     from ripresa.contracts.pools import Pool
     from ripresa.ports.lease import Lease
     from ripresa.testing.evidence import Call, Op, PoolLook, Write
@@ -53,6 +55,7 @@ class World:
         evict_after: Duration,
         engines: int = 1,
         pools: Sequence[Pool] = (),
+        labels: Sequence[Labels] = (),
     ) -> None:
         self.loop = loop
         self.random = random
@@ -60,6 +63,9 @@ class World:
         self.workflows = workflows
         self.evict_after = evict_after
         self.pools = pools
+        self.labels = labels
+        self.labels_of_engines: dict[int, tuple[str, ...]] = {}
+        """By epoch."""
         self.pool_looks: list[PoolLook] = []
         self.engines = engines
         self.shared = engines > 1
@@ -110,6 +116,9 @@ class World:
     def leased(self, lease: Lease) -> None:
         """A process got a lease."""
         self.epochs[self.process_name()] = lease.epoch
+        app = self.apps.get(self.process_name())
+        if app is not None:
+            self.labels_of_engines[lease.epoch] = labels_of(app.config.labels, where="labels")
         self.trace("leased", lease.epoch)
 
     # --- faults --------------------------------------------------------------------------------
@@ -197,7 +206,7 @@ class World:
 
     async def _supervise(self, place: int) -> None:
         while True:
-            process = await self._boot()
+            process = await self._boot(place)
             self._current[place] = process
             waiting, self._serving = self._serving, []
             for future in waiting:
@@ -209,8 +218,9 @@ class World:
                 self.bury(process)
             await asyncio.sleep(self.random.random() * 0.5)
 
-    async def _boot(self) -> Process:
+    async def _boot(self, place: int) -> Process:
         """A new process that has opened its App, or a stopped one that is back and whose lease still holds."""
+        labels = self.labels[place] if self.labels else ()
         while True:
             process = Process(f"engine-{next(self._boots)}", self.loop.create_future())
             self.processes.append(process)
@@ -220,7 +230,7 @@ class World:
                 clock=SimClock(self.loop),
                 sources=self.sources,
                 evict_after=self.evict_after,
-                config=Config(lease_s=LEASE_S, capture_logs=False),
+                config=Config(lease_s=LEASE_S, capture_logs=False, labels=labels),
                 runtimes=dict.fromkeys(("inline", "thread", "process"), SimRuntime(self)),
                 pools=self.pools,
             )
