@@ -70,7 +70,7 @@ async def test_taking_events_ends_at_each_point(broker, lost, monkeypatch):
     async with App(MemoryStore(MemoryDatabase()), workflows=flows.ALL) as app:
         for at in range(1, 21):
             await sink.send([CloudEvent(id=f"e{at}", source="/web", type="order", data={"id": at})])
-            consumer = Consumer(app, rule, open_source(rule))
+            consumer = Consumer(app, app.engine, [rule], open_source(rule))
 
             def tell(consumer=consumer):
                 consumer.stopping = True

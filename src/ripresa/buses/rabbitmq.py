@@ -29,9 +29,9 @@ _AT_ONCE: Final = 100
 class _End(ABC):
     """A connection, and the thread that uses it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, what: str) -> None:
         self._at = urlsplit(url)
-        self.name = f"{self._at.scheme}://{self._at.hostname}:{self._at.port or 5672}{self._at.path}"
+        self.name = f"{self._at.scheme}://{self._at.hostname}:{self._at.port or 5672}{self._at.path}#{what}"
         self._thread = ThreadPoolExecutor(1, "ripresa-rabbitmq")
         self._connection: Any = None
         self._channel: Any = None
@@ -99,7 +99,7 @@ class RabbitMqSink(_End):
     """Publishes to a topic exchange, which it declares; the routing key is the event's type."""
 
     def __init__(self, url: str, *, exchange: str) -> None:
-        super().__init__(url)
+        super().__init__(url, exchange)
         self._exchange = exchange
 
     def _set_up(self, channel: Any) -> None:
@@ -108,11 +108,14 @@ class RabbitMqSink(_End):
     async def send(self, events: Sequence[CloudEvent]) -> Delivered:
         """Each is certain to be there when the broker has confirmed it."""
         taken: set[str] = set()
+        refused: dict[str, str] = {}
+        at = [""]
 
         def publish(channel: Any) -> None:
             import amqp
 
             for event in events:
+                at[0] = event.id
                 message = amqp.Message(
                     event.to_json().encode(), content_type=MEDIA_TYPE, message_id=event.id[:255], delivery_mode=2
                 )
@@ -122,15 +125,25 @@ class RabbitMqSink(_End):
         try:
             await self._do(publish)
         except OSError as error:
-            return Delivered(frozenset(taken), str(error))
+            if isinstance(error.__cause__, _too_large()):
+                refused[at[0]] = str(error)
+            return Delivered(frozenset(taken), str(error), refused)
         return Delivered(frozenset(taken))
+
+
+def _too_large() -> type[Exception]:
+    """What the broker raises for a message that it will never take; anything else may pass."""
+    from amqp.exceptions import PreconditionFailed
+
+    found: type[Exception] = PreconditionFailed
+    return found
 
 
 class RabbitMqSource(_End):
     """Takes from a durable queue, which it declares."""
 
     def __init__(self, url: str, *, queue: str) -> None:
-        super().__init__(url)
+        super().__init__(url, queue)
         self._queue = queue
         self._came: list[Received] = []
 
@@ -178,7 +191,3 @@ class RabbitMqSource(_End):
                 channel.basic_ack(one.mark)
 
         await self._do(acknowledge)
-
-    async def refuse(self, received: Received, why: str) -> None:
-        """Reject it: if its queue has a dead-letter exchange, it goes there."""
-        await self._do(lambda channel: channel.basic_reject(received.mark, False))  # noqa: FBT003 - the driver's own

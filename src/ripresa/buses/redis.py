@@ -16,15 +16,14 @@ _WAIT_MS: Final = 1_000
 _AT_ONCE: Final = 100
 _ABANDONED_MS: Final = 10_000
 """What somebody took and has not dealt with for so long is taken by another."""
-_DEAD: Final = ":refused"
 
 
 class _End:
     """A client, made when it is first used."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, what: str) -> None:
         at = urlsplit(url)
-        self.name = f"{at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
+        self.name = f"{at.scheme}://{at.hostname}:{at.port or 6379}{at.path}#{what}"
         self._url = url
         self._made: Any = None
 
@@ -58,7 +57,7 @@ class RedisSink(_End):
     """Adds to a stream, whose oldest entries go when it gets too long; entries have `id`, `type` and `event`."""
 
     def __init__(self, url: str, *, stream: str, length_max: int) -> None:
-        super().__init__(url)
+        super().__init__(url, stream)
         self._stream = stream
         self._length_max = length_max
 
@@ -79,7 +78,7 @@ class RedisSource(_End):
     """Takes from a stream as one of a group, which it makes."""
 
     def __init__(self, url: str, *, stream: str, group: str) -> None:
-        super().__init__(url)
+        super().__init__(url, f"{stream}/{group}")
         self._stream = stream
         self._group = group
         self._who = f"{socket.gethostname()}-{os.getpid()}-{id(self):x}"
@@ -131,13 +130,6 @@ class RedisSource(_End):
         """Acknowledge."""
         if received:
             await self._do(self._client.xack(self._stream, self._group, *(one.mark for one in received)))
-
-    async def refuse(self, received: Received, why: str) -> None:
-        """Put it into the stream that is called as this one, and `:refused`."""
-        await self._do(
-            self._client.xadd(f"{self._stream}{_DEAD}", {"event": received.body, "why": why[:1000]}, maxlen=10_000)
-        )
-        await self.done([received])
 
 
 def _received(entries: list[Any]) -> list[Received]:

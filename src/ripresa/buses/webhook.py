@@ -29,9 +29,16 @@ from ripresa.ports.bus import Delivered
 
 _ANSWER_S: Final = 15.0
 _ANSWER_BYTES_MAX: Final = 1 << 20
+_FAILURES: Final = 5
+"""After so many the other side is not well."""
 _PREFIX: Final = "whsec_"
-_GONE: Final = 410
+_MAY_PASS: Final = (408, 425, 429)
+"""Answers of 4xx that ask for another try."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+class _Refused(Exception):
+    """The other side will not take it, however often it comes."""
 
 
 class WebhookSink:
@@ -51,21 +58,31 @@ class WebhookSink:
         """The connection of the call that is under way."""
 
     async def send(self, events: Sequence[CloudEvent]) -> Delivered:
-        """Each is taken when the other side has answered 2xx; after one that is not, its run has to wait."""
+        """Each is taken when the other side has answered 2xx.
+
+        After one that may be taken later its run has to wait, and all have if the other side is not well; one that is
+        refused holds up none.
+        """
         taken: set[str] = set()
-        trouble: dict[str | None, str] = {}
+        refused: dict[str, str] = {}
+        failed: dict[str, str] = {}
+        waits: set[str | None] = set()
         for event in events:
-            if event.subject in trouble:
+            if event.subject is not None and event.subject in waits:
                 continue
             try:
                 await asyncio.to_thread(self._post, event)
+            except _Refused as error:
+                refused[event.id] = str(error)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                trouble[event.subject] = f"{self.name}: {error}"
-                if isinstance(error, OSError):  # it is out of reach: so it is for the others
+                failed[event.id] = str(error) or type(error).__name__
+                waits.add(event.subject)
+                if isinstance(error, OSError) or len(failed) == _FAILURES:  # so it is for the others
                     break
             else:
                 taken.add(event.id)
-        return Delivered(frozenset(taken), next(iter(trouble.values()), None))
+        why = next(iter(failed.values()), None)
+        return Delivered(frozenset(taken), None if why is None else f"{self.name}: {why}", refused, failed)
 
     async def close(self) -> None:
         """Cut off the call that is under way: its event comes again."""
@@ -86,8 +103,11 @@ class WebhookSink:
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
             answer.read(_ANSWER_BYTES_MAX)
-            if not 200 <= answer.status < 300:
+            if 200 <= answer.status < 300:
+                return
+            if answer.status >= 500 or answer.status in _MAY_PASS:
                 raise ValueError(f"it answered {answer.status}")
+            raise _Refused(f"it answered {answer.status}")
 
     def _connected(self, port: int) -> socket.socket:
         """A connection to an address that may be connected to; encrypted for the name, if it is to be."""

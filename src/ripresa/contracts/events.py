@@ -73,7 +73,7 @@ class CloudEvent:
             source=source,
             type=row.type,
             time=moment.isoformat().replace("+00:00", "Z"),
-            subject=row.run,
+            subject=row.run or None,
             data=load(row.data),
         )
 
@@ -85,6 +85,7 @@ class EventTarget:
     `to`: `amqp://…` (the topic `exchange`), `redis://…` (the `stream`, cut at about `length_max` entries), or a
     webhook's `https://…`, signed with the `secret` that this refers to (`env:NAME`, `file:/path`).  `types`: patterns
     such as `order.*` of those that go there.  `private`: the webhook may be on a private network, or plain http.
+    `attempts`: how often a webhook is tried with an event, until that is a dead letter.
     """
 
     to: str
@@ -94,6 +95,7 @@ class EventTarget:
     secret: str | None = None
     types: tuple[str, ...] = ("*",)
     private: bool = False
+    attempts: int = 10
 
     def wants(self, kind: str) -> bool:
         """Whether events of this type go there."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from ripresa.author.graph.definition import GraphDefinition
     from ripresa.contracts.durations import Duration
+    from ripresa.contracts.events import EventSource
     from ripresa.contracts.pool_records import PoolRecord, WaitRecord
     from ripresa.contracts.pools import Pool
     from ripresa.engine.sources import Sources
@@ -185,7 +186,11 @@ class App:
             publisher = Publisher(engine, events.source, sinks)
             engine.announcing.published = publisher.kick
             self._hands.begin(engine, [publisher])
-        self._hands.begin(engine, [Consumer(self, rule, open_source(rule)) for rule in events.consume])
+        rules: dict[tuple[str, ...], list[EventSource]] = {}
+        for rule in events.consume:  # those for one queue are for whoever takes from it
+            rules.setdefault((rule.address, rule.queue, rule.stream, rule.group), []).append(rule)
+        consumers = [Consumer(self, engine, those, open_source(those[0])) for those in rules.values()]
+        self._hands.begin(engine, consumers)
 
     async def close(self) -> None:
         """Write what is known and let the runs go; they go on with the next App on the store.  Twice is fine."""

@@ -7,7 +7,8 @@
 An event lies in the outbox from the very transaction that it tells of, so none is lost and none tells of what never
 was.  Events of one run reach a sink in their order.  Of the engines of a store that publish, the oldest that lives
 does; while they change, an event may come twice.  A sink that is out of reach holds back nothing but itself, until
-`_AHEAD` events wait for it.
+`_AHEAD` events wait for it; a webhook not even then: what it refuses, what was tried too often, and what waits for it
+beyond that, is a dead letter (`letters`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import asyncio
 import json
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.contracts.events import ASSIGNED, CREATED, ENDED, CloudEvent
 from ripresa.contracts.payload import dump, load
 from ripresa.contracts.status import RunStatus
+from ripresa.engine.letters import Letters
 from ripresa.ports.rows import Outgoing
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ripresa.contracts.events import EventTarget
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
-    from ripresa.ports.bus import Sink
+    from ripresa.ports.bus import Delivered, Sink
     from ripresa.ports.rows import NewRun, Run
     from ripresa.ports.tasks import Task
 
@@ -40,6 +42,8 @@ _LOOK_S = 1.0
 _AHEAD = 2_000
 _REST_S = 0.2
 _REST_S_MAX = 10.0
+_EVENT_REST_S = 0.5
+_EVENT_REST_S_MAX = 60.0
 _PUBLISHES = "publishes"
 
 
@@ -88,28 +92,96 @@ class Announcing:
             self._engine.committer.then(lambda _: self.published())
 
 
-class _Target:
-    """A sink, and how far it is ahead of the others."""
+class _Later(NamedTuple):
+    """An event that has failed."""
 
-    def __init__(self, target: EventTarget, sink: Sink) -> None:
+    tries: int
+    not_before: float
+
+
+class _Target:
+    """A sink, and how far it is ahead of the others.
+
+    An event that fails is tried again after a while, and its run waits for it; the others go on.  When none gets
+    through the sink itself rests, each time longer, and then one event alone shows whether it is well again.
+    """
+
+    def __init__(self, engine: Engine, target: EventTarget, sink: Sink) -> None:
         self.target = target
         self.sink = sink
+        self.letters = Letters(engine, "out", sink.name)
         self.has: set[str] = set()
-        """Ids that it has, of those that are still in the outbox."""
+        """Ids that it has, or that are dead letters of its, of those that are still in the outbox."""
+        self.later: dict[str, _Later] = {}
+        """Those that have failed."""
         self.not_before = 0.0
         self.rest_s = _REST_S
         self.trouble = False
 
-    async def take(self, events: Sequence[CloudEvent], now: float) -> None:
+    async def take(self, events: Sequence[CloudEvent], now: float, *, crowded: bool) -> None:
         """Hand over what it wants and does not have; what it does not want, it has."""
-        self.has &= {event.id for event in events}
+        ids = {event.id for event in events}
+        self.has &= ids
+        self.later = {one: later for one, later in self.later.items() if one in ids}
         self.has |= {event.id for event in events if not self.target.wants(event.type)}
-        wanted = [event for event in events if event.id not in self.has]
+        wanted = self._wanted(events, now)
         if not wanted or now < self.not_before:
             return
-        delivered = await self.sink.send(wanted)
+        sent = [self._probe(wanted)] if self.trouble else wanted
+        delivered = await self.sink.send(sent)
         self.has |= delivered.taken
-        if delivered.trouble is None:
+        await self.letters.note([self.letters.noted("delivered", one) for one in sent if one.id in delivered.taken])
+        for event in sent:
+            if event.id in delivered.refused:
+                await self._give_up([event], "refused", delivered.refused[event.id])
+            elif event.id in delivered.failed:
+                await self._failed(event, delivered.failed[event.id])
+        self._rest(delivered)
+        if crowded and self.trouble and delivered.failed:
+            oldest = [event for event in events if event.id not in self.has][: len(events) // 2]
+            await self._give_up(oldest, "crowded", f"{len(events)} events waited: {delivered.trouble}")
+
+    def _wanted(self, events: Sequence[CloudEvent], now: float) -> list[CloudEvent]:
+        """Those that may go now, in order: none before one of its run that waits."""
+        wanted = []
+        waits: set[str] = set()
+        for event in events:
+            if event.id in self.has or event.subject in waits:
+                continue
+            later = self.later.get(event.id)
+            if later is None or later.not_before <= now:
+                wanted.append(event)
+            elif event.subject is not None:
+                waits.add(event.subject)
+        return wanted
+
+    def _probe(self, wanted: Sequence[CloudEvent]) -> CloudEvent:
+        """One that shows whether the sink is well: the first of its run, and the least tried, as it may be at fault."""
+        heads: dict[str, CloudEvent] = {}
+        for event in wanted:
+            heads.setdefault(event.subject or event.id, event)
+        return min(heads.values(), key=self._tries)
+
+    def _tries(self, event: CloudEvent) -> int:
+        later = self.later.get(event.id)
+        return 0 if later is None else later.tries
+
+    async def _failed(self, event: CloudEvent, why: str) -> None:
+        tries = self._tries(event) + 1
+        rest_s = min(_EVENT_REST_S * 2 ** min(tries - 1, 20), _EVENT_REST_S_MAX)
+        self.later[event.id] = _Later(tries, asyncio.get_running_loop().time() + rest_s)
+        if tries >= self.target.attempts:
+            await self._give_up([event], "failed", why)
+
+    async def _give_up(self, events: Sequence[CloudEvent], code: str, why: str) -> None:
+        """They are dead letters, and hold up their runs no longer."""
+        for event in events:
+            tries = max(1, self._tries(event))
+            await self.letters.bury(event.to_json().encode(), event, code=code, reason=why, attempts=tries)
+            self.has.add(event.id)
+
+    def _rest(self, delivered: Delivered) -> None:
+        if delivered.trouble is None or (delivered.taken and delivered.failed):
             if self.trouble:
                 logger.warning("%s takes events again", self.sink.name)
             self.trouble, self.rest_s = False, _REST_S
@@ -120,6 +192,20 @@ class _Target:
         self.not_before = asyncio.get_running_loop().time() + self.rest_s
         self.rest_s = min(2 * self.rest_s, _REST_S_MAX)
 
+    async def retry_due(self) -> None:
+        """Send dead letters again of which a person has said so, each once."""
+        for letter in await self.letters.due():
+            event = CloudEvent.from_json(letter.body)
+            delivered = await self.sink.send([event])
+            if event.id in delivered.taken:
+                await self.letters.taken(letter)
+                await self.letters.note([self.letters.noted("delivered", event)])
+                continue
+            why = delivered.refused.get(event.id) or delivered.trouble or "it was not taken"
+            code = "refused" if event.id in delivered.refused else "failed"
+            tries = letter.attempts + 1
+            await self.letters.bury(letter.body, event, code=code, reason=why, attempts=tries, before=letter)
+
 
 class Publisher:
     """Hands on what is in the outbox."""
@@ -127,10 +213,10 @@ class Publisher:
     def __init__(self, engine: Engine, source: str, targets: Sequence[tuple[EventTarget, Sink]]) -> None:
         self._engine = engine
         self._source = source
-        self._targets = [_Target(target, sink) for target, sink in targets]
+        self._targets = [_Target(engine, target, sink) for target, sink in targets]
         self._news = asyncio.Event()
         self._ours = False
-        self._asked_at = float("-inf")
+        self._asked_at = self._retried_at = float("-inf")
         self.stopping = False
         """Hand on nothing more."""
 
@@ -142,7 +228,10 @@ class Publisher:
         """Hand on, until told to stop."""
         while not self.stopping and self._engine.failure is None:
             try:
-                waits = await self._is_ours() and await self.run_once()
+                ours = await self._is_ours()
+                waits = ours and await self.run_once()
+                if ours:
+                    await self._retry_due()
             except StoreUnavailable as error:
                 logger.warning("the outbox cannot be read for now: %s", error)
                 waits = True
@@ -162,10 +251,17 @@ class Publisher:
             return False
         events = [CloudEvent.of(row, self._source) for row in rows]
         now = asyncio.get_running_loop().time()
-        await asyncio.gather(*(target.take(events, now) for target in self._targets))
+        crowded = len(rows) == _AHEAD
+        await asyncio.gather(*(target.take(events, now, crowded=crowded) for target in self._targets))
         done = [event.id for event in events if all(event.id in target.has for target in self._targets)]
         await store.published(done)
-        return len(done) < len(rows) or len(rows) == _AHEAD
+        return len(done) < len(rows) or crowded
+
+    async def _retry_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._retried_at + _LOOK_S:
+            self._retried_at = now
+            await asyncio.gather(*(target.retry_due() for target in self._targets))
 
     async def close(self) -> None:
         """Let go of the sinks."""

@@ -6,6 +6,8 @@ carry an event twice; whoever takes it tells by its source and id.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -21,13 +23,18 @@ class Delivered(NamedTuple):
     """Ids of those that are certain to be there."""
     trouble: str | None = None
     """Why the others are not, if any are not."""
+    refused: Mapping[str, str] = MappingProxyType({})
+    """Those that will never be taken, by id, and why."""
+    failed: Mapping[str, str] = MappingProxyType({})
+    """Those that were tried and not taken this time, and why: after some tries they are given up.  Of a sink that tells
+    of none, events wait for as long as it takes."""
 
 
 class Sink(Protocol):
     """Takes events."""
 
     name: str
-    """Its address, for people; never a password."""
+    """Its address, for people, and to know it by; never a password."""
 
     async def send(self, events: Sequence[CloudEvent]) -> Delivered:
         """Hand these over in order; of one run none is taken before those that come before it."""
@@ -48,15 +55,13 @@ class Source(Protocol):
     """Gives events, each until it is told that it was dealt with."""
 
     name: str
+    """Its address and queue, for people, and to know it by; never a password."""
 
     async def receive(self) -> list[Received]:
         """Those that wait; waits a while for the first.  Raises OSError while it is out of reach."""
 
     async def done(self, received: list[Received]) -> None:
         """These were dealt with.  Raises OSError."""
-
-    async def refuse(self, received: Received, why: str) -> None:
-        """This one nobody can make sense of: put it aside.  Raises OSError."""
 
     async def again(self) -> None:
         """Give those again that were given and not dealt with."""

@@ -38,6 +38,7 @@ TABLES = (
     "breaker",
     "cooldown",
     "task",
+    "dead_letter",
 )
 """All that is moved; who owned the runs is not."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ripresa.ports.effects import EffectStore
+from ripresa.ports.events import EventStore
 from ripresa.ports.lines import LineStore
 from ripresa.ports.needs import NeedStore
 from ripresa.ports.outside import OutsideStore
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 
 
 class Store(
-    ReadingStore, OutsideStore, LineStore, NeedStore, EffectStore, PoolStore, TaskStore, RetentionStore, Protocol
+    ReadingStore,
+    OutsideStore,
+    LineStore,
+    NeedStore,
+    EffectStore,
+    PoolStore,
+    TaskStore,
+    EventStore,
+    RetentionStore,
+    Protocol,
 ):
     """Keeps runs.
 

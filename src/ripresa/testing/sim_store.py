@@ -62,8 +62,19 @@ _READS = frozenset(
         "engines",
         "statuses",
         "check",
+        "publish",
+        "bury",
+        "dead_letters",
+        "dead_due",
+        "retry_dead",
+        "forget_dead",
+        "note_events",
+        "noted_events",
+        "last_noted",
+        "forget_noted",
     ]
 )
+"""And what writes, but nothing of a run."""
 _QUIET = ("changed", "definitions", "engines", "check")
 """Not counted as effect points: asked at fixed intervals, or by people."""
 

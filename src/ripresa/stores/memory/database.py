@@ -17,6 +17,7 @@ from ripresa.contracts.errors import EngineFenced, StoreError
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.ports.batch import Batch
 from ripresa.ports.effects import Effect
+from ripresa.ports.events import DeadLetter, NotedEvent
 from ripresa.ports.lease import Lease
 from ripresa.ports.needs import Need
 from ripresa.ports.reading import RunFilter
@@ -76,6 +77,9 @@ class MemoryDatabase:
         self.seen: defaultdict[str, set[str]] = defaultdict(set)
         """Ids of the messages that were taken, by run: one that is sent again is still known."""
         self.outbox: dict[str, Outgoing] = {}
+        self.dead: dict[str, DeadLetter] = {}
+        self.noted: list[tuple[int, NotedEvent]] = []
+        self.notes = count(1)
         self.logs: defaultdict[str, list[tuple[int, LogLine]]] = defaultdict(list)
         self.lines = count(1)
         self.tags: defaultdict[str, dict[str, str]] = defaultdict(dict)

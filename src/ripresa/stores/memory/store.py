@@ -25,6 +25,7 @@ from ripresa.ports.rows import (
     Ready,
 )
 from ripresa.stores.memory.database import Owner
+from ripresa.stores.memory.events import EventVerbs
 from ripresa.stores.memory.needs import NeedVerbs
 from ripresa.stores.memory.pools import PoolVerbs
 from ripresa.stores.memory.reading import ReadingVerbs
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class MemoryStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs):
+class MemoryStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
     """One process's hold on a database; a new database unless one is given.
 
     `shared`: several engines may own runs of it at once; all stores on one database say the same.

@@ -9,6 +9,8 @@
 --       ──1 ready        it needs an engine, now or at a time
 --       ──1 place        it goes on, or waits, with others of which only so many do
 --       ──< need         steps that wait for an engine with labels
+--   dead_letter          an event that nobody could take, with the reason
+--   event_log            what became of events, for a while, for people who watch
 --   engine ──< written   who may write, and the last thing that each wrote
 --          ──< answer    what a call took, until the next one
 --   line, desk           rows to lock: whoever counts places or slots has locked one
@@ -348,4 +350,36 @@ CREATE TABLE worker (
   about text NOT NULL,
   since bigint NOT NULL,
   beat_at bigint NOT NULL
+);
+
+CREATE TABLE dead_letter (
+  id text COLLATE "C" PRIMARY KEY,
+  way text NOT NULL,                    -- in | out
+  place text NOT NULL,                  -- where it came from, or was to go
+  code text NOT NULL,
+  reason text NOT NULL,
+  type text,
+  event text,
+  subject text,
+  body bytea NOT NULL,
+  since bigint NOT NULL,
+  at bigint NOT NULL,
+  attempts bigint NOT NULL,
+  due bigint                            -- when it is tried again; none: when a person says so
+);
+
+CREATE INDEX dead_letter_by_time ON dead_letter (at);
+CREATE INDEX dead_letter_due ON dead_letter (place, due) WHERE due IS NOT NULL;
+
+CREATE TABLE event_log (
+  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at bigint NOT NULL,
+  way text NOT NULL,
+  what text NOT NULL,
+  place text NOT NULL,
+  event text,
+  type text,
+  subject text,
+  data text,
+  why text
 );

@@ -26,6 +26,7 @@ from ripresa.ports.rows import Micros
 from ripresa.stores.ages import first_id_at
 from ripresa.stores.postgres import checks, committing, moving
 from ripresa.stores.postgres.connection import connect
+from ripresa.stores.postgres.events import EventVerbs
 from ripresa.stores.postgres.faults import fenced
 from ripresa.stores.postgres.heartbeat import Heartbeat
 from ripresa.stores.postgres.hold import call, rest
@@ -51,7 +52,7 @@ _CLAIM_EFFECT = call("claim_effect_1", 7)
 _ADMIT = call("admit_1", 8)
 
 
-class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs):
+class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
     """One schema of a PostgreSQL database: several engines own its runs, any process may read it or send to its runs.
 
     `url` is `postgresql://user@host/database`; `?schema=` names another schema than `ripresa`.  `lock_timeout` is how

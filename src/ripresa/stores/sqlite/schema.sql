@@ -310,6 +310,38 @@ CREATE TABLE need (
 -- Each kind of need is searched for alone, and there are few.
 CREATE INDEX need_by_labels ON need (labels, priority DESC, since, run);
 
+CREATE TABLE dead_letter (
+  id TEXT PRIMARY KEY NOT NULL,
+  way TEXT NOT NULL,                    -- in | out
+  place TEXT NOT NULL,                  -- where it came from, or was to go
+  code TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  type TEXT,
+  event TEXT,
+  subject TEXT,
+  body BLOB NOT NULL,
+  since INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  due INTEGER                           -- when it is tried again; none: when a person says so
+) STRICT;
+
+CREATE INDEX dead_letter_by_time ON dead_letter (at);
+CREATE INDEX dead_letter_due ON dead_letter (place, due) WHERE due IS NOT NULL;
+
+CREATE TABLE event_log (
+  number INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+  at INTEGER NOT NULL,
+  way TEXT NOT NULL,
+  what TEXT NOT NULL,
+  place TEXT NOT NULL,
+  event TEXT,
+  type TEXT,
+  subject TEXT,
+  data TEXT,
+  why TEXT
+) STRICT;
+
 CREATE TABLE definition (
   name TEXT NOT NULL,
   version TEXT NOT NULL,

@@ -28,6 +28,7 @@ from ripresa.ports.rows import (
 from ripresa.stores.sqlite import batch as batches
 from ripresa.stores.sqlite import effects, moving, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
+from ripresa.stores.sqlite.events import EventVerbs
 from ripresa.stores.sqlite.heartbeat import Heartbeat
 from ripresa.stores.sqlite.needs import NeedVerbs
 from ripresa.stores.sqlite.pools import PoolVerbs
@@ -38,7 +39,7 @@ from ripresa.stores.texts import encodable
 Result = TypeVar("Result")
 
 
-class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs):
+class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
     """One SQLite file: one engine owns it, any process may read it or send to its runs.
 
     `url` is `sqlite:///shop.db`, `sqlite:////var/lib/shop.db` or a path.  `lock_timeout` is how many seconds a

@@ -16,6 +16,7 @@ from ripresa.testing.store_contract.adopting import Adopting
 from ripresa.testing.store_contract.batches import Batches
 from ripresa.testing.store_contract.claiming import Claiming
 from ripresa.testing.store_contract.effects import Effects
+from ripresa.testing.store_contract.events import Events
 from ripresa.testing.store_contract.lists import Lists
 from ripresa.testing.store_contract.loading import Loading
 from ripresa.testing.store_contract.messages import Messages
@@ -90,6 +91,7 @@ class _Common(
     Places,
     Needs,
     Effects,
+    Events,
     Pools,
     Retention,
     Tasks,
