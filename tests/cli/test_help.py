@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ripresa.cli.catalogue import ENTRIES, GROUPS, Command
+from ripresa.cli.catalogue import ENTRIES, GROUPS, Command, Group
 from ripresa.cli.pages import front_page, group_page
 
 HEAVY = {"pydantic", "pydantic_core", "rich", "typer", "greenlet", "sqlite3", "asyncio"}
 
 COMMANDS = [(entry,) for entry in ENTRIES.values() if isinstance(entry, Command)]
-COMMANDS += [(group, command) for group in GROUPS.values() for command in group.commands]
+ALL_GROUPS = [*GROUPS.values()]
+ALL_GROUPS += [one for group in GROUPS.values() for one in group.commands if isinstance(one, Group)]
+COMMANDS += [(group, one) for group in ALL_GROUPS for one in group.commands if isinstance(one, Command)]
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["--version"], ["runs"], ["runs", "--help"]], ids=str)
@@ -39,7 +41,7 @@ def test_the_pages_name_every_command():
     for entry in ENTRIES.values():
         assert f"\n  {entry.name} " in front_page()
         assert entry.does in front_page()
-    for group in GROUPS.values():
+    for group in ALL_GROUPS:
         for command in group.commands:
             assert f"\n  {command.name} " in group_page(group)
 
@@ -66,7 +68,9 @@ def test_the_documentation_names_every_command_and_every_option_of_its_own():
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     for words in COMMANDS:
         command = words[-1]
-        assert re.search(rf"`(ripresa {words[0].name} )?{command.name}\b|`ripresa {command.name}\b", page), words
+        assert re.search(rf"`(ripresa (events )?{words[0].name} )?{command.name}\b|`ripresa {command.name}\b", page), (
+            words
+        )
         module = importlib.import_module(f"ripresa.cli.commands.{command.module}")
         source = inspect.getsource(getattr(module, command.function))
         for option in re.findall(r'"(--[a-z-]+)"', source):

@@ -22,7 +22,9 @@ class Group(NamedTuple):
 
     name: str
     does: str
-    commands: tuple[Command, ...]
+    commands: tuple[Command | Group, ...]
+    within: str = ""
+    """The words before its name."""
 
 
 class Section(NamedTuple):
@@ -94,10 +96,26 @@ ENGINE = Group(
     ),
 )
 QUALITY = Command("quality", "List what a workflow's steps measured of their data.", "quality", "quality")
+DEAD = Group(
+    "dead",
+    "Decide about events that nobody could take.",
+    (
+        Command("list", "List the dead letters, and why they are that.", "events_dead", "list_"),
+        Command("show", "Show one, with the event as it came or would have gone.", "events_dead", "show"),
+        Command("retry", "Have them tried again.", "events_dead", "retry"),
+        Command("discard", "Forget them for good.", "events_dead", "discard"),
+    ),
+    within="events",
+)
 EVENTS = Group(
     "events",
-    "Look at the events that runs have published.",
-    (Command("list", "List the events that nobody has taken yet.", "events", "list_"),),
+    "Publish events, and look at those that come and go.",
+    (
+        Command("list", "List the events that nobody has taken yet.", "events", "list_"),
+        Command("publish", "Publish an event, as a workflow would.", "events", "publish"),
+        Command("watch", "Follow events as they come and go.", "events", "watch"),
+        DEAD,
+    ),
 )
 DB = Group(
     "db",

@@ -57,8 +57,9 @@ def _section(section: Section) -> str:
 def group_page(group: Group) -> str:
     """What `ripresa GROUP --help` says."""
     lines = [_line(command.name, command.does) for command in group.commands]
-    head = f"Usage: ripresa {group.name} COMMAND [ARGS]…\n\n{group.does}\n\nCommands\n"
-    return _headed(head + "\n".join(lines) + f"\n\n`ripresa {group.name} COMMAND --help` tells more.\n")
+    words = f"{group.within} {group.name}".strip()
+    head = f"Usage: ripresa {words} COMMAND [ARGS]…\n\n{group.does}\n\nCommands\n"
+    return _headed(head + "\n".join(lines) + f"\n\n`ripresa {words} COMMAND --help` tells more.\n")
 
 
 def _line(name: str, does: str) -> str:

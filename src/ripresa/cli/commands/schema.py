@@ -20,6 +20,8 @@ _RECORDS = {
     "quality": "records:QualityRecord",
     "export": "exports:RunExport",
     "outgoing": "records:OutgoingRecord",
+    "dead_letter": "event_records:DeadLetterRecord",
+    "noted_event": "event_records:NotedEventRecord",
 }
 """Module of the contracts and class; imported only when it is asked for."""
 _FILES = ("workflow", "job")
