@@ -123,6 +123,7 @@ async def test_while_a_broker_is_out_of_reach_events_wait(line, database):
         async with app_on(database, publish=[line.target(gate.port)]) as app:
             await (await app.start(flows.tells, 1)).result("30s")
             assert len(await line.received(3)) == 3
+            await until(lambda: not database.outbox)
             gate.shut()
             run = await app.start(flows.tells, 2)
             assert await run.result("30s") == 2

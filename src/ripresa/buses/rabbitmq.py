@@ -79,6 +79,8 @@ class _End(ABC):
         if connection is not None:
             with contextlib.suppress(Exception):
                 connection.close()
+            with contextlib.suppress(Exception):
+                connection.collect()  # it may have broken before it was said goodbye
         self._connection = self._channel = None
 
     async def close(self) -> None:
