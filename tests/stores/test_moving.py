@@ -6,6 +6,7 @@ import pytest
 
 from ripresa import App, Retry, map_, publish, sleep, step, wait_for_signal, workflow
 from ripresa.cli.moving import copied
+from ripresa.ports.events import DeadLetter
 from ripresa.ports.moving import TABLES, Movable
 from ripresa.stores import open_store
 
@@ -74,6 +75,8 @@ async def test_a_project_moves_and_moves_back(ways, tmp_path):
     await app.signal("o-1", "go", [5])
     while not await app.store.attempts((await app.get("tries")).uuid):  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.01)
+    poison = DeadLetter("d", "in", "here", "no_event", "why", None, None, None, b"\xff\x00", 1, 1, 1)
+    await app.store.bury([poison])
     await app.crash()
     before = sorted(done)
 
@@ -98,6 +101,7 @@ async def test_a_project_moves_and_moves_back(ways, tmp_path):
         for n in range(1, 5):
             assert (await (await app.get(f"o-{n}")).result("30s"))[0] == n + 1
         assert len(await (await app.get("o-0")).result("30s")) == 40_002
+        assert await app.store.dead_letters(limit=9) == [poison]
         tried = (await app.get("tries")).uuid
         assert [attempt.number for attempt in await app.store.attempts(tried)] == [1]
         assert [run.id for run in await app.list(tags={"n": "3"})] == ["o-3"]
