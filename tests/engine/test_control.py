@@ -726,6 +726,14 @@ async def test_a_store_has_one_owner(world):
     assert len(await second.list()) == 1
 
 
+async def test_an_engine_is_told_by_its_command_without_the_passwords_in_it(memory, monkeypatch):
+    words = ["/bin/ripresa", "worker", "--store", "postgresql://u:se/cr@et@h/x?password=secret&a=b", "a:b@c"]
+    monkeypatch.setattr("sys.argv", words)
+    app = await memory.open(add)
+    (engine,) = await app.store.engines()
+    assert engine["who"] == "ripresa worker --store 'postgresql://u:…@h/x?password=…&a=b' a:b@c"
+
+
 async def test_an_app_that_crashed_is_followed_at_once_and_writes_nothing_more(every_world):
     """However long its lease: as if its process had been seen to be gone."""
     world = every_world

@@ -116,6 +116,41 @@ async def test_every_signal_is_taken_once_however_alike(world):
     assert await run.result("10s") == 3
 
 
+async def test_many_signals_at_once_take_few_commits_and_each_is_taken_once(every_world):
+    @workflow
+    async def gathers(number: int) -> list[int]:
+        return [await wait_for_signal("n", int) for _ in range(number)]
+
+    app = await every_world.open(gathers)
+    run = await app.start(gathers, 300)
+    commits, commit = [], app.store.commit
+
+    async def counted(lease, batch, **options):
+        commits.append(batch)
+        return await commit(lease, batch, **options)
+
+    app.store.commit = counted
+    await asyncio.gather(*(app.signal(run, "n", value) for value in range(300)))
+    assert sorted(await run.result("60s")) == list(range(300))
+    assert len(commits) < 150
+
+
+async def test_of_signals_sent_at_once_the_wrong_one_is_refused_and_the_others_are_kept(world):
+    @workflow
+    async def gathers() -> list[int]:
+        found = [await wait_for_signal("n", int) for _ in range(2)]
+        await wait_for_signal("end")
+        return found
+
+    app = await world.open(gathers)
+    run = await app.start(gathers)
+    sent = [app.signal(run, "n", value) for value in (1, "two", 3)]
+    told = await asyncio.gather(*sent, return_exceptions=True)
+    assert [type(one) for one in told] == [type(None), PayloadError, type(None)]
+    await app.signal(run, "end")
+    assert sorted(await run.result("60s")) == [1, 3]
+
+
 async def test_each_signal_goes_to_one_waiter_first_come_first_served(world):
     @workflow
     async def two() -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
+
+
+_PASSWORD = re.compile(r"(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*")
 
 
 class App:
@@ -518,4 +522,10 @@ class App:
 def _who() -> str:
     import shlex  # noqa: PLC0415 - only when opened
 
-    return shlex.join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])[:200]  # noqa: PTH119 - a name, not a path
+    words = [os.path.basename(sys.argv[0]) or "python", *map(_without_password, sys.argv[1:])]  # noqa: PTH119 - a name
+    return shlex.join(words)[:200]
+
+
+def _without_password(word: str) -> str:
+    """It is kept in the store, where others see it."""
+    return _PASSWORD.sub("…", word) if "://" in word else word

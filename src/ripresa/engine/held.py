@@ -140,6 +140,15 @@ class Flight:
         )
 
 
+class Signal(NamedTuple):
+    """What somebody tells a run, and waits for it to be in the journal."""
+
+    name: str
+    data: str
+    taken: asyncio.Future[bool]
+    """False: the run has ended or gone meanwhile."""
+
+
 class Held:
     """A run that this engine owns."""
 
@@ -179,6 +188,7 @@ class Held:
         "seed",
         "seq",
         "shown",
+        "signals",
         "status",
         "status_on_disk",
         "taken",
@@ -255,6 +265,8 @@ class Held:
         self.loading = False
         self.visitors = 0
         """Callers who want to look at its code: it is not evicted before they have."""
+        self.signals: list[Signal] = []
+        """That callers hand in, and that wait for its code to be where its history ends."""
         self.idle_since = 0
 
     @property

@@ -405,8 +405,12 @@ class Loading:
                 wait_s = min(wait_s + _LOOK_AGAIN_S / 16, _LOOK_AGAIN_S)
             return None
         finally:
-            held.visitors -= 1
-            engine.loop.call_soon(self._visited, held)
+            self.left(held)
+
+    def left(self, held: Held) -> None:
+        """One visitor less is there who wants to look at the run's code."""
+        held.visitors -= 1
+        self._engine.loop.call_soon(self._visited, held)
 
     def _visited(self, held: Held) -> None:
         """What kept the code in memory is over: it may be evicted again."""

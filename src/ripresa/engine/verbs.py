@@ -26,7 +26,7 @@ from ripresa.contracts.errors import (
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump, load, same_json
 from ripresa.contracts.status import TERMINAL, RunStatus
-from ripresa.engine.held import Held
+from ripresa.engine.held import Held, Signal
 from ripresa.engine.rows import definition_row, first_input, seed_of, settle
 from ripresa.kernel import history as h
 from ripresa.ports.rows import HistoryEvent, Message, NewRun
@@ -54,6 +54,7 @@ class Verbs:
         self._engine = engine
         self._starting: dict[str, asyncio.Future[bool]] = {}
         self._uncommitted: dict[str, asyncio.Future[bool]] = {}
+        self._handing_in: set[asyncio.Task[None]] = set()
 
     # --- starting and finding ------------------------------------------------------------------
 
@@ -261,14 +262,42 @@ class Verbs:
             await engine.loading.post(held.id, "signal", name, data)
             await self.on_disk()
             return
-        live = await engine.loading.settled(held)
-        if live is not None:
-            live.mail.validate_signal(name, data)
-        if engine.held.get(held.id) is not held or held.status in TERMINAL:
+        signal = Signal(name, data, engine.loop.create_future())
+        held.signals.append(signal)
+        if len(held.signals) == 1:
+            held.visitors += 1  # from now on, not when the task begins
+            self._handing_in.add(task := engine.loop.create_task(self._hand_in(held), name="ripresa signals"))
+            task.add_done_callback(self._handing_in.discard)
+        if not await signal.taken:
             await self.signal(ref, name, data)
             return
-        engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=name, data=data)
         await self.on_disk()
+
+    async def _hand_in(self, held: Held) -> None:
+        """Put all signals that wait for the run into its journal at once, however many there are."""
+        engine = self._engine
+        looking = await asyncio.gather(engine.loading.settled(held), return_exceptions=True)
+        signals, held.signals = held.signals, []
+        for signal in signals:
+            if signal.taken.done():  # who sent it has gone
+                continue
+            try:
+                signal.taken.set_result(self._take_signal(held, looking[0], signal))
+            except Exception as error:  # noqa: BLE001 - it is for who sent it
+                signal.taken.set_exception(error)
+        engine.loading.left(held)
+
+    def _take_signal(self, held: Held, live: LiveRun | BaseException | None, signal: Signal) -> bool:
+        """Put a signal into the run's journal; False: it has ended or gone.  Raises what looking at its code did."""
+        engine = self._engine
+        if isinstance(live, BaseException):
+            raise live
+        if live is not None:
+            live.mail.validate_signal(signal.name, signal.data)
+        if engine.held.get(held.id) is not held or held.status in TERMINAL:
+            return False
+        engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=signal.name, data=signal.data)
+        return True
 
     async def signal_within(self, connection: Any, ref: str, name: str, data: str) -> None:
         """Leave a signal within the caller's own transaction; the run hears of it when that is committed.

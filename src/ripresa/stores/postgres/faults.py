@@ -73,6 +73,12 @@ _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
         StoreUnavailable,
         "{} is read-only ({}): name the primary server, and see to default_transaction_read_only",
     ),
+    (
+        ("53300",),
+        StoreUnavailable,
+        "{} has no connection left for us ({}): raise the limit of the role, the database or the server "
+        "(max_connections); a process holds up to eight; nothing was written",
+    ),
     (("28000", "28P01"), StoreUnavailable, "{} refuses us ({}): see to user, password and pg_hba.conf"),
     (("3D000",), StoreUnavailable, "{} does not exist ({}): create the database"),
     (("42501",), StoreError, "{} refuses us this ({}): grant this user the right, or name another"),
