@@ -199,7 +199,7 @@ async def test_few_rights_are_enough_and_what_is_missing_is_told(postgres, users
 async def test_a_database_that_takes_no_more_connections_is_told_with_the_remedy(postgres, users):
     postgres.sql(f"ALTER DATABASE {users} CONNECTION LIMIT 0")
     with pytest.raises(StoreUnavailable, match=r"has no connection left for us .*: raise the limit"):
-        await opened(postgres.url(users).replace("postgres@", "owner_of_it@"))
+        await opened(postgres.address(users).replace("postgres@", "owner_of_it@"))
 
 
 async def test_a_database_that_does_not_exist_is_told(postgres):

@@ -92,3 +92,20 @@ def test_interrupted_on_a_database_of_others_it_reports_and_leaves_nothing(tmp_p
     assert run["faults"]["kills"] > 0
     assert run["violations"] == []
     assert postgres.sql(schemas, database) == before
+
+
+def test_where_it_cannot_be_done_it_says_so_at_once(tmp_path: Path, postgres, postgres_url):
+    postgres.sql("CREATE ROLE nobody_here LOGIN")
+    try:
+        for url, said in (
+            (postgres_url.replace("postgres@", "nobody_here@"), "permission denied for database"),
+            ("postgresql://u:secret@127.0.0.1:1/x", "is out of reach"),
+            ("postgresql://u:se/cret@127.0.0.1:1/x", "as %40"),
+        ):
+            command = [str(RIPRESA), "torture", f"--dsn={url}", "--kills=1", "--broker=none"]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=100)
+            assert done.returncode in {2, 5}, done
+            assert said in done.stderr
+            assert "cret" not in done.stderr
+    finally:
+        postgres.sql("DROP ROLE nobody_here")

@@ -76,8 +76,7 @@ _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (
         ("53300",),
         StoreUnavailable,
-        "{} has no connection left for us ({}): raise the limit of the role, the database or the server "
-        "(max_connections); a process holds up to eight; nothing was written",
+        "{} has no connection left for us ({}): raise the limit, of role, database or server; nothing was written",
     ),
     (("28000", "28P01"), StoreUnavailable, "{} refuses us ({}): see to user, password and pg_hba.conf"),
     (("3D000",), StoreUnavailable, "{} does not exist ({}): create the database"),

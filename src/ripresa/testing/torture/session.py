@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ripresa.contracts.errors import RipresaError
+from ripresa.stores import open_store
 from ripresa.testing.torture.brokers import Broker, broker_of
 from ripresa.testing.torture.harness import Torture
 from ripresa.testing.torture.plan import CARRIED, SERVED, WIRED, Options
@@ -71,6 +72,7 @@ class Session:
                 if self._stopped:
                     break
                 place = place_at(url)
+                await _require_usable(place)
                 facts = await place.facts()
                 runs.append(await self._one(self._options._replace(seed=seed), place, tell))
         finally:
@@ -146,6 +148,18 @@ class Session:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+async def _require_usable(place: Any) -> None:
+    """Raise what is in the way of a store there, before anything is set to work that would wait for it."""
+    store = open_store(place.url())
+    try:
+        await store.open()
+    except BaseException:
+        with suppress(Exception):
+            await place.remove()
+        raise
+    await store.close()
+
+
 async def _show(torture: Torture, tell: Callable[[Torture], None]) -> None:
     while True:
         tell(torture)
@@ -157,7 +171,12 @@ def place_at(url: str) -> Any:
     name = f"ripresa_torture_{secrets.token_hex(5)}"
     if url.startswith(("postgresql://", "postgres://")):
         try:
+            from ripresa.stores.postgres.address import address_of  # noqa: PLC0415 - needs the driver
             from ripresa.testing.torture.place_postgres import PostgresPlace  # noqa: PLC0415 - needs the driver
+
+            address_of(url)
+        except ValueError as error:
+            raise RipresaError(str(error)) from None
         except ModuleNotFoundError as error:
             raise RipresaError("PostgreSQL needs its driver: pip install 'ripresa[postgres]'") from error
         return PostgresPlace(url, name)
