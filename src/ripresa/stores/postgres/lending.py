@@ -92,7 +92,8 @@ class Lending:
         except BaseException:
             connection.terminate()
             raise
-        if len(self._kept) < _KEPT and await _is_as_new(connection):
+        as_new = len(self._kept) < _KEPT and await _is_as_new(connection)
+        if as_new and len(self._kept) < _KEPT:  # others may have come back meanwhile
             self._kept.append(connection)
         else:
             connection.terminate()
