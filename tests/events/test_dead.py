@@ -58,7 +58,7 @@ async def test_poison_is_kept_and_what_comes_after_it_is_taken(line, database): 
         assert CloudEvent.from_json(found["contract"].body).data == "no order"
         assert "no_such" in found["no_workflow"].reason
         assert all(one.due is None and one.attempts == 1 for one in database.dead.values())
-        assert {one.what for _, one in database.noted} == {"started", "dead"}
+        await until(lambda: {one.what for _, one in database.noted} == {"started", "dead"})
         assert len(await app.list(workflow=flows.placed, limit=9)) == 2
     if line.server.name == "rabbitmq":
         assert line.server.waiting(line.name) == 0

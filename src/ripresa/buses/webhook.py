@@ -102,7 +102,8 @@ class WebhookSink:
             target = (at.path or "/") + (f"?{at.query}" if at.query else "")
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
-            answer.read(_ANSWER_BYTES_MAX)
+            with contextlib.closing(answer):
+                answer.read(_ANSWER_BYTES_MAX)
             if 200 <= answer.status < 300:
                 return
             if answer.status >= 500 or answer.status in _MAY_PASS:
