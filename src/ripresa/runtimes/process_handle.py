@@ -4,8 +4,7 @@
                            ├── stdout, stderr ──> lines ──> work.log
                            └── exit ──watching thread──> _on_exit ──> WorkerLost, if an attempt was under way
 
-The worker leads a process group of its own, and so takes its children with it.  A dead worker stays a
-zombie until its group is killed: only so long is it certain that the group's number is still its own.
+The worker leads a process group of its own, and so takes its children with it.
 Invariant: after `stop` has returned, no process of the group runs.
 """
 
@@ -25,7 +24,8 @@ from ripresa.contracts.failure import Failure
 from ripresa.ports.runtime import Work
 from ripresa.runtimes import RemoteError, WorkerLost
 from ripresa.runtimes.output_lines import OUTPUT_BYTES_MAX, OutputLines
-from ripresa.runtimes.process_tree import ProcessId, descendants
+from ripresa.runtimes.process_group import ProcessGroup
+from ripresa.runtimes.process_tree import ProcessId
 from ripresa.runtimes.process_wire import Message, Unpacker, pack
 
 READ_BYTES = 1 << 16
@@ -43,7 +43,6 @@ class WorkerProcess:
         self._answer: asyncio.Future[Message | None] | None = None
         self._outputs: dict[str, OutputLines] = {}
         self._exited = asyncio.Event()
-        self._reaping = threading.Lock()
         self._line, theirs = socket.socketpair()
         self._pipes: dict[str, int] = {}
         ends: dict[str, int] = {}
@@ -51,6 +50,7 @@ class WorkerProcess:
             for name in ("stdout", "stderr"):
                 self._pipes[name], ends[name] = os.pipe()
             self._process = _spawn(theirs, ends)
+            self._group = ProcessGroup(self._process)
         except BaseException:
             self._let_go()
             raise
@@ -105,7 +105,7 @@ class WorkerProcess:
         try:
             await self._loop.sock_sendall(self._line, pack(message))
         except OSError:  # it does not read, so it is dead or as good as: its exit brings the answer
-            self._signal(signal.SIGKILL)
+            self._group.send(signal.SIGKILL)
 
     def _outcome(self, answer: Message | None) -> str:
         if answer is None:
@@ -137,7 +137,7 @@ class WorkerProcess:
             data = b""
         if not data:  # it ends, or has lost its tongue: either way it is of no more use
             self._loop.remove_reader(self._line)
-            self._loop.call_later(HANG_UP_S, self._signal, signal.SIGKILL)
+            self._loop.call_later(HANG_UP_S, self._group.send, signal.SIGKILL)
 
     def _settle(self, answer: Message | None) -> None:
         for name, pipe in self._pipes.items():
@@ -172,27 +172,11 @@ class WorkerProcess:
     # --- ending ----------------------------------------------------------------------------
 
     def _signal_family(self, number: signal.Signals) -> set[ProcessId]:
-        family = descendants(self.pid) if self.alive else set()
-        self._signal(number)
-        for process in family:
-            process.send(number)
-        return family
-
-    def _signal(self, number: signal.Signals) -> None:
-        with self._reaping:
-            if self._process.returncode is None:
-                _signal_group(self.pid, number)
+        return self._group.send_family(number, alive=self.alive)
 
     def _watch(self) -> None:
         """In a thread of its own: wait for the end, kill what is left of the group, tell the loop."""
-        if hasattr(os, "waitid"):
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        else:  # macOS before Python 3.13
-            self._process.wait()
-        with self._reaping:
-            _signal_group(self.pid, signal.SIGKILL)
-            self._process.wait()
+        self._group.reap()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
             self._loop.call_soon_threadsafe(self._on_exit)
 
@@ -248,11 +232,6 @@ def _spawn(line: socket.socket, ends: dict[str, int]) -> subprocess.Popen[bytes]
         pass_fds=(number,),
         start_new_session=True,
     )
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
 
 
 def _signal_name(number: int) -> str:

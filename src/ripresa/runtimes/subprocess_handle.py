@@ -1,8 +1,7 @@
 """One job as a process of this machine: started, listened to, and ended with all that it started.
 
 It leads a process group of its own, and all its processes bear a mark in their environment, so that those which left
-the group are found as well.  A dead leader stays a zombie until its group is killed: only so long is it certain that
-the group's number is still its own.  Invariant: after `wait` or `stop` has returned, nothing of the job runs.
+the group are found as well.  Invariant: after `wait` or `stop` has returned, nothing of the job runs.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ripresa.runtimes.output_lines import OutputLines
+from ripresa.runtimes.process_group import ProcessGroup
 from ripresa.runtimes.process_guard import VARIABLE, bearers
-from ripresa.runtimes.process_tree import ProcessId, descendants
+from ripresa.runtimes.process_tree import ProcessId
 
 READ_BYTES = 1 << 16
 DRAIN_READS_MAX = 64  # a pipe holds 64 KiB, 1 MiB at the most: what was written before the end
@@ -37,7 +37,6 @@ class JobProcess:
         self._outputs = outputs
         self._mark = env[VARIABLE.decode().removesuffix("=")].encode()
         self._exited = asyncio.Event()
-        self._reaping = threading.Lock()
         self._pipes: dict[str, int] = {}
         self.heard_at = self._loop.time()
         """When it last wrote something, on the loop's clock."""
@@ -54,6 +53,7 @@ class JobProcess:
                 stderr=ends["stderr"],
                 start_new_session=True,
             )
+            self._group = ProcessGroup(self._process)
         except BaseException:
             self._close_pipes()
             raise
@@ -106,24 +106,11 @@ class JobProcess:
     # --- ending ----------------------------------------------------------------------------
 
     def _signal_family(self, number: signal.Signals) -> set[ProcessId]:
-        family = set() if self._exited.is_set() else descendants(self.pid)
-        with self._reaping:
-            if self._process.returncode is None:
-                _signal_group(self.pid, number)
-        for process in family:
-            process.send(number)
-        return family
+        return self._group.send_family(number, alive=not self._exited.is_set())
 
     def _watch(self) -> None:
         """In a thread of its own: wait for the end, kill what is left of the job, tell the loop."""
-        if hasattr(os, "waitid"):
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        else:  # macOS before Python 3.13
-            self._process.wait()
-        with self._reaping:
-            _signal_group(self.pid, signal.SIGKILL)
-            self._process.wait()
+        self._group.reap()
         self._kill_bearers()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
             self._loop.call_soon_threadsafe(self._on_exit)
@@ -154,8 +141,3 @@ class JobProcess:
             self._loop.remove_reader(pipe)
             os.close(pipe)
         self._pipes = {}
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.stores.named_sql import NamedSql
+from ripresa.stores.orphans import ORPHANS, told
 from ripresa.stores.postgres.address import Address
 
 SQL = NamedSql("ripresa.stores.postgres", "checks.sql")
@@ -24,15 +25,6 @@ _SETTINGS = (
         {"on", "local", "remote_write", "remote_apply"},
         "a crash can take back what was acknowledged",
     ),
-)
-_ORPHANS = (
-    ("orphan_history", "events of a run that does not exist"),
-    ("orphan_attempts", "attempts of a run that does not exist"),
-    ("orphan_ready", "ready rows of a run that does not exist"),
-    ("orphan_messages", "messages to a run that does not exist"),
-    ("orphan_tags", "tags of a run that does not exist"),
-    ("unread_blobs", "payloads that are missing"),
-    ("gaps", "runs whose events are not numbered without a gap"),
 )
 
 
@@ -58,8 +50,8 @@ async def at_opening(connection: Any, address: Address) -> None:
 async def check(connection: Any) -> list[str]:
     """What is wrong, a line each."""
     wrong = await settings(connection)
-    for query, what in _ORPHANS:
+    for query, what in ORPHANS:
         number, first = await connection.fetchrow(SQL[query])
         if number:
-            wrong.append(f"{number} {what}, the first of {first}")
+            wrong.append(told(number, what, first))
     return wrong

@@ -5,21 +5,13 @@ from __future__ import annotations
 import sqlite3
 
 from ripresa.stores.named_sql import NamedSql
+from ripresa.stores.orphans import ORPHANS, told
 
 SQL = NamedSql("ripresa.stores.sqlite", "checks.sql")
 
 _SETTINGS = (
     ("journal_mode", "wal", "readers and the writer would wait for each other"),
     ("synchronous", 2, "a power cut could take back what was acknowledged"),
-)
-_ORPHANS = (
-    ("orphan_history", "events of a run that does not exist"),
-    ("orphan_attempts", "attempts of a run that does not exist"),
-    ("orphan_ready", "ready rows of a run that does not exist"),
-    ("orphan_messages", "messages to a run that does not exist"),
-    ("orphan_tags", "tags of a run that does not exist"),
-    ("unread_blobs", "payloads that are missing"),
-    ("gaps", "runs whose events are not numbered without a gap"),
 )
 
 
@@ -43,5 +35,5 @@ def _settings(connection: sqlite3.Connection) -> list[str]:
 
 
 def _orphans(connection: sqlite3.Connection) -> list[str]:
-    found = [(connection.execute(SQL[query]).fetchone(), what) for query, what in _ORPHANS]
-    return [f"{number} {what}, the first of {first}" for (number, first), what in found if number]
+    found = [(connection.execute(SQL[query]).fetchone(), what) for query, what in ORPHANS]
+    return [told(number, what, first) for (number, first), what in found if number]
