@@ -15,11 +15,12 @@ from unittest.mock import patch
 from ripresa.contracts.status import RunStatus
 from ripresa.engine.attempts import Attempts
 from ripresa.engine.carry_out import _HANDS, CarryOut
+from ripresa.engine.children import Children
 from ripresa.engine.committer import Committer
 from ripresa.engine.control import Control
 from ripresa.engine.engine import Engine
 from ripresa.engine.held import Flight
-from ripresa.engine.loading import Loading
+from ripresa.engine.messages import Messages
 from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.pools import Pools
 from ripresa.engine.verbs import Verbs
@@ -310,7 +311,7 @@ def messages_not_deleted(original):
     return write_others
 
 
-@mutant(Loading, "hand_in")
+@mutant(Messages, "hand_in")
 def messages_handed_in_twice(original):
     def hand_in(self, held, messages):
         messages = list(messages)
@@ -321,7 +322,7 @@ def messages_handed_in_twice(original):
     return hand_in
 
 
-@mutant(CarryOut, "tell_parent")
+@mutant(Children, "tell_parent")
 def child_result_dropped_if_the_parent_is_away(original):
     def tell_parent(self, held, status, output, error):
         if held.parent in self._engine.held:
@@ -356,11 +357,11 @@ def duplicate_start_makes_a_second_run(original):
     return get_run
 
 
-@mutant(CarryOut, "_look_up_children")
+@mutant(Children, "_look_up")
 def children_started_again_after_a_crash(_):
-    async def look_up(self, held, command):
+    def look_up(self, held, command):
         held.children = {}
-        self.start_child(held, command)
+        self._engine.carry_out.all(held, [command])
 
     return look_up
 

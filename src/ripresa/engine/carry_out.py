@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import RipresaError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.payload import dump
 from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
-from ripresa.engine.rows import settle
+from ripresa.engine.rows import as_object, settle
 from ripresa.kernel import commands as c
 from ripresa.kernel import history as h
 from ripresa.ports.rows import HistoryEvent, Message, NewRun, Outgoing, Ready, RunChange
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from ripresa.engine.engine import Engine
     from ripresa.engine.held import Held
-    from ripresa.kernel.live import LiveRun
-    from ripresa.ports.rows import Run
 
 
 class CarryOut:
@@ -33,16 +30,12 @@ class CarryOut:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.callers: set[asyncio.Future[Any]] = set()
-        self._behind: dict[str, list[tuple[LiveRun | None, c.Command]]] = {}
-        """By run whose children are being looked up: what its code asked meanwhile that must not overtake a child."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def all(self, held: Held, commands: list[c.Command]) -> None:
         """Carry the commands out in the order in which the code gave them."""
         for command in commands:
-            if held.id in self._behind and isinstance(command, _ABOUT_RUNS + _LAST):
-                self._behind[held.id].append((held.live, command))
-            else:
+            if not self._engine.children.waits(held, command):
                 _HANDS[type(command)](self, held, command)
 
     def schedule_step(self, held: Held, command: c.ScheduleStep) -> None:
@@ -87,94 +80,10 @@ class CarryOut:
     # --- other runs ----------------------------------------------------------------------------
 
     def start_child(self, held: Held, command: c.StartChild) -> None:
-        marker = f"{held.base_seq}:{command.operation}"
-        if held.children is None:
-            self._look_up(held, command)
-            return
-        if marker in held.children:
-            if command.operation in held.redo:
-                held.redo -= {command.operation}
-                self._reopen(held, command, held.children[marker])
-            return
-        held.children[marker] = command.child
-        engine = self._engine
-        now = engine.now()
-        try:
-            if command.workflow.version is None:
-                command = self._by_name(command)
-            engine.lines.line_of(command.workflow, command.input, now)
-        except RipresaError as error:
-            self._child_failed(held, command, type(error).__name__, str(error), code="cannot_start")
-            return
-        new = NewRun(
-            command.child,
-            command.key,
-            command.workflow.name,
-            command.workflow.version,
-            RunStatus.RUNNING.value,
-            held.priority if command.priority is None else command.priority,
-            command.input,
-            held.id,
-            marker,
-            held.correlation_id,
-            engine.number,
-            now,
-            None,
-            now,
-        )
-        self.new_run(
-            engine.lines.opening(new, command.workflow),
-            command.workflow,
-            command.tags or {},
-            lambda refused: self._child_refused(held, command, refused=refused),
-        )
+        self._engine.children.start(held, command)
 
-    def _reopen(self, held: Held, command: c.StartChild, child: str) -> None:
-        """Have a child that has failed tried again, as its parent is; on a shared store by whoever takes it then."""
-        engine = self._engine
-        if engine.fleet.shared:
-            message = f"{held.id}/{held.base_seq}.{held.retried}:{command.operation}/retry"
-            self._spawn(engine.loading.post(child, "retry", None, None, id=message))
-        else:
-            self._spawn(engine.control.reopen_child(child), held)
-
-    def _look_up(self, held: Held, command: c.StartChild | c.CancelChild) -> None:
-        """Carry the command out when it is known which children there are."""
-        self._behind[held.id] = [(held.live, command)]
-        self._spawn(self._look_up_children(held), held)
-
-    async def _look_up_children(self, held: Held) -> None:
-        try:
-            children = await self._engine.store.children(held.id)
-        finally:
-            behind = self._behind.pop(held.id)
-        if self._engine.held.get(held.id) is not held or not self._engine.may_run(held):
-            return  # its code asks again when it goes on
-        held.children = {child.parent_operation or "": child.id for child in children}
-        for live, command in behind:
-            if live is held.live or isinstance(command, _ABOUT_RUNS):
-                self.all(held, [command])
-
-    def _by_name(self, command: c.StartChild) -> c.StartChild:
-        """The command with the workflow that its name means, and its input checked by it."""
-        workflow = self._engine.require_workflow(command.workflow.name, None)
-        return command._replace(workflow=workflow, input=workflow.signature.check_input(command.input))
-
-    def _child_refused(self, held: Held, command: c.StartChild, *, refused: bool) -> None:
-        if refused:
-            message = f"a run with id {command.key!r} exists already, and this run did not start it"
-            self._child_failed(held, command, "RunConflict", message, code="conflict")
-
-    def _child_failed(self, held: Held, command: c.StartChild, kind: str, message: str, *, code: str) -> None:
-        failure = Failure(type=f"ripresa.{kind}", message=message, failure_class=FailureClass.TERMINAL, code=code)
-        self._engine.append_and_tell(
-            held,
-            h.CHILD_FINISHED,
-            operation=command.operation,
-            name=command.workflow.name,
-            fingerprint=command.fingerprint,
-            error=dump(failure.to_json()),
-        )
+    def cancel_child(self, held: Held, command: c.CancelChild) -> None:
+        self._engine.children.cancel(held, command)
 
     def new_run(
         self,
@@ -209,22 +118,11 @@ class CarryOut:
             engine.lines.stand(new)
         engine.committer.then(begin)
 
-    def cancel_child(self, held: Held, command: c.CancelChild) -> None:
-        if held.children is None:
-            self._look_up(held, command)
-            return
-        child = held.children.get(f"{held.base_seq}:{command.operation}")
-        if child is None:
-            return  # it was called off before it was started
-        # The code asks again whenever it is brought back: the child is told once, and once more after a retry.
-        message = f"{held.id}/{held.base_seq}.{held.retried}:{command.operation}/cancel"
-        self._spawn(self._engine.loading.post(child, "cancel", None, None, id=message))
-
     def send_signal(self, held: Held, command: c.SendSignal) -> None:
         if command.operation in held.asked:
             return
         held.asked.add(command.operation)
-        self._spawn(self._send(held, command, f"{held.id}/{held.base_seq}:{command.operation}"), held)
+        self.spawn(self._send(held, command, f"{held.id}/{held.base_seq}:{command.operation}"), held)
 
     async def _send(self, held: Held, command: c.SendSignal, message_id: str) -> None:
         engine = self._engine
@@ -293,8 +191,8 @@ class CarryOut:
         )
         self._engine.committer.kick()
         if self._engine.watching.observers:
-            failure = Failure.from_json(_loads(command.error)) if command.error else None
-            status = _loads(command.data).get("status")
+            failure = Failure.from_json(as_object(command.error)) if command.error else None
+            status = as_object(command.data).get("status")
             self._engine.watching.notify("node_settled", held, node=command.node, status=status, failure=failure)
 
     def finish_update(self, held: Held, command: c.FinishUpdate) -> None:
@@ -366,7 +264,7 @@ class CarryOut:
             return
         engine.append(held, h.FINISHED, name=status.value, data=command.output, error=command.error)
         engine.set_status(held, status, write=True, output=command.output, error=command.error, owned=False)
-        self.tell_parent(held, status, command.output, command.error)
+        engine.children.tell_parent(held, status, command.output, command.error)
         engine.committer.then(lambda _: self._finished(held))
 
     def _finished(self, held: Held) -> None:
@@ -380,38 +278,13 @@ class CarryOut:
         engine.let_go(held)
         engine.wake_waiters(held.id)
 
-    def tell_parent(self, held: Held | Run, status: RunStatus, output: str | None, error: str | None) -> None:
-        """Leave a message for the run that waits for this one."""
-        if held.parent is None or held.parent_operation is None:
-            return
-        engine = self._engine
-        parent = engine.held.get(held.parent)
-        if status is not RunStatus.SUCCEEDED and error is None:
-            error = dump(Failure(type="ripresa.RunCancelled", message=f"the child {status.value}").to_json())
-        if error is not None:
-            error = dump({**_loads(error), "code": status.value})
-        if parent is not None:
-            generation, _, operation = held.parent_operation.partition(":")
-            if int(generation) == parent.base_seq and parent.status not in TERMINAL:
-                engine.append_and_tell(parent, h.CHILD_FINISHED, operation=operation, data=output, error=error)
-            return
-        data = dump({"output": output, "error": error})
-        batch = engine.committer.batch
-        # One that was tried again ends again: that is another message.
-        again = f".{retried}" if (retried := getattr(held, "retried", 0)) else ""
-        message = f"{held.id}/{held.base_seq}{again}/finished"
-        batch.messages.append(Message(message, held.parent, "child", held.parent_operation, data, engine.now()))
-        batch.ready.append(Ready(held.parent, engine.now(), held.priority))
-        # Whoever holds the parent by then has loaded it before this message was there.
-        engine.committer.then(lambda _: engine.loading.look())
-
     def take_in(self, run_id: str) -> None:
         """Hold a run whose row says already that it is ours."""
-        self._spawn(self._engine.loading.take_owned([run_id]))
+        self.spawn(self._engine.loading.take_owned([run_id]))
 
     def take_messages(self, held: Held) -> None:
         """Hand in the messages that waited while the run was stopped."""
-        self._spawn(self._engine.loading.take_messages(held), held)
+        self.spawn(self._engine.messages.take(held), held)
 
     def _end_work(self, held: Held) -> None:
         """The code has ended: stop what it left behind."""
@@ -421,7 +294,8 @@ class CarryOut:
             due.cancel()
         held.timers.clear()
 
-    def _spawn(self, work: Any, held: Held | None = None) -> None:
+    def spawn(self, work: Any, held: Held | None = None) -> None:
+        """Do this beside; the run, if one is named, stays in memory meanwhile."""
         engine = self._engine
         engine.loading.busy += 1
         if held is not None:
@@ -440,17 +314,6 @@ class CarryOut:
 
         task.add_done_callback(done)
 
-
-def _loads(text: str) -> dict[str, Any]:
-    from ripresa.contracts.payload import load  # noqa: PLC0415 - one use
-
-    value = load(text)
-    return value if isinstance(value, dict) else {"type": "Error", "message": str(value)}
-
-
-_ABOUT_RUNS = (c.StartChild, c.CancelChild, c.SendSignal)
-_LAST = (c.ContinueAsNew, c.Finish)
-"""With those above, the commands that must not overtake the start of a child."""
 
 _HANDS: dict[type, Any] = {
     c.ScheduleStep: CarryOut.schedule_step,

@@ -76,7 +76,7 @@ class Control:
         engine.committer.batch.changes.append(RunChange(run.id, ended.value, now, None, finished_at=now))
         engine.committer.batch.leaving.append((run.id, now))
         engine.announcing.ended(run, last_seq, ended)
-        engine.carry_out.tell_parent(run, ended, None, None)
+        engine.children.tell_parent(run, ended, None, None)
         engine.committer.then(lambda _: self._ended(run.id))
 
     def _ended(self, run_id: str) -> None:
@@ -103,7 +103,7 @@ class Control:
         engine = self._engine
         engine.append(held, h.FINISHED, name=RunStatus.CANCELLED.value)
         engine.set_status(held, RunStatus.CANCELLED, write=True, owned=False)
-        engine.carry_out.tell_parent(held, RunStatus.CANCELLED, None, None)
+        engine.children.tell_parent(held, RunStatus.CANCELLED, None, None)
         engine.committer.then(lambda _: self._gone(held))
 
     def _gone(self, held: Held) -> None:
@@ -306,7 +306,7 @@ class Control:
         status = RunStatus.SUCCEEDED
         engine.append(held, h.FINISHED, name=status.value, data=output)
         engine.set_status(held, status, write=True, output=output, owned=False)
-        engine.carry_out.tell_parent(held, status, output, None)
+        engine.children.tell_parent(held, status, output, None)
         engine.committer.then(lambda _: self._gone(held))
 
     async def fork(self, ref: str, from_step: str, *, key: str | None) -> Run:

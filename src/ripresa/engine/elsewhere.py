@@ -97,7 +97,7 @@ class Elsewhere:
         It goes with a batch of ours, so that an engine which was stopped for long does not ask after all, hours later.
         """
         message = self._engine.sources.new_id()
-        await self._engine.loading.post(run.id, kind, None, data, id=message)
+        await self._engine.messages.post(run.id, kind, None, data, id=message)
         await self._engine.verbs.on_disk()
 
         async def is_taken() -> bool:

@@ -30,6 +30,7 @@ from ripresa.contracts.errors import (
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.attempts import Attempts
 from ripresa.engine.carry_out import CarryOut
+from ripresa.engine.children import Children
 from ripresa.engine.committer import Committer
 from ripresa.engine.control import Control
 from ripresa.engine.elsewhere import Elsewhere
@@ -38,6 +39,7 @@ from ripresa.engine.held import Held
 from ripresa.engine.labels import Labelled
 from ripresa.engine.lines import Lines
 from ripresa.engine.loading import Loading
+from ripresa.engine.messages import Messages
 from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.outside import Outside
 from ripresa.engine.own_steps import OwnSteps
@@ -124,7 +126,9 @@ class Engine:
         self.labels = Labelled(self)
         self.attempts = Attempts(self, here, slots_of(config, here))
         self.carry_out = CarryOut(self)
+        self.children = Children(self)
         self.lines = Lines(self)
+        self.messages = Messages(self)
         self.loading = Loading(self)
         self.parking = Parking(self)
         self.verbs = Verbs(self)

@@ -94,7 +94,7 @@ class Lines:
         older.sort(key=lambda one: (one.since, one.run), reverse=True)
         for one in older[newest.places - 1 :]:
             message = f"{newest.run}/cancels:{one.run}"  # once, however often the newest looks for its turn
-            await engine.loading.post(one.run, "cancel", None, None, id=message)
+            await engine.messages.post(one.run, "cancel", None, None, id=message)
 
     def note(self, held: Held, verdict: Verdict) -> None:
         """Note where a run stands."""
@@ -130,7 +130,7 @@ class Lines:
         error = None if failure is None else dump(failure.to_json())
         engine.append(held, h.FINISHED, name=status.value, error=error)
         engine.set_status(held, status, write=True, error=error, owned=False)
-        engine.carry_out.tell_parent(held, status, None, error)
+        engine.children.tell_parent(held, status, None, error)
         engine.committer.then(lambda _: self._gone(held))
 
     def _gone(self, held: Held) -> None:

@@ -13,25 +13,22 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.errors import RunError, StoreUnavailable, UnknownDefinition
-from ripresa.contracts.payload import load
-from ripresa.contracts.status import TERMINAL, FailureClass, RunStatus
-from ripresa.engine.held import Held, Tally
+from ripresa.contracts.errors import StoreUnavailable, UnknownDefinition
+from ripresa.contracts.status import TERMINAL, RunStatus
+from ripresa.engine.held import Held
+from ripresa.engine.remembered import count_attempts, done_anew, failed_children, nodes_set_aside
 from ripresa.engine.rows import definition_row, seed_of, set_aside
 from ripresa.kernel import history as h
-from ripresa.kernel.recall import undone
 from ripresa.ports.reading import RunFilter
-from ripresa.ports.rows import Message, NewRun, Ready, Run
+from ripresa.ports.rows import NewRun, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ripresa.engine.engine import Engine
     from ripresa.engine.lines import Verdict
     from ripresa.engine.timers import Due
     from ripresa.kernel.live import LiveRun
     from ripresa.ports.reading import Loaded
-    from ripresa.ports.rows import Attempt, HistoryEvent
+    from ripresa.ports.rows import HistoryEvent
 
 logger = logging.getLogger("ripresa.engine")
 
@@ -41,8 +38,6 @@ _BITE, _BITE_MIN = 100, 5
 _LOOK_AGAIN_S = 0.01
 _ASK_AGAIN_S = 0.01
 _ASK_AGAIN_S_MAX = 1.0
-_SHOWN_AS_WAITING_S = 0.1
-_CONTROLS = ("cancel", "pause", "resume", "retry", "release")
 
 
 class Loading:
@@ -55,7 +50,6 @@ class Loading:
         self._look = True
         self._unsure = False
         self._next_ready: Due | None = None
-        self._logging = False
         self._noted: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
         self._coming: dict[str, asyncio.Future[None]] = {}
@@ -246,7 +240,7 @@ class Loading:
         self._coming.update(dict.fromkeys(fresh, come))
         missed: list[str] = []
         try:
-            missed += [run for run in ids if run in engine.held and not await self.take_messages(engine.held[run])]
+            missed += [run for run in ids if run in engine.held and not await engine.messages.take(engine.held[run])]
             for held in [engine.held[run] for run in ids if run in engine.held and engine.held[run].in_line]:
                 await engine.lines.again(held)
                 if engine.held.get(held.id) is not held:  # it was let go of meanwhile
@@ -298,14 +292,6 @@ class Loading:
             engine.lines.tell(held, verdict)
         return True
 
-    async def take_messages(self, held: Held) -> bool:
-        """Hand in the messages that wait for a held run; False: it was let go of meanwhile."""
-        messages = await self._engine.store.messages(held.id)
-        if self._engine.held.get(held.id) is not held:
-            return False
-        self.hand_in(held, messages)
-        return True
-
     async def _parked(self, ids: list[str]) -> list[str]:
         """Claimed while they were being let go of: the batch that says so must not come after the claim.
 
@@ -340,17 +326,17 @@ class Loading:
         if held.status is RunStatus.QUEUED:
             self.note_definition(workflow)  # who submitted it could not
         held.needs = {need.operation: need for need in loaded.needs}
-        _count_attempts(held, loaded.attempts, loaded.history)
+        count_attempts(held, loaded.attempts, loaded.history)
         held.quarantined = set_aside(loaded.history)
-        held.nodes_aside = _nodes_set_aside(loaded.history)
-        held.redo = _failed_children(loaded.history)
-        held.anew = _undone(loaded.history)
+        held.nodes_aside = nodes_set_aside(loaded.history)
+        held.redo = failed_children(loaded.history)
+        held.anew = done_anew(loaded.history)
         held.retried = max((event.seq for event in loaded.history if event.kind == h.RETRIED), default=0)
         if held.status is RunStatus.BLOCKED:
             held.trying = True
         engine.held[held.id] = held
         held.at_hand = loaded.history
-        self.hand_in(held, loaded.messages)
+        engine.messages.hand_in(held, loaded.messages)
         if engine.may_run(held) or held.trying:
             engine.ask_turn(held)
         else:
@@ -418,52 +404,6 @@ class Loading:
         if engine.held.get(held.id) is held and not held.ready_for_turn and not engine.stopping:
             engine.settle(held)
 
-    # --- messages ------------------------------------------------------------------------------
-
-    async def post(self, run: str, kind: str, name: str | None, data: str | None, *, id: str | None = None) -> None:
-        """Leave a message for a run and look after it; one with an `id` that was left before is not left again."""
-        engine = self._engine
-        now = engine.now()
-        engine.committer.batch.messages.append(Message(id or engine.sources.new_id(), run, kind, name, data, now))
-        engine.committer.batch.ready.append(Ready(run, now))
-        engine.committer.then(lambda _: self.look())
-
-    def hand_in(self, held: Held, messages: Iterable[Message]) -> None:
-        """Write messages into the run's journal; those that a stopped run cannot take stay where they are."""
-        engine = self._engine
-        for message in messages:
-            if message.id in held.taken:
-                continue
-            if message.kind in _CONTROLS:
-                held.taken.add(message.id)
-                engine.committer.batch.taken.append(message.id)
-                self._control(held, message)
-            elif engine.may_run(held):
-                held.taken.add(message.id)
-                engine.committer.batch.taken.append(message.id)
-                self._write(held, message)
-
-    def _control(self, held: Held, message: Message) -> None:
-        data = load(message.data) if message.data else {}
-        try:
-            self._engine.control.by_message(held, message.kind, data or {})
-        except RunError as error:
-            logger.warning("%s", error)
-
-    def _write(self, held: Held, message: Message) -> None:
-        engine = self._engine
-        if message.kind == "child":
-            outcome = load(message.data or "{}")
-            generation, _, operation = (message.name or "").partition(":")
-            if int(generation or 0) == held.base_seq:
-                engine.append_and_tell(
-                    held, h.CHILD_FINISHED, operation=operation, data=outcome.get("output"), error=outcome.get("error")
-                )
-        elif message.kind == "signal":
-            engine.append_and_tell(held, h.SIGNAL_RECEIVED, name=message.name, data=message.data)
-        elif message.kind == "update":
-            engine.append_and_tell(held, h.UPDATE_RECEIVED, operation=message.id, name=message.name, data=message.data)
-
     # --- riding along --------------------------------------------------------------------------
 
     def note_definition(self, workflow: Any) -> None:
@@ -474,68 +414,3 @@ class Loading:
         self._noted.add(mark)
         engine = self._engine
         engine.committer.batch.definitions.append(definition_row(workflow, engine.now()))
-
-    def log_soon(self) -> None:
-        """Write log lines within a moment."""
-        if not self._logging:
-            self._logging = True
-            self._engine.loop.call_later(_SHOWN_AS_WAITING_S, self._flush_logs)
-
-    def _flush_logs(self) -> None:
-        self._logging = False
-        self._engine.committer.kick()
-
-
-def _count_attempts(held: Held, attempts: list[Attempt], history: list[HistoryEvent]) -> None:
-    """What the store knows of steps without an outcome; a retry or release by a person starts the count anew."""
-    since = max((event.at for event in history if event.kind in (h.RETRIED, h.RELEASED)), default=0)
-    for attempt in attempts:
-        known = held.loss_counts.get(attempt.operation, Tally())
-        number = max(known.number, attempt.number)
-        began = known.first_started if known.first_started is not None else attempt.started_at
-        if attempt.started_at < since or attempt.status == "succeeded":
-            tally = Tally(number)
-        elif attempt.status == "cancelled":  # cut off when its engine stopped: neither a failure nor a loss
-            tally = Tally(number, known.failures, known.losses, began)
-        elif attempt.status in ("lost", "running"):
-            cut_at = attempt.started_at if attempt.error is None else None
-            tally = Tally(number, known.failures, known.losses + 1, began, None, cut_at)
-        else:
-            tally = Tally(number, known.failures + 1, 0, began, attempt.due)
-        held.loss_counts[attempt.operation] = tally
-
-
-def _nodes_set_aside(history: list[HistoryEvent]) -> set[str]:
-    """Nodes of a graph whose program was told that they are set aside, since the last retry."""
-    aside: set[str] = set()
-    for event in history:
-        if event.kind == h.RETRIED:
-            aside.clear()
-        elif event.kind == h.STEP_FAILED and load(event.error or "{}").get("failure_class") == FailureClass.QUARANTINE:
-            aside.add(event.operation or "")
-    return aside
-
-
-def _failed_children(history: list[HistoryEvent]) -> frozenset[str]:
-    """Operations whose child had failed before the last retry, and has given no outcome since."""
-    failed: set[str] = set()
-    redo: set[str] = set()
-    for event in history:
-        if event.kind == h.RETRIED:
-            redo |= failed
-            failed.clear()
-        elif event.kind == h.CHILD_FINISHED and event.operation is not None:
-            redo.discard(event.operation)
-            if event.error is not None:
-                failed.add(event.operation)
-    return frozenset(redo)
-
-
-def _undone(history: list[HistoryEvent]) -> dict[str, str]:
-    """Operations that were undone before a retry: what they do now is another effect than what was undone."""
-    cuts = [event.seq for event in history if event.kind == h.RETRIED]
-    anew: dict[str, str] = {}
-    for cut in cuts:
-        before = [event for event in history if event.seq < cut]
-        anew.update(dict.fromkeys(undone(before), f"~{cut}"))
-    return anew

@@ -77,6 +77,12 @@ def set_aside(history: Sequence[HistoryEvent]) -> dict[str, Any]:
     return aside
 
 
+def as_object(text: str) -> dict[str, Any]:
+    """The JSON object of a text; what is no object is told as an error's message."""
+    value = load(text)
+    return value if isinstance(value, dict) else {"type": "Error", "message": str(value)}
+
+
 def settle(future: asyncio.Future[Any], value: Any) -> None:
     """Resolve a future that its waiter may have given up."""
     if not future.done():

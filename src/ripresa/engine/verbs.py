@@ -259,7 +259,7 @@ class Verbs:
             await engine.elsewhere.signal(run, name, data)
             return
         if not engine.may_run(held):
-            await engine.loading.post(held.id, "signal", name, data)
+            await engine.messages.post(held.id, "signal", name, data)
             await self.on_disk()
             return
         signal = Signal(name, data, engine.loop.create_future())

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ripresa.ports.rows import LogLine
 
 
+_LINES_WITHIN_S = 0.1
+
+
 class Notice(NamedTuple):
     """Something worth showing to who watches; not a record of anything."""
 
@@ -45,6 +48,8 @@ class Watching:
         self._engine = engine
         self.observers: list[Callable[[Notice], None]] = []
         self._idle_asked = bool(getattr(engine.clock, "passes_by_itself", False))  # then nobody need ask
+        self._writing = False
+        """Lines wait to be written."""
 
     # --- watching ------------------------------------------------------------------------------
 
@@ -85,7 +90,7 @@ class Watching:
         if self._engine.stopping:
             return
         self._engine.committer.batch.logs.append(line)
-        self._engine.loading.log_soon()
+        self._write_soon()
         notice = Notice(
             "log",
             line.run,
@@ -100,6 +105,16 @@ class Watching:
         )
         for observer in list(self.observers):
             observer(notice)
+
+    def _write_soon(self) -> None:
+        """Write log lines within a moment."""
+        if not self._writing:
+            self._writing = True
+            self._engine.loop.call_later(_LINES_WITHIN_S, self._write)
+
+    def _write(self) -> None:
+        self._writing = False
+        self._engine.committer.kick()
 
     # --- idleness, for virtual clocks ------------------------------------------------------------
 
