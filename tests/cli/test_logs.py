@@ -9,9 +9,7 @@ import pytest
 from ripresa.cli import log_lines
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.printable import printable
-from ripresa.cli.progress import RunView
 from ripresa.contracts.records import LogRecord
-from ripresa.engine.watching import Notice
 from tests.cli.conftest import stop
 
 NOW = datetime(2026, 3, 27, 12, tzinfo=UTC)
@@ -60,19 +58,6 @@ def test_what_a_job_writes_cannot_steer_the_terminal():
     assert printable("\x1b[31mred\x1b[0m\r") == "red"
     assert printable("\x1b]0;owned\x07\x1b[2J") == "\\x1b]0;owned\\x07\\x1b[2J"
     assert printable("tab\tand ü and \u202e") == "tab\tand ü and \\u202e"
-
-
-def test_a_screen_of_lines_tells_what_the_engine_hears(capsys):
-    screen = log_lines.LogScreen()
-    view = RunView("u1", "r1", "daily", "running", 0)
-    said = {"operation": "a", "attempt": 2, "text": "oh\x1b[2J", "stream": "stderr"}
-    screen.heard(Notice("log", "u1", None, 0, **said), view, "child/")
-    screen.heard(Notice("attempt_started", "u1", None, 0, "a"), view, "")
-    screen.draw(view)
-    screen.close(view)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.partition(" ")[2] == "child/a (2) stderr | oh\\x1b[2J\n"
 
 
 def test_lines_of_a_run_are_filtered(shop):

@@ -173,9 +173,6 @@ class Step(Generic[P, R]):
             kwargs = {**kwargs, "result": self.decode(output)}
         return lambda: running(undo.name).schedule(undo, args, kwargs, identity=f"{UNDO}{operation}")
 
-    def _outside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.function(*args, **kwargs)
-
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self

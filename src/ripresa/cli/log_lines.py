@@ -1,7 +1,6 @@
 """Log lines: what a run's steps wrote and logged, chosen, told as text or data, and followed until the run stops.
 
-The lines come from the store, so they can be followed from any process; `LinePrinter` also tells lines that come
-another way, such as an engine's notices.
+The lines come from the store, so they can be followed from any process.
 """
 
 from __future__ import annotations
@@ -20,13 +19,10 @@ from ripresa.cli.reading import find, opened
 from ripresa.cli.result import HALTED
 from ripresa.cli.screen import wants_colour
 from ripresa.cli.sending import engine_of
-from ripresa.contracts.record_base import moment
 from ripresa.contracts.records import LogRecord
 from ripresa.contracts.status import TERMINAL
 
 if TYPE_CHECKING:
-    from ripresa.cli.progress import RunView
-    from ripresa.engine.watching import Notice
     from ripresa.ports.rows import Run
     from ripresa.ports.store import Store
 
@@ -214,32 +210,3 @@ class LinePrinter:
 
     def _in(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._coloured and text else text
-
-
-class LogScreen:
-    """A `Screen` for a run of this process: the lines that its steps write, on stderr, and nothing else."""
-
-    def __init__(self) -> None:
-        self._printer = LinePrinter(sys.stderr)
-
-    def heard(self, notice: Notice, run: RunView, label: str) -> None:
-        """A line is told; a child's with the child before it."""
-        if notice.kind != "log":
-            return
-        stream: Stream = next((one for one in STREAMS if one == notice.stream), "stdout")
-        told = LogRecord(
-            number=0,
-            at=moment(notice.at),
-            operation=f"{label}{notice.operation or run.ref}",
-            attempt=notice.attempt,
-            stream=stream,
-            level=notice.level,
-            text=notice.text or "",
-        )
-        self._printer.tell(told)
-
-    def draw(self, root: RunView) -> None:
-        """Lines are written once."""
-
-    def close(self, root: RunView | None) -> None:
-        """Nothing is left to say."""

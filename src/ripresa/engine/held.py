@@ -279,7 +279,3 @@ class Held:
         """What its dice and the ids of its children are derived from: another one each time it begins anew."""
         seed = self.seed or self.id
         return f"{seed}.{self.base_seq}" if self.base_seq else seed
-
-    def next_seq(self) -> int:
-        self.seq += 1
-        return self.seq

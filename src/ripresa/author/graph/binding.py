@@ -58,7 +58,7 @@ class Binding:
         """The arguments of a call of the function, as `works.Call` wants them."""
         sources = self._sources(function)
         if mapped:
-            self._give_item(function, sources)
+            self._give_item(sources)
         takes = [(name, source) for name, source in sources.items() if source is not None]
 
         def arguments(values: Values) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -69,7 +69,7 @@ class Binding:
                     found[name] = value
             return (), found
 
-        return self._bound(function, sources, arguments)
+        return self._bound(sources, arguments)
 
     def of_condition(self, function: Callable[..., Any]) -> Bound[Expression]:
         """The condition's value, worked out from its parameters."""
@@ -109,7 +109,7 @@ class Binding:
                 found[name] = _Param(name, optional=optional)
         return found
 
-    def _give_item(self, function: Callable[..., Any], sources: dict[str, Any]) -> None:
+    def _give_item(self, sources: dict[str, Any]) -> None:
         """The item goes to the parameter `item`, else to the first that is neither a task nor a declared param."""
         free = [name for name, source in sources.items() if isinstance(source, _Param) and name not in self._params]
         name = "item" if "item" in sources else next(iter(free), None)
@@ -119,7 +119,7 @@ class Binding:
         if "index" in sources and name != "index":
             sources["index"] = _index
 
-    def _bound(self, function: Callable[..., Any], sources: dict[str, Any], value: Any) -> Bound[Any]:
+    def _bound(self, sources: dict[str, Any], value: Any) -> Bound[Any]:
         uses = frozenset(one.name for one in sources.values() if isinstance(one, _Output))
         needs = frozenset(one.name for one in sources.values() if isinstance(one, _Param) and not one.optional)
         return Bound(value, uses, needs)

@@ -61,10 +61,6 @@ class Document:
                 break
         return at
 
-    def key_offset(self, path: Sequence[str | int]) -> int:
-        """Where the last key on the way to `path` stands: the head of the mapping that lacks something."""
-        return self.offset(path, key=True)
-
     @cached_property
     def _starts(self) -> array[int]:
         return array("q", accumulate(map(len, self.text.splitlines(keepends=True)), initial=0))
