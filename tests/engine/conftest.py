@@ -75,7 +75,7 @@ async def _quiet(app):
     """Wait until the engine waits for steps and time alone."""
     engine = app.engine
     for _ in range(3):
-        while engine._turn_asked or engine.committer.busy or engine.loading.has_work:  # noqa: ASYNC110 - there is no event for it
+        while engine.turns.asked or engine.committer.busy or engine.loading.has_work:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.001)
 

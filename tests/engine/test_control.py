@@ -313,7 +313,7 @@ async def test_higher_priority_goes_first_when_slots_are_few(world):
     for name, priority in (("low", -5), ("normal", 0), ("high", 5), ("normal 2", 0)):
         runs.append(await app.start(needs_slot, name, priority=priority))
         await recorded(app, runs[-1], "run_started")
-    await until(lambda: not app.engine._turn_asked and not app.engine.committer.busy)
+    await until(lambda: not app.engine.turns.asked and not app.engine.committer.busy)
     gate.set()
     for run in runs:
         await run.result("10s")

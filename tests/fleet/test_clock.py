@@ -79,7 +79,7 @@ async def test_an_engine_sets_its_clock_by_the_store_when_it_opens_and_with_each
     assert run.row.created_at > machine_us() + HOUR_US // 2
     assert await run.result("60s") == "rested"
     ahead[0] = 2 * HOUR_US
-    await app.engine.heartbeat()
+    await app.engine.leasing.renew()
     assert app.engine.now() > machine_us() + HOUR_US * 3 // 2
     [told_of] = await app.store.engines()
     assert told_of["lease_until"] > machine_us() + HOUR_US // 2

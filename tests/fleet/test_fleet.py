@@ -496,7 +496,7 @@ async def test_an_engine_may_be_asked_to_drain_by_another(fleet):
     one, two = await fleet.open(order), await fleet.open(order)
     run = await one.start(order)
     assert await two.store.drain(one.engine.number)
-    await one.engine.heartbeat()
+    await one.engine.leasing.renew()
     await fleet.until(lambda: one.engine.drained)
     await one.signal(run.id, "go", 3)  # it still answers
     assert await run.result("60s") == 3

@@ -23,6 +23,7 @@ from ripresa.engine.held import Flight
 from ripresa.engine.messages import Messages
 from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.pools import Pools
+from ripresa.engine.turns import Turns
 from ripresa.engine.verbs import Verbs
 from ripresa.kernel import history as h
 from ripresa.kernel.mail import Mail
@@ -234,7 +235,7 @@ def recovered_run_restarted_from_scratch(original):
     return load
 
 
-@mutant(Engine, "_activate")
+@mutant(Turns, "_activate")
 def events_shown_in_another_order(original):
     def activate(self, held):
         held.inbox.reverse()

@@ -249,7 +249,7 @@ class CarryOut:
             if engine.held.get(held.id) is held:
                 if held.shown == held.base_seq:  # unless it was loaded meanwhile
                     held.at_hand = [event]
-                engine.ask_turn(held)
+                engine.turns.ask(held)
 
         engine.committer.then(again)
 

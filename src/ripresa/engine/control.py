@@ -164,7 +164,7 @@ class Control:
             held.untold -= 1
             held.restarting -= 1
             if engine.held.get(held.id) is held:
-                engine.ask_turn(held)
+                engine.turns.ask(held)
                 engine.carry_out.take_messages(held)
 
         engine.committer.then(again)

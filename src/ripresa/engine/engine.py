@@ -4,12 +4,11 @@
          ^                                                              │
          └────────────── commit <── open batch <───────────────────────-┘
 
-A *turn* is one callback of the engine's loop in which every run with news is activated once.  What a
-turn asks for is carried out at once if it has no effect but rows; attempts start at once too, since
+What a turn (`turns`) asks for is carried out at once if it has no effect but rows; attempts start at once too, since
 the events that led to them are on disk.
 
 Owning: every run in `held` has our number in its row.  A run that only waits is let go after a while
-(`parking.py`): a `ready` row says when it wants to be woken, and it costs no memory.
+(`parking`): a `ready` row says when it wants to be woken, and it costs no memory.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import (
-    Diverged,
-    EngineFenced,
     RipresaError,
     StoreError,
     UnknownDefinition,
@@ -37,6 +34,7 @@ from ripresa.engine.elsewhere import Elsewhere
 from ripresa.engine.fleet import Fleet
 from ripresa.engine.held import Held
 from ripresa.engine.labels import Labelled
+from ripresa.engine.leasing import Leasing
 from ripresa.engine.lines import Lines
 from ripresa.engine.loading import Loading
 from ripresa.engine.messages import Messages
@@ -51,11 +49,10 @@ from ripresa.engine.slots import slots_of
 from ripresa.engine.tasks import Tasks, carriers_of
 from ripresa.engine.timers import Timers
 from ripresa.engine.transactions import Transactions
+from ripresa.engine.turns import Turns
 from ripresa.engine.verbs import Verbs
 from ripresa.engine.watching import Watching
-from ripresa.kernel import history as h
 from ripresa.kernel.greenlets import Runners
-from ripresa.kernel.live import LiveRun
 from ripresa.kernel.transitions import require
 from ripresa.ports.rows import HistoryEvent, RunChange
 
@@ -75,7 +72,6 @@ logger = logging.getLogger("ripresa.engine")
 
 _DRAIN_LOOK_S = 0.02
 _MAY_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING})
-_STEP_OUTCOMES = (h.STEP_COMPLETED, h.STEP_FAILED)
 
 
 class Engine:
@@ -131,9 +127,11 @@ class Engine:
         self.messages = Messages(self)
         self.loading = Loading(self)
         self.parking = Parking(self)
+        self.turns = Turns(self)
         self.verbs = Verbs(self)
         self.control = Control(self, self.verbs)
         self.outside = Outside(self)
+        self.leasing = Leasing(self)
         self.fleet = Fleet(self, known)
         self.elsewhere = Elsewhere(self)
         self.failure: StoreError | None = None
@@ -141,8 +139,6 @@ class Engine:
         self.draining = False
         """Nothing new is taken; what is under way ends, and the runs go to others."""
         self.loop: asyncio.AbstractEventLoop
-        self._turn_asked = False
-        self._with_news: list[Held] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- life ----------------------------------------------------------------------------------
@@ -152,11 +148,11 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.attempts.open(self.loop)
         self.committer.rested = self.watching.ask_idle
-        self.committer.show = self.tell
+        self.committer.show = self.turns.tell
         self.committer.withdraw = self.verbs.withdraw
-        self.committer.told = self._turn_now
+        self.committer.told = self.turns.now
         self._tasks = [
-            self.task(self._keep_lease(), name="ripresa lease"),
+            self.task(self.leasing.serve(), name="ripresa lease"),
             self.task(self.loading.serve(), name="ripresa loading"),
             self.task(self.pools.serve(), name="ripresa pools"),
         ]
@@ -237,28 +233,6 @@ class Engine:
             logger.exception("the engine stops: a background task failed")
             self._store_failed(StoreError(f"the engine stopped: {error!r}"))
 
-    async def _keep_lease(self) -> None:
-        last = self.now()
-        while True:
-            await asyncio.sleep(self.config.lease_s / 3)
-            try:
-                await self.heartbeat()
-                last = self.now()
-            except EngineFenced:
-                raise
-            except StoreError as error:
-                logger.warning("the lease could not be renewed since %.1f s: %s", (self.now() - last) / 1e6, error)
-
-    async def heartbeat(self) -> None:
-        """Prolong the lease, set the clock by the store's, and hear whether to drain."""
-        asked = await self.store.renew(self.lease, now=self.clock.wall(), lease_us=self.lease_us)
-        follow = getattr(self.clock, "follow", None)
-        if follow is not None and self.fleet.shared:
-            await follow(self.store.time)
-        if asked and not self.draining:
-            logger.info("this engine drains, as it was asked to")
-            self.drain()
-
     def _heard(self) -> None:
         """Others have written what may be for us."""
         self.loading.look()
@@ -283,7 +257,7 @@ class Engine:
             return
         self.draining = True
         for held in list(self.held.values()):
-            self.ask_turn(held)
+            self.turns.ask(held)
 
     @property
     def drained(self) -> bool:
@@ -318,7 +292,7 @@ class Engine:
                 future.set_exception(error)
                 future.exception()
 
-    # --- news and turns ------------------------------------------------------------------------
+    # --- the journal ---------------------------------------------------------------------------
 
     def append(
         self,
@@ -358,141 +332,11 @@ class Engine:
         held.untold += 1
         self.committer.tell(held, event)
 
-    def tell(self, held: Held, event: HistoryEvent) -> None:
-        """Show an event that is on disk to the run's code, at the next turn."""
-        held.untold -= 1
-        if event.operation is not None:
-            if event.kind in _STEP_OUTCOMES:
-                held.flights.pop(event.operation, None)
-                if held.asked:
-                    held.asked.discard(event.operation)
-            elif event.kind == h.TIMER_FIRED:
-                held.timers.pop(event.operation, None)
-            else:
-                held.asked.discard(event.operation)
-        if event.seq > held.shown:
-            held.inbox.append(event)
-        self.ask_turn(held)
-
-    def ask_turn(self, held: Held) -> None:
-        """Activate this run at the next turn."""
-        if not held.ready_for_turn:
-            held.ready_for_turn = True
-            self._with_news.append(held)
-        if not self._turn_asked and not self.committer.telling:
-            self._turn_asked = True
-            self.loop.call_soon(self._turn)
-
-    def _turn_now(self) -> None:
-        """News has come, and this is a plain callback already: no need to wait for the next."""
-        if self._with_news:
-            self._turn()
-
-    def _turn(self) -> None:
-        self._turn_asked = False
-        news, self._with_news = self._with_news, []
-        for held in news:
-            held.ready_for_turn = False
-            if self.held.get(held.id) is held and not self.stopping:
-                if self.draining:
-                    self.parking.pass_on(held)
-                else:
-                    self._activate(held)
-        self.watching.ask_idle()
-
-    def _activate(self, held: Held) -> None:
-        if not self.may_run(held) and not held.trying:
-            self.parking.idle(held)
-            return
-        live = held.live
-        if live is None:
-            if held.restarting:
-                return
-            if held.at_hand is None:
-                self.loading.want(held)
-                return
-            history, held.at_hand = held.at_hand, None
-            history = history + [event for event in held.inbox if event.seq > history[-1].seq]
-            held.inbox = []
-            self.revive(held, history)
-            return
-        if not held.inbox:
-            return
-        if held.status is not RunStatus.RUNNING:
-            self.set_status(held, RunStatus.RUNNING, write=held.status is not RunStatus.WAITING)
-        events, held.inbox = held.inbox, []
-        held.shown = events[-1].seq
-        try:
-            commands = live.activate(events)
-        except Diverged as error:
-            self.outcomes.block(held, error)
-            return
-        if commands:
-            self.carry_out.all(held, commands)
-        self.settle(held)
-
-    def settle(self, held: Held) -> None:
-        """After a turn: note whether the run only waits now."""
-        if held.live is None or held.inbox or held.visitors:
-            return
-        waits = not held.flights and held.live.finished is None
-        if self.evict_after_us == 0:
-            self.parking.drop_code(held)
-        if held.needs and self.labels.look(held):
-            return
-        if waits:
-            held.idle_since = self.now()
-            self.parking.idle(held)
-
     def may_run(self, held: Held) -> bool:
         """Whether the run's code may go on."""
         return held.status in _MAY_RUN and not held.in_line
 
     may_start = may_run
-
-    def code_of(self, held: Held, *, tracing: bool = False) -> LiveRun:
-        """The run's code, before it has learnt anything."""
-        return LiveRun(
-            held.id,
-            held.workflow,
-            held.input,
-            runners=self.runners,
-            correlation_id=held.correlation_id,
-            name=held.ref,
-            tracing=tracing,
-            seed=held.generation_seed,
-        )
-
-    def revive(self, held: Held, history: list[HistoryEvent]) -> None:
-        """Make the code anew and bring it to where the history ends."""
-        held.live = live = self.code_of(held)
-        shown, held.shown = held.shown, history[-1].seq
-        try:
-            commands = live.replay(history, shown=shown)
-        except Diverged:
-            self._block_with_line(held, history)
-            return
-        if held.status is not RunStatus.RUNNING:
-            waiting = held.status is RunStatus.WAITING
-            self.set_status(held, RunStatus.RUNNING, write=not waiting, started=held.status is RunStatus.QUEUED)
-        if held.trying:
-            held.trying = False
-            self.carry_out.take_messages(held)
-        self.carry_out.all(held, commands)
-        held.recovered = False
-        self.settle(held)
-
-    def _block_with_line(self, held: Held, history: list[HistoryEvent]) -> None:
-        """Replay once more, noting lines, to say where the code went another way."""
-        if held.live is not None:
-            held.live.discard()
-        held.live = live = self.code_of(held, tracing=True)
-        try:
-            live.replay(history)
-        except Diverged as error:
-            self.outcomes.block(held, error)
-        else:
-            self.outcomes.block(held, Diverged("the code is not deterministic", operation="?", line="", recorded="?"))
 
     # --- status --------------------------------------------------------------------------------
 
@@ -561,7 +405,7 @@ class Engine:
         """Whether anything is under way that does not wait for time to pass."""
         return (
             self.stopping
-            or self._turn_asked
+            or self.turns.asked
             or self.committer.busy
             or self.attempts.running > getattr(self.clock, "steps_waiting", 0)
             or self.loading.has_work

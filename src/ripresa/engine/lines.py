@@ -122,7 +122,7 @@ class Lines:
             engine.committer.then(lambda _: engine.loading.look())
         elif verdict.does == "go" and held.in_line and engine.held.get(held.id) is held:
             self.note(held, verdict)
-            engine.ask_turn(held)
+            engine.turns.ask(held)
 
     def end(self, held: Held, status: RunStatus, failure: Failure | None) -> None:
         """End a run that has not begun."""

@@ -74,7 +74,7 @@ class Loading:
         held.at_hand = events
         held.children = {}
         engine.held[held.id] = held
-        engine.ask_turn(held)
+        engine.turns.ask(held)
 
     def want(self, held: Held) -> None:
         """The code of a held run is not in memory: load its history."""
@@ -192,7 +192,7 @@ class Loading:
         current = loaded.run.base_seq == held.base_seq  # else it begins anew just now, and has at hand what it needs
         if self._engine.held.get(held.id) is held and held.live is None and current:
             held.at_hand = loaded.history if held.restarts == restarts else None
-            self._engine.ask_turn(held)
+            self._engine.turns.ask(held)
 
     async def _claim_due(self) -> None:
         engine = self._engine
@@ -338,7 +338,7 @@ class Loading:
         held.at_hand = loaded.history
         engine.messages.hand_in(held, loaded.messages)
         if engine.may_run(held) or held.trying:
-            engine.ask_turn(held)
+            engine.turns.ask(held)
         else:
             engine.parking.idle(held)
         return held
@@ -402,7 +402,7 @@ class Loading:
         """What kept the code in memory is over: it may be evicted again."""
         engine = self._engine
         if engine.held.get(held.id) is held and not held.ready_for_turn and not engine.stopping:
-            engine.settle(held)
+            engine.turns.settle(held)
 
     # --- riding along --------------------------------------------------------------------------
 

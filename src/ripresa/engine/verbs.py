@@ -367,7 +367,7 @@ class Verbs:
         loaded = (await engine.store.load([run.id]))[0]
         held = Held(run, engine.require_workflow(run.definition, run.version), loaded.last_seq)
         held.seed = seed_of(run)
-        live = engine.code_of(held)
+        live = engine.turns.code_of(held)
         live.replay(loaded.history)
         return live
 
