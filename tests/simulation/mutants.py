@@ -25,6 +25,7 @@ from ripresa.engine.outcomes import Outcomes
 from ripresa.engine.pools import Pools
 from ripresa.engine.turns import Turns
 from ripresa.engine.verbs import Verbs
+from ripresa.engine.verdicts import Verdicts
 from ripresa.kernel import history as h
 from ripresa.kernel.mail import Mail
 from ripresa.kernel.pooling import MANY, Desk
@@ -147,7 +148,7 @@ def ambiguous_commit_taken_for_done(_):
 # --- attempts ----------------------------------------------------------------------------------
 
 
-@mutant(Attempts, "_record")
+@mutant(Verdicts, "record")
 def failed_attempts_not_counted_on_disk(original):
     def record(self, flight, status, **fields):
         if status in ("failed", "running"):
@@ -157,13 +158,13 @@ def failed_attempts_not_counted_on_disk(original):
     return record
 
 
-@mutant(Attempts, "_failed")
+@mutant(Verdicts, "failed")
 def retry_ignores_max_attempts(original):
     def failed(self, flight, error):
         def again(policy, failure, error, *, now, **_):
             return RetryAt(now + 20_000_000)
 
-        with patch("ripresa.engine.attempts.after_failure", again):
+        with patch("ripresa.engine.verdicts.after_failure", again):
             original(self, flight, error)
 
     return failed
@@ -171,11 +172,8 @@ def retry_ignores_max_attempts(original):
 
 @mutant(Attempts, "_remember")
 def retry_delay_forgotten_by_a_crash(original):
-    def remember(self, flight):
-        known = flight.held.loss_counts.get(flight.ask.operation)
-        if known is not None:
-            flight.held.loss_counts[flight.ask.operation] = (*known[:4], None)
-        return original(self, flight)
+    def remember(self, flight, due):
+        return original(self, flight, None)
 
     return remember
 
@@ -209,7 +207,7 @@ def step_in_flight_started_again_after_eviction(_):
 def quarantine_is_a_retry(_):
     def step_set_aside(self, flight, failure):
         flight.ended = False
-        self._engine.attempts._again(flight, self._engine.now() + 10_000_000, failure)
+        self._engine.attempts.verdicts._again(flight, self._engine.now() + 10_000_000, failure)
 
     return step_set_aside
 

@@ -16,23 +16,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ripresa.contracts.errors import PayloadError, RipresaError
+from ripresa.contracts.errors import RipresaError
 from ripresa.contracts.failure import Failure
 from ripresa.contracts.labels import needed
-from ripresa.contracts.payload import dump
 from ripresa.contracts.status import FailureClass
 from ripresa.contracts.step_context import STEP_CONTEXT
 from ripresa.engine.adopting import Adopting
 from ripresa.engine.crew import Crew
 from ripresa.engine.effects import Effects
 from ripresa.engine.held import Flight, Held, Tally
-from ripresa.kernel.retry import GiveUp, RetryAt, SetAside, after_failure, after_loss
-from ripresa.ports.rows import Attempt
+from ripresa.engine.verdicts import Verdicts, at_most_once
+from ripresa.kernel.retry import SetAside, after_loss
 from ripresa.ports.runtime import Work
-from ripresa.runtimes import RemoteError, RuntimeClosed, TookTooLong, WorkerLost
+from ripresa.runtimes import RuntimeClosed, TookTooLong, WorkerLost
 from ripresa.runtimes.inline import InlineRuntime
 
 if TYPE_CHECKING:
@@ -59,6 +57,7 @@ class Attempts:
         self._crew: Crew
         self._adopting = Adopting(engine, runtimes)
         self._effects = Effects(engine)
+        self.verdicts = Verdicts(engine, self._adopting, self._effects, self._due)
         self._inline_is_plain = type(runtimes["inline"]) is InlineRuntime
         self.running = 0
 
@@ -82,11 +81,11 @@ class Attempts:
             flight.careful |= flight.losses > 0  # it may have been lost elsewhere, and passed on
         if self._adopting.of(flight) is not None:
             self._adopting.prepare(flight, known)
-        if _at_most_once(flight):
+        if at_most_once(flight):
             flight.careful = True
             if known is not None and known.cut_at is not None and flight.resumed_at is None:
                 flight.started_at = known.cut_at
-                self._interrupted(flight)
+                self.verdicts.interrupted(flight)
                 return
         if known is not None and self._remember(flight, known.due):
             return
@@ -118,7 +117,7 @@ class Attempts:
             failure = Failure(
                 type="ripresa.AttemptLost", message=verdict.reason, failure_class=FailureClass.QUARANTINE, code="lost"
             )
-            self._set_aside(flight, failure)
+            self.verdicts.set_aside(flight, failure)
             return True
         if due is not None and due > self._engine.now():
             flight.due_at = due
@@ -131,7 +130,7 @@ class Attempts:
         try:
             asked = self._engine.pools.ask(flight)
         except RipresaError as error:
-            self._never(flight, str(error), code="cannot_start")
+            self.verdicts.never(flight, str(error), code="cannot_start")
             return
         if asked:
             self._limit_wait(flight)
@@ -147,7 +146,7 @@ class Attempts:
 
     def refused(self, flight: Flight, why: str) -> None:
         """Its pool's breaker lets it fail rather than wait."""
-        self._never(flight, f"step {flight.ask.step.name!r}: {why}", code="breaker_open")
+        self.verdicts.never(flight, f"step {flight.ask.step.name!r}: {why}", code="breaker_open")
 
     @property
     def free_share(self) -> float:
@@ -184,7 +183,7 @@ class Attempts:
         if not flight.ended:
             step = flight.ask.step
             why = f"step {step.name!r} waited for {self._awaited(flight)} for more than {limit_s:g} s"
-            self._never(flight, why, code="queue_timeout")
+            self.verdicts.never(flight, why, code="queue_timeout")
 
     def _awaited(self, flight: Flight) -> str:
         if flight.elsewhere:
@@ -206,7 +205,7 @@ class Attempts:
             flight.first_started = flight.started_at
         self.running += 1
         if flight.careful:
-            self._record(flight, "running")
+            self.verdicts.record(flight, "running")
             engine.committer.then(lambda _: self._launch(flight))
         else:
             self._launch(flight)
@@ -214,7 +213,7 @@ class Attempts:
     def _launch(self, flight: Flight) -> None:
         if flight.ended:
             if flight.recorded:
-                self._record(flight, "lost", finished_at=self._engine.now())
+                self.verdicts.record(flight, "lost", finished_at=self._engine.now())
             self._leave(flight)
             return
         loop = self._engine.loop
@@ -241,7 +240,7 @@ class Attempts:
         ):
             flight = self._young.popleft()
             if not flight.ended and flight.launched and not flight.recorded:
-                self._record(flight, "running")
+                self.verdicts.record(flight, "running")
                 recorded = True
         if recorded:
             self._engine.committer.kick()
@@ -280,7 +279,7 @@ class Attempts:
                 self._engine.pools.leave(flight)
                 self._engine.watching.ask_idle()
             else:
-                self._succeeded(flight, output)
+                self.verdicts.succeeded(flight, output)
 
     def _work(self, flight: Flight) -> Work:
         ask = flight.ask
@@ -320,16 +319,7 @@ class Attempts:
         """There is no such runtime here."""
         runtime, have = flight.runtime, ", ".join(self._runtimes)
         why = f"step {flight.ask.step.name!r}: this App has no runtime {runtime!r} (it has: {have})"
-        self._never(flight, why, code="cannot_start")
-
-    def _never(self, flight: Flight, why: str, *, code: str) -> None:
-        """The step fails without a further attempt."""
-        flight.ended = True
-        self._engine.labels.leave(flight)
-        self._engine.pools.leave(flight)
-        flight.started_at = self._engine.now()
-        failure = Failure(type="ripresa.JobFailed", message=why, failure_class=FailureClass.TERMINAL, code=code)
-        self._engine.outcomes.step_done(flight, None, failure)
+        self.verdicts.never(flight, why, code="cannot_start")
 
     # --- outcomes ------------------------------------------------------------------------------
 
@@ -342,29 +332,11 @@ class Attempts:
             self._engine.watching.ask_idle()
             return
         if isinstance(error, WorkerLost):
-            self._lost(flight, error)
+            self.verdicts.lost(flight, error)
         elif isinstance(error, RuntimeClosed):
             self._given_back(flight, error)
         else:
-            self._failed(flight, error)
-
-    def _succeeded(self, flight: Flight, output: str | None) -> None:
-        flight.ended = True
-        if flight.seat is not None:
-            self._engine.pools.ended(flight, None)
-        if flight.recorded:
-            self._record(flight, "succeeded", finished_at=self._engine.now())
-        if flight.effect is not None:
-            self._effects.done(flight, output)
-        self._engine.outcomes.step_done(flight, output, None)
-        self._over(flight)
-
-    def _over(self, flight: Flight) -> None:
-        """The attempt's outcome is in the open batch; what comes next is another attempt."""
-        if flight.given is not None:
-            self._adopting.over(flight)
-            flight.given = None
-        flight.resumed_at = None
+            self.verdicts.failed(flight, error)
 
     def _given_back(self, flight: Flight, error: RuntimeClosed) -> None:
         """The runtime was closed under it: nobody's failure, and made again by the next owner.
@@ -372,93 +344,12 @@ class Attempts:
         It stays among the flights: so the run is not parked, and is ours until that owner adopts it.
         """
         if flight.recorded and self._adopting.of(flight) is None:
-            self._record(flight, _cut_off_status(flight), finished_at=self._engine.now())
+            self.verdicts.record(flight, _cut_off_status(flight), finished_at=self._engine.now())
             self._engine.committer.kick()
         self._let_go_of_slot(flight, leave=True)
         if not self._engine.stopping:
             step, ref = flight.ask.operation, flight.held.ref
             logger.warning("step %s of run %s waits for the next App on this store: %s", step, ref, error)
-
-    def _interrupted(self, flight: Flight, why: str = "its engine ended under it") -> None:
-        """A step that must not be done twice was cut off: it may have happened, so the workflow has to find out."""
-        message = f"step {flight.ask.step.name!r} was started and cut off ({why}): whether it happened is not known"
-        failure = Failure(
-            type="ripresa.StepInterrupted", message=message, failure_class=FailureClass.TERMINAL, code="interrupted"
-        )
-        flight.ended = True
-        self._engine.pools.leave(flight)
-        self._effects.give_up(flight)
-        self._record(flight, "failed", finished_at=self._engine.now(), failure=failure)
-        self._engine.outcomes.step_done(flight, None, failure)
-
-    def _lost(self, flight: Flight, error: WorkerLost) -> None:
-        if _at_most_once(flight):
-            self._interrupted(flight, str(error))
-            return
-        flight.losses += 1
-        self._engine.pools.leave(flight)
-        failure = Failure.of(error, FailureClass.RETRYABLE, code="lost")
-        self._record(flight, "lost", finished_at=self._engine.now(), failure=failure)
-        self._over(flight)
-        verdict = after_loss(flight.losses, now=self._engine.now())
-        if isinstance(verdict, SetAside):
-            self._set_aside(
-                flight,
-                Failure.from_json(
-                    {
-                        **failure.to_json(),
-                        "failure_class": "quarantine",
-                        "message": f"{verdict.reason}: {failure.message}",
-                    }
-                ),
-            )
-        else:
-            self._again(flight, verdict.due, failure)
-
-    def _failed(self, flight: Flight, error: BaseException) -> None:
-        engine = self._engine
-        now = engine.now()
-        failure = step_failure(error, timed_out=flight.timed_out)
-        flight.failures += 1
-        flight.losses = 0
-        self._engine.pools.ended(flight, failure)
-        verdict = after_failure(
-            flight.ask.step.retry,
-            failure,
-            error,
-            failures=flight.failures,
-            first_started=flight.first_started or now,
-            now=now,
-            jitter=engine.sources.jitter(),
-        )
-        if isinstance(verdict, GiveUp) and flight.ask.step.must_succeed:
-            verdict = SetAside(verdict.reason)
-        status = "timeout" if flight.timed_out else "failed"
-        due = verdict.due if isinstance(verdict, RetryAt) else None
-        self._record(flight, status, finished_at=now, failure=failure, due=due)
-        self._over(flight)
-        if isinstance(verdict, RetryAt):
-            self._again(flight, verdict.due, failure)
-        elif isinstance(verdict, SetAside):
-            self._set_aside(flight, failure)
-        else:
-            flight.ended = True
-            self._effects.give_up(flight)
-            engine.outcomes.step_done(flight, None, failure)
-
-    def _again(self, flight: Flight, due: int, failure: Failure) -> None:
-        """Attempt again when it is due, and not before the failure is on disk."""
-        engine = self._engine
-        flight.due_at = due
-        if engine.watching.observers:
-            engine.watching.notify("attempt_failed", flight.held, flight.ask, flight.attempt, due=due, failure=failure)
-
-        def wait(_: frozenset[str]) -> None:
-            if not flight.ended:
-                flight.due = engine.timers.at(due, self._due, flight)
-                engine.labels.look(flight.held)
-
-        engine.committer.then(wait)
 
     def _due(self, flight: Flight) -> None:
         flight.due = None
@@ -468,14 +359,6 @@ class Attempts:
             else:
                 self._seek(flight)
                 self._engine.labels.look(flight.held)
-
-    def _set_aside(self, flight: Flight, failure: Failure) -> None:
-        flight.ended = True
-        self._effects.give_up(flight)
-        if getattr(flight.ask.step, "tells_quarantine", False):
-            self._engine.outcomes.step_done(flight, None, replace(failure, failure_class=FailureClass.QUARANTINE))
-        else:
-            self._engine.outcomes.step_set_aside(flight, failure)
 
     # --- stopping ------------------------------------------------------------------------------
 
@@ -488,7 +371,7 @@ class Attempts:
             self.forget(flight)
             self._effects.give_up(flight)
             if flight.recorded:
-                self._record(flight, "cancelled", finished_at=self._engine.now())
+                self.verdicts.record(flight, "cancelled", finished_at=self._engine.now())
                 self._engine.committer.kick()
         return False
 
@@ -500,7 +383,7 @@ class Attempts:
         status = _cut_off_status(flight)
         self.forget(flight, leave=True)
         if flight.recorded and self._adopting.of(flight) is None:
-            self._record(flight, status, finished_at=self._engine.now())
+            self.verdicts.record(flight, status, finished_at=self._engine.now())
             self._engine.committer.kick()
 
     def put_off(self, flight: Flight) -> None:
@@ -518,7 +401,7 @@ class Attempts:
             self._engine.labels.leave(flight)
         if flight.careful:
             self._adopting.let_go(flight, leave=leave)
-            if flight.launched and _at_most_once(flight):  # should its code ask for it again
+            if flight.launched and at_most_once(flight):  # should its code ask for it again
                 flight.held.loss_counts[flight.ask.operation] = Tally(flight.attempt, cut_at=flight.started_at)
         for handle in (flight.due, flight.queue):
             if handle is not None:
@@ -537,49 +420,7 @@ class Attempts:
         else:
             self._engine.pools.leave(flight)
 
-    def _record(
-        self,
-        flight: Flight,
-        status: str,
-        *,
-        finished_at: int | None = None,
-        failure: Failure | None = None,
-        due: int | None = None,
-    ) -> None:
-        flight.recorded = status == "running"
-        self._engine.committer.batch.attempts.append(
-            Attempt(
-                flight.held.id,
-                flight.ask.operation,
-                flight.attempt,
-                flight.ask.step.name,
-                self._engine.number,
-                flight.started_at,
-                status,
-                finished_at,
-                dump(replace(failure, details=None).to_json()) if failure else None,  # the journal keeps them
-                due,
-                flight.held.base_seq,
-            )
-        )
-
-
-def _at_most_once(flight: Flight) -> bool:
-    return getattr(flight.ask.step, "at_most_once", False)
-
 
 def _cut_off_status(flight: Flight) -> str:
     """What is recorded of an attempt that its engine leaves: nobody's loss, unless it must not be made again."""
-    return "lost" if flight.launched and _at_most_once(flight) else "cancelled"
-
-
-def step_failure(error: BaseException, *, timed_out: bool = False) -> Failure:
-    """What a step's exception means: its class, or retryable if it has none."""
-    if timed_out:
-        return Failure.of(error, FailureClass.RETRYABLE, code="timeout")
-    if isinstance(error, RemoteError):
-        return error.failure
-    if isinstance(error, PayloadError):
-        return Failure.of(error, FailureClass.TERMINAL, code="output_invalid")
-    failure_class = getattr(error, "failure_class", FailureClass.RETRYABLE)
-    return Failure.of(error, failure_class if isinstance(failure_class, FailureClass) else FailureClass.RETRYABLE)
+    return "lost" if flight.launched and at_most_once(flight) else "cancelled"
