@@ -1,9 +1,8 @@
-"""Attempts: carrying a step to its outcome – start, time limit, retry, loss, quarantine.
+"""Attempts: making the attempts of a step – where, when, for how long – and cutting them off.
 
-    ask ─> pool? ─> slot ─> attempt ─┬─ output ──────────────────────> step_completed
-             ^                       ├─ failure ─ after_failure() ─┬─> step_failed
-             │                       │                             ├─> quarantined
-             └── due, after the failure is on disk <───────────────┘ (retry)
+    ask ─> labels? ─> pool? ─> slot ─> attempt ─> verdict (`verdicts`) ─> outcome of the step
+             ^                                       │
+             └──────────────── due <── another ──────┘
 
 A start is recorded without waiting: it rides along with a later batch, and only if the attempt is
 still running then – a short step costs one row.  After a crash the order is turned round for the

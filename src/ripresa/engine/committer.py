@@ -6,7 +6,7 @@
 
 While one batch is on its way to the disk the next one fills: throughput is not bound by the fsync,
 and a lone write waits for one fsync only.  Whoever added rows is called back after the commit, in
-order; nothing is shown to anybody before (`tests/engine/test_durability.py`).
+order; nothing is shown to anybody before: `tests/simulation/mutants.py` does it, and is caught.
 
 A store that is out of reach keeps its batch: it is tried again until it takes it, so nothing is
 lost while a disk is full.  A commit whose fate is unknown is looked up by its number, never guessed.
