@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -30,6 +31,7 @@ from ripresa import (
     wait_until,
     workflow,
 )
+from ripresa.ports.rows import Message
 
 
 def gate(fleet, name="work"):
@@ -521,7 +523,7 @@ async def test_an_engine_asks_for_fewer_runs_at_a_time_the_busier_it_is_while_ot
         return 1
 
     busy = await fleet.open(blocked, rest, config={"threads": 1}, evict_after=0)
-    idle = await fleet.open(blocked, rest, evict_after=0)
+    idle = await fleet.open(blocked, rest, config={"threads": 1}, evict_after=0)
     await fleet.look_around()
     hold = await busy.start(blocked)
     await fleet.until(lambda: busy.engine.attempts.running)
@@ -538,3 +540,42 @@ async def test_an_engine_asks_for_fewer_runs_at_a_time_the_busier_it_is_while_ot
     await idle.close()
     await fleet.look_around()
     assert busy.engine.loading._appetite() > asked[idle], "alone it takes what there is"
+
+
+async def test_an_engine_of_twice_the_capacity_gets_about_twice_the_work(fleet):
+    """Both have all their slots in use, and there is more to do than both can."""
+    through = asyncio.Event()
+
+    @step
+    async def blocked(n: int) -> int:
+        await through.wait()
+        return n
+
+    @workflow
+    async def at_once(n: int) -> int:
+        return await blocked(n)
+
+    @workflow
+    async def due(n: int) -> int:
+        return await blocked(await wait_for_signal("go", int))
+
+    small = await fleet.open(at_once, due, config={"inline": 5}, evict_after=0)
+    large = await fleet.open(at_once, due, config={"inline": 10}, evict_after=0)
+    await fleet.look_around()
+    full = [await app.start(at_once, n) for app in (small, large) for n in range(10)]
+    runs = [await small.start(due, n) for n in range(300)]
+    await fleet.until(lambda: small.engine.attempts.free_share == large.engine.attempts.free_share == 0)
+    await fleet.until(lambda: all(fleet.owner(run) is None for run in runs))
+    outside = fleet.store()
+    for n, run in enumerate(runs):
+        await outside.send(Message(f"go-{n}", run.uuid, "signal", "go", str(n), 0))
+    await fleet.until(lambda: all(fleet.owner(run) is not None for run in runs))
+    got = Counter(fleet.owner(run) for run in runs)
+    through.set()
+    assert [await run.result("60s") for run in runs] == list(range(300))
+    assert [await run.result("60s") for run in full] == [*range(10)] * 2
+    assert 1.5 <= got[number(large)] / got[number(small)] <= 2.7, got
+
+
+def number(app):
+    return app.engine.number

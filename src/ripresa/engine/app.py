@@ -135,7 +135,7 @@ class App:
                 now=clock.wall(),
                 lease_us=int(self._config.lease_s * 1e6),
                 who=_who(),
-                about=telling(about(self._known_ones, self._config.labels), published=bool(self._events.publish)),
+                about=telling(about(self._known_ones, self._config), published=bool(self._events.publish)),
             )
         except BaseException:
             await store.close()

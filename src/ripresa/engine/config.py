@@ -11,6 +11,8 @@ from ripresa.contracts.labels import Labels, labels_of
 
 _PLACES: Final = ("threads", "processes", "inline", "subprocesses", "containers", "cluster_jobs", "celery_tasks")
 
+_HERE: Final = ("threads", "processes", "inline", "subprocesses", "containers")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -41,6 +43,11 @@ class Config:
     job_grace_s: float = 10.0
     drain_s: float = 8.0
     labels: Labels = ()
+
+    @property
+    def capacity(self) -> dict[str, int]:
+        """Attempts at the same time on this machine, by setting."""
+        return {name: getattr(self, name) for name in _HERE}
 
     @classmethod
     def of(cls, settings: Config | dict[str, Any] | None) -> Self | Config:

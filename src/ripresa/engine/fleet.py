@@ -19,10 +19,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import EngineFenced, StoreUnavailable
-from ripresa.contracts.labels import Labels, labels_of
+from ripresa.contracts.labels import labels_of
 from ripresa.ports.rows import Ready, RunChange
 
 if TYPE_CHECKING:
+    from ripresa.engine.config import Config
     from ripresa.engine.engine import Engine
     from ripresa.engine.known import Known
     from ripresa.ports.rows import Run
@@ -45,6 +46,8 @@ class Fleet:
         """Definitions and versions whose runs are left to others."""
         self.others = 0
         """How many others live, and do not drain."""
+        self.weight = 1.0
+        """How much it can carry out at a time beside the largest of them, by the setting of which it has least."""
         self._strange: set[tuple[str, str]] = set()
         """Those met so far of which this engine has no version of the same label."""
         self._next_end: int | None = None
@@ -79,14 +82,18 @@ class Fleet:
     async def look_around(self) -> None:
         """Learn who lives, and what they can run."""
         have: set[tuple[str, str]] = set()
+        ours = most = self._engine.config.capacity
         self.others = 0
         ends: list[int] = []
         for other in await self._engine.store.engines():
             if other["engine"] != self._engine.number:
                 ends.append(int(str(other["lease_until"])))
             if other["alive"] and other["engine"] != self._engine.number and not other.get("draining"):
+                told = json.loads(str(other.get("about") or "{}"))
                 have |= labels(other.get("about"))
+                most = {name: max(size, told.get("capacity", {}).get(name, 0)) for name, size in most.items()}
                 self.others += 1
+        self.weight = min(size / most[name] for name, size in ours.items())
         now = self._engine.clock.wall()
         self._next_end = min((end for end in ends if end > now), default=None)
         self._others_have = have
@@ -133,10 +140,11 @@ class Fleet:
         engine.committer.kick()
 
 
-def about(known: Known, has: Labels = ()) -> str:
-    """What an engine tells of itself: its labels, and the definitions that it has, each with those of its versions."""
+def about(known: Known, config: Config) -> str:
+    """What an engine tells of itself: labels, capacity, and the definitions that it has with the labels of versions."""
     definitions = {name: [one.label for one in group] for name, group in known.given.items()}
-    return json.dumps({"definitions": definitions, "labels": labels_of(has, where="config: labels")})
+    has = labels_of(config.labels, where="config: labels")
+    return json.dumps({"definitions": definitions, "labels": has, "capacity": config.capacity})
 
 
 def labels(text: Any) -> set[tuple[str, str]]:

@@ -34,7 +34,9 @@ logger = logging.getLogger("ripresa.engine")
 
 _CHUNK = 500
 _BITE, _BITE_MIN = 100, 5
-"""Runs that are claimed at a time while others live: by an engine with nothing to do, and by one with no slot free."""
+"""Runs that are claimed at a time while others live: by an engine with nothing to do, and by one with no slot free.
+
+By one of full weight; one that has half the slots of the largest takes half of it."""
 _LOOK_AGAIN_S = 0.01
 _ASK_AGAIN_S = 0.01
 _ASK_AGAIN_S_MAX = 1.0
@@ -206,16 +208,17 @@ class Loading:
                 if max(len(claimed), len(fitting)) < limit:  # what is due by now and was not given is for others
                     self.arm(await engine.store.next_due(after=now))
                     break
+                await asyncio.sleep(0)  # engines of one process take turns too
         finally:
             self.busy -= 1
             engine.watching.ask_idle()
 
     def _appetite(self) -> int:
-        """How many runs to claim at a time: beside others the fewer the busier it is, so that they take more."""
+        """How many runs to claim at a time: beside others the fewer the busier it is, and the smaller than they."""
         engine = self._engine
         if not engine.fleet.others:
             return _CHUNK
-        return max(_BITE_MIN, round(_BITE * engine.attempts.free_share))
+        return max(1, round(engine.fleet.weight * max(_BITE_MIN, _BITE * engine.attempts.free_share)))
 
     def arm(self, due: int | None) -> None:
         """Look for due runs at `due`, if that is earlier than what is planned."""
