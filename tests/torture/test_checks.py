@@ -264,6 +264,13 @@ def test_a_broken_promise_of_the_store_is_told(breaks, check, told):
     assert any(told in line for line in story.broken(check))
 
 
+def test_what_stood_beside_a_step_that_was_set_aside_may_be_begun_anew():
+    story = StoryOfWorkers()
+    begun_while_another_was_under_way(story)
+    story.events.insert(1, Event(RUN, 2, "quarantined", "other", "other", None))
+    assert not story.broken(checks_afar.begun_beside)
+
+
 def test_slots_of_an_engine_to_which_something_has_happened_are_free_for_others():
     story = StoryOfTheStore()
     a_slot_too_many_while_an_engine_that_was_killed_had_one(story)

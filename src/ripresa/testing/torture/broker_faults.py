@@ -48,11 +48,11 @@ class BrokerFaults:
         """A broker loses all that it holds, while messages of ours wait in it; what finds none there is no wipe."""
         broker = self._brokers[self._turn % len(self._brokers)]
         self._turn += 1
-        deadline = time.monotonic() + WITHIN_S
+        deadline = time.monotonic() + 2 * WITHIN_S
         lost = 0
         while not lost and not self._scene.stopping.is_set():
             if time.monotonic() > deadline:
-                self._scene.broken.append(f"no message has waited in {broker.kind} for {WITHIN_S:.0f} s")
+                self._scene.broken.append(f"no message has waited in {broker.kind} for {2 * WITHIN_S:.0f} s")
                 return
             await self._have_some_wait(broker)
             lost = await self._wipe(broker)

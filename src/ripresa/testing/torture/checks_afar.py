@@ -36,6 +36,8 @@ def begun_beside(seen: Evidence) -> list[str]:
         begun[line["key"]].add(line["attempt"])
     found = []
     for key, attempts in begun.items():
+        if _was_set_aside(seen, key):
+            continue  # what stood beside the step that was lost too often was stopped with it, and is begun anew
         before = sorted(attempts)[:-1]
         seen.tally.count("attempts of workers that were over before the next", len(before))
         found += [
@@ -86,6 +88,11 @@ def lost(seen: Evidence) -> int:
     """Attempts that were begun by workers and given up for lost."""
     statuses = _statuses(seen)
     return sum(statuses.get((line["key"], line["attempt"])) == "lost" for line in _lines(seen, "begin"))
+
+
+def _was_set_aside(seen: Evidence, key: str) -> bool:
+    run = key.partition(":")[0].partition(".")[0]
+    return any(row.kind == "quarantined" for row in seen.histories.get(run, ()))
 
 
 def _lines(seen: Evidence, what: str) -> Iterable[Line]:

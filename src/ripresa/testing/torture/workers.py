@@ -131,11 +131,11 @@ class Workers:
         def at_work() -> list[Worker]:
             return [worker for worker in self.slots if worker.well and worker.children()]
 
-        if await until(lambda: bool(at_work()) or self._scene.stopping.is_set()):
+        if await until(lambda: bool(at_work()) or self._scene.stopping.is_set(), 2 * WITHIN_S):
             found = at_work()
             return self._scene.dice.choice(found) if found else None
         said = "; ".join(_last(worker)[-500:] for worker in self.slots)
-        self._scene.broken.append(f"no worker has had work for {WITHIN_S:.0f} s: {said}")
+        self._scene.broken.append(f"no worker has had work for {2 * WITHIN_S:.0f} s: {said}")
         return None
 
     async def alone(self) -> None:
