@@ -264,6 +264,14 @@ def test_a_broken_promise_of_the_store_is_told(breaks, check, told):
     assert any(told in line for line in story.broken(check))
 
 
+def test_a_life_whose_engine_had_to_open_again_may_begin_anew_what_the_first_had_under_way():
+    story = Story()
+    begun_twice_in_a_life(story)
+    assert story.broken(checks.repeated)
+    story.lines.insert(2, {"what": "again", "life": 1, "at": 11})
+    assert not story.broken(checks.repeated)
+
+
 def test_what_stood_beside_a_step_that_was_set_aside_may_be_begun_anew():
     story = StoryOfWorkers()
     begun_while_another_was_under_way(story)

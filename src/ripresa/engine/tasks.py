@@ -85,11 +85,11 @@ class Tasks:
         limit_s = work.options.get("queue_s")
         task = _task(work, context, self._name, queue, self._engine.now())
         awaited = _Awaited(task, None if limit_s is None else int(limit_s * 1e6))
+        if not work.resumed:
+            await self._put_out(task)  # who looked for it before it is on disk would take it for gone
+            self._carrier.carry(queue, [task.id])
         self._awaited[task.id] = awaited
         try:
-            if not work.resumed:
-                await self._put_out(task)
-                self._carrier.carry(queue, [task.id])
             self._serve()
             return _output(work, await awaited.future)
         finally:

@@ -86,9 +86,15 @@ def repeated(seen: Evidence) -> list[str]:
     """
     found = []
     hashes: dict[str, set[str]] = defaultdict(set)
-    state: dict[tuple[str, int], str] = {}
-    for line in _steps(seen.lines):
+    state: dict[tuple[str, int, int], str] = {}
+    opened: Counter[int] = Counter()
+    for line in seen.lines:
+        if line["what"] == "again":  # an engine that was at work before it was all open has ended, and another opens
+            opened[line["life"]] += 1
+        if line["what"] not in _STEP_LINES:
+            continue
         key, life = line["key"], line["life"]
+        engine = (key, life, opened[life])
         hashes[key].add(line["hash"])
         if line["what"] == "begin":
             seen.tally.count("steps begun", 1)
@@ -100,10 +106,10 @@ def repeated(seen: Evidence) -> list[str]:
                 seen.tally.count("begun after it was recorded, by an engine that had lost its lease", 1)
             elif line["at"] > recorded:
                 found.append(f"{line['step']} {key} was recorded, and begun again by life {life}")
-            before = state.get((key, life))
+            before = state.get(engine)
             if before in {"begin", "end"} and line["step"] != checks_store.BOOK:  # its transaction may be undone
                 found.append(f"{line['step']} {key} was begun again in life {life}, after {before}")
-        state[key, life] = line["what"]
+        state[engine] = line["what"]
     seen.tally.count("idempotency keys with one payload each", len(hashes))
     return found + [f"{key} was called with {len(given)} payloads" for key, given in hashes.items() if len(given) > 1]
 
