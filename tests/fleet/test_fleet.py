@@ -31,6 +31,7 @@ from ripresa import (
     wait_until,
     workflow,
 )
+from ripresa.cli.submitting import submitted
 from ripresa.ports.rows import Message
 
 
@@ -463,6 +464,17 @@ async def test_an_engine_that_has_the_version_takes_what_others_left(fleet):
     await two.signal("a", "go")
     assert await (await two.get("a")).result("60s") == "x ends"
     await three.close()
+
+
+async def test_runs_of_a_version_that_has_just_come_are_left_to_it_by_who_has_not_looked_since(fleet):
+    old = await fleet.open(orders(fleet, "v1"))  # it looks who lives every third of a lease of ten minutes
+    flow = orders(fleet, "v2")
+    await fleet.open(flow)
+    assert old.engine.fleet.others == 0
+    for n in range(20):
+        await submitted(fleet.store(), flow, "{}", key=str(n), priority=0, tags={})
+    await fleet.until(lambda: len(fleet.did) == 20)
+    assert set(fleet.did) == {"v2 begins"}
 
 
 # --- draining ----------------------------------------------------------------------------------------------

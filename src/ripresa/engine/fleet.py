@@ -120,6 +120,12 @@ class Fleet:
         self._decide()
         return (definition, version) in self.leave
 
+    async def is_for_others(self, definition: str, version: str) -> bool:
+        """As `lacks`, but an engine that has come since the last look, and has that version, is not passed over."""
+        if self.shared and not self.lacks(definition, version) and not self._known.has(definition, version):
+            await self.look_around()
+        return self.lacks(definition, version)
+
     def _decide(self) -> None:
         self.leave = frozenset(
             mark for mark in self._strange if not self._known.has(*mark) and self._is_for_others(*mark)

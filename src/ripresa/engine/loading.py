@@ -282,7 +282,7 @@ class Loading:
         if engine.fleet.shared and loaded.run.owner != engine.number:
             return False
         await engine.learn((loaded.run.definition, loaded.run.version))
-        if engine.fleet.lacks(loaded.run.definition, loaded.run.version):
+        if await engine.fleet.is_for_others(loaded.run.definition, loaded.run.version):
             engine.fleet.give_back(loaded.run)
             return True
         ready = await engine.outside.ready(loaded)
@@ -377,7 +377,7 @@ class Loading:
         if run.owner not in (None, engine.number) or engine.draining or engine.stopping:
             return False
         await engine.learn((run.definition, run.version))
-        return not engine.fleet.lacks(run.definition, run.version)
+        return not await engine.fleet.is_for_others(run.definition, run.version)
 
     async def settled(self, held: Held) -> LiveRun | None:
         """The run's code, brought to where its history ends; None if it ended or stopped meanwhile."""
