@@ -1,10 +1,14 @@
 """Engines from the command line: workers that share a store, drain, and go on for one another."""
 
+import asyncio
 import signal
 import time
 
 import pytest
 
+from ripresa import App, wait_for_signal, workflow
+from ripresa.cli.serving import _drain, _Log
+from ripresa.contracts.errors import StoreUnavailable
 from tests.cli.conftest import stop
 
 FLEET = """
@@ -91,6 +95,26 @@ def test_a_worker_that_drains_ends_its_step_and_another_goes_on_with_the_run(fle
     assert fleet.calls() == ["work-1", "work-2"]
     assert [one["engine"] for one in fleet.json("engine", "list", *at)] == [other]
     stop(two)
+
+
+async def test_a_worker_that_is_told_to_stop_while_its_store_is_gone_ends(capsys):
+    @workflow
+    async def waits() -> str:
+        return await wait_for_signal("go", str)
+
+    async def gone(*_, **__):
+        raise StoreUnavailable("the store is out of reach")
+
+    async with App("memory://", [waits]) as app:
+        run = await app.start(waits)
+        app.store.commit = gone
+        sent = asyncio.create_task(app.signal(run, "go", "on"))
+        with pytest.raises(StoreUnavailable):
+            await sent
+        async with asyncio.timeout(60):
+            await _drain(app.engine, 0.1, _Log(as_json=False))
+            await app.close()
+    assert "the store cannot be written: what is not in it is done by the next worker" in capsys.readouterr().err
 
 
 @pytest.mark.own_store

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ripresa.engine.watching import Notice
 
 _LOOK_S = 0.2
+_CLOSE_S = 1.0  # to write what is known, at the least
 
 
 async def serve(set_up: Settings, workflows: list[Any], output: Format | None) -> None:
@@ -67,6 +68,12 @@ async def _drain(engine: Engine, within_s: float, log: _Log) -> None:
         log.tell(engine.now(), "info", "worker stops; nothing is under way")
     else:
         log.tell(engine.now(), "info", "worker stops; what is under way is attempted again by the next one")
+    try:
+        async with asyncio.timeout(max(within_s, _CLOSE_S)):
+            await engine.stop()
+    except TimeoutError:
+        engine.abort()
+        log.tell(engine.now(), "warning", "the store cannot be written: what is not in it is done by the next worker")
 
 
 class _Log:
