@@ -17,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ripresa.contracts.errors import CommitUnknown, EngineFenced, StoreError, StoreUnavailable
 from ripresa.ports.batch import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from ripresa.engine.held import Held
     from ripresa.ports.clock import Clock
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ripresa.ports.store import Store
 
 logger = logging.getLogger("ripresa.engine")
+
+Answer = TypeVar("Answer")
 
 _RETRY_S_MAX = 1.0
 
@@ -217,16 +220,19 @@ class Committer:
 
     async def _missing(self, batch: Batch) -> frozenset[str]:
         """New runs of a batch that took effect without them: their key existed."""
-        return frozenset([run.id for run in batch.runs if run.key and await self._store.get_run(run.id) is None])
+        keyed = [run.id for run in batch.runs if run.key]
+        return frozenset([run for run in keyed if await self._asked(partial(self._store.get_run, run)) is None])
 
     async def _is_committed(self, number: int) -> bool:
-        """Whether batch `number` took effect; asks until the store answers."""
+        """Whether batch `number` took effect."""
+        return await self._asked(partial(self._store.last_batch, self._lease)) >= number
+
+    async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask until the store answers."""
         delay = 0.01
         while True:
             try:
-                return await self._store.last_batch(self._lease) >= number
-            except EngineFenced:
-                raise
+                return await ask()
             except StoreUnavailable as error:
                 self._note(error)
                 await asyncio.sleep(delay)
