@@ -276,14 +276,18 @@ class Verbs:
     async def _hand_in(self, held: Held) -> None:
         """Put all signals that wait for the run into its journal at once, however many there are."""
         engine = self._engine
-        looking = await asyncio.gather(engine.loading.settled(held), return_exceptions=True)
+        live: LiveRun | BaseException | None
+        try:  # awaited here, in one go with what is put into the journal: no clock moves on in between
+            live = await engine.loading.settled(held)
+        except BaseException as error:  # noqa: BLE001 - it is for who sent them
+            live = error
         signals, held.signals = held.signals, []
         for signal in signals:
             if signal.taken.done():  # who sent it has gone
                 continue
             try:
-                signal.taken.set_result(self._take_signal(held, looking[0], signal))
-            except Exception as error:  # noqa: BLE001 - it is for who sent it
+                signal.taken.set_result(self._take_signal(held, live, signal))
+            except BaseException as error:  # noqa: BLE001 - it is for who sent it
                 signal.taken.set_exception(error)
         engine.loading.left(held)
 
