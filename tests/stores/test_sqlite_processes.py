@@ -182,7 +182,7 @@ from ripresa.stores.sqlite import SqliteStore
 from ripresa.testing.store_contract import event, message, new_run, run_id
 
 async def main():
-    store = SqliteStore(sys.argv[1])
+    store = SqliteStore(sys.argv[1], lock_timeout=100)  # the owner leaves hardly a gap
     await store.open()
     for number in range(200):
         await store.send(message(f"{sys.argv[2]}-{number}", sys.argv[3]))
