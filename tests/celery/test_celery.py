@@ -137,7 +137,7 @@ async def test_wiping_the_broker_in_mid_run_loses_nothing(place):
 async def test_messages_that_come_twice_or_name_nothing_are_absorbed(place):
     """Every task is sent three times, among messages that no worker can make sense of."""
     app = await place.app()
-    runtime = app._runtimes["celery"]
+    runtime = app._opening.runtimes["celery"]
     carry = runtime.carry
     runtime.carry = lambda queue, tasks: carry(queue, [*tasks, "0" * 32, *tasks, "no id", *tasks, "x" * 100_000])
     run = await app.start(steps.many, 20)

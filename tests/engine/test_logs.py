@@ -50,4 +50,4 @@ async def test_an_app_that_nobody_closed_does_not_disturb_another(tmp_path):
         assert await run.result("30s") == "green"
         await app.engine.verbs.on_disk()
         assert await told(app) == ["it is green"]
-    left[0]._logs.detach()
+    left[0]._opening._logs.detach()

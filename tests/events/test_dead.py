@@ -279,6 +279,6 @@ def test_a_source_of_two_rules_is_opened_once():
 
     async def opened():
         async with app:
-            return len(app._hands._hands)
+            return len(app._opening._hands._hands)
 
     assert asyncio.run(opened()) == 1

@@ -95,7 +95,7 @@ def places(request, monkeypatch):
         url = places.url(app._store_given)
         if url is None:
             return as_given(app)
-        return places.store(url, app._store_given, app._config.lock_timeout_s)
+        return places.store(url, app._store_given, app.config.lock_timeout_s)
 
     monkeypatch.setattr(App, "_make_store", elsewhere)
     yield places

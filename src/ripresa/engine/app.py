@@ -11,10 +11,7 @@ no global one.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, overload
 
@@ -24,32 +21,25 @@ from ripresa.contracts.events import EventSettings
 from ripresa.contracts.payload import dump
 from ripresa.engine import pool_act
 from ripresa.engine.config import Config, evict_after_us
-from ripresa.engine.consuming import Consumer
-from ripresa.engine.engine import Engine
-from ripresa.engine.fleet import about
 from ripresa.engine.given import require_id, require_priority, require_tags, require_text
 from ripresa.engine.handles import Run, RunList, ref_of, run_filter
-from ripresa.engine.hands import Hands
 from ripresa.engine.known import Known
+from ripresa.engine.opening import Given, Opening
 from ripresa.engine.pool_look import pool_records, wait_records
-from ripresa.engine.publishing import Publisher, telling
 from ripresa.engine.reasons import label_waits
 from ripresa.engine.rows import run_key
-from ripresa.engine.sources import SystemSources
 from ripresa.kernel import guard
-from ripresa.ports.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from ripresa.author.graph.definition import GraphDefinition
     from ripresa.contracts.durations import Duration
-    from ripresa.contracts.events import EventSource
     from ripresa.contracts.pool_records import PoolRecord, WaitRecord
     from ripresa.contracts.pools import Pool
+    from ripresa.engine.engine import Engine
     from ripresa.engine.sources import Sources
     from ripresa.ports.clock import Clock
-    from ripresa.ports.lease import Lease
     from ripresa.ports.rows import HistoryEvent, Quality
     from ripresa.ports.runtime import Runtime
     from ripresa.ports.store import Store
@@ -57,9 +47,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
-
-
-_PASSWORD = re.compile(r"(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*")
 
 
 class App:
@@ -89,17 +76,17 @@ class App:
     ) -> None:
         self._store_given = store
         self._known_ones = Known(workflows)
-        self._clock = clock
-        self._evict_after_us = evict_after_us(evict_after)
-        self._config = Config.of(config)
-        self._sources = sources
-        self._runtimes_given = runtimes
-        self._events = events or EventSettings()
-        self._hands = Hands()
-        self._pools = tuple(pools)
-        self._runtimes: dict[str, Runtime | Carrier] = {}
-        self._logs: Any = None
-        self._lease: Lease | None = None
+        self._given = Given(
+            known=self._known_ones,
+            clock=clock,
+            evict_after_us=evict_after_us(evict_after),
+            config=Config.of(config),
+            sources=sources,
+            runtimes=dict(runtimes or {}),
+            events=events or EventSettings(),
+            pools=tuple(pools),
+        )
+        self._opening: Opening
         self.store: Store | None = None
         self.engine: Engine | None = None
 
@@ -110,7 +97,7 @@ class App:
     @property
     def config(self) -> Config:
         """How its engine works."""
-        return self._config
+        return self._given.config
 
     @property
     def workflows(self) -> list[Any]:
@@ -125,85 +112,16 @@ class App:
             msg = "this App is open already"
             raise RipresaError(msg)
         guard.install()
-        clock = self._clock or SystemClock()
-        self.store = store = self._make_store()
-        await store.open()
-        try:
-            if store.shared and isinstance(clock, SystemClock):
-                await clock.follow(store.time)
-            lease = await store.acquire(
-                now=clock.wall(),
-                lease_us=int(self._config.lease_s * 1e6),
-                who=_who(),
-                about=telling(about(self._known_ones, self._config), published=bool(self._events.publish)),
-            )
-        except BaseException:
-            await store.close()
-            raise
-        self._lease = lease
-        try:
-            await self._begin(store, lease, clock)
-        except BaseException:
-            await self._undo_opening()
-            raise
+        self.store = self._make_store()
+        self._opening = Opening(self._given, self.store)
+        await self._opening.begin(self)
         return self
-
-    async def _begin(self, store: Store, lease: Lease, clock: Clock) -> None:
-        """Set the engine to work."""
-        await self._known_ones.learn(store)
-        given = self._runtimes_given or {}
-        self._runtimes = dict(given) if "inline" in given else {**self._make_runtimes(), **given}
-        self.engine = Engine(
-            store,
-            lease,
-            clock=clock,
-            sources=self._sources or SystemSources(),
-            config=self._config,
-            runtimes=self._runtimes,
-            known=self._known_ones,
-            evict_after_us=self._evict_after_us,
-            announces=bool(self._events.publish),
-        )
-        if self._config.capture_logs:
-            from ripresa.engine.logs import StepLogHandler  # noqa: PLC0415 - only with an engine
-
-            self._logs = StepLogHandler.attach(self.engine)
-        await self.engine.pools.open(self._pools)
-        await self.engine.start()
-        if self._events.publish or self._events.consume:
-            await self._open_events(self.engine)
-
-    async def _undo_opening(self) -> None:
-        """Leave nothing at work that nobody knows of: it would keep its lease, and the runs that it has taken over."""
-        engine, self.engine = self.engine, None
-        if engine is not None:
-            engine.abort()
-        await self._close_rest(release=True)
-        self._runtimes = {}
-
-    async def _open_events(self, engine: Engine) -> None:
-        from ripresa.buses import open_sink, open_source, secret_of  # noqa: PLC0415 - only with events
-
-        events = self._events
-        if events.publish:
-            sinks = [(target, open_sink(target, secret=await secret_of(target))) for target in events.publish]
-            publisher = Publisher(engine, events.source, sinks)
-            engine.announcing.published = publisher.kick
-            self._hands.begin(engine, [publisher])
-        rules: dict[tuple[str, ...], list[EventSource]] = {}
-        for rule in events.consume:  # those for one queue are for whoever takes from it
-            rules.setdefault((rule.address, rule.queue, rule.stream, rule.group), []).append(rule)
-        consumers = [Consumer(self, engine, those, open_source(those[0])) for those in rules.values()]
-        self._hands.begin(engine, consumers)
 
     async def close(self) -> None:
         """Write what is known and let the runs go; they go on with the next App on the store.  Twice is fine."""
         engine, self.engine = self.engine, None
-        if engine is None:
-            return
-        await self._hands.end()
-        await engine.stop()
-        await self._close_rest(release=engine.failure is None)
+        if engine is not None:
+            await self._opening.end(engine)
 
     async def crash(self) -> None:
         """Stop as a crash would: nothing more is written of any run.  For tests.
@@ -212,25 +130,8 @@ class App:
         of this one is still on its way to the disk is refused.
         """
         engine, self.engine = self.engine, None
-        if engine is None:
-            return
-        engine.abort()
-        await self._close_rest(release=engine.failure is None)
-
-    async def _close_rest(self, *, release: bool) -> None:
-        if self._logs is not None:
-            self._logs.detach()
-            self._logs = None
-        assert self.store is not None  # noqa: S101 - set by open
-        try:
-            await self._hands.end()
-            for runtime in self._runtimes.values():
-                await runtime.close()
-        finally:
-            if release and self._lease is not None:
-                with contextlib.suppress(RipresaError):  # the lease ends by itself
-                    await self.store.release(self._lease)
-            await self.store.close()
+        if engine is not None:
+            await self._opening.drop(engine)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -243,25 +144,11 @@ class App:
         if isinstance(given, str | os.PathLike):
             from ripresa.stores import open_store  # noqa: PLC0415 - floor 3, and only when opened
 
-            return open_store(os.fspath(given), lock_timeout_s=self._config.lock_timeout_s)
+            return open_store(os.fspath(given), lock_timeout_s=self.config.lock_timeout_s)
         if not hasattr(given, "commit"):
             msg = f"App(store): {given!r} is neither an address (sqlite:///shop.db, memory://) nor a store"
             raise TypeError(msg)
         return given
-
-    def _make_runtimes(self) -> dict[str, Runtime | Carrier]:
-        from ripresa.runtimes.inline import InlineRuntime  # noqa: PLC0415 - only when opened
-        from ripresa.runtimes.jobs import carriers, job_runtimes  # noqa: PLC0415 - only when opened
-        from ripresa.runtimes.process import ProcessRuntime  # noqa: PLC0415 - only when opened
-        from ripresa.runtimes.thread import ThreadRuntime  # noqa: PLC0415 - only when opened
-
-        return {
-            "inline": InlineRuntime(),
-            "thread": ThreadRuntime(self._config.threads),
-            "process": ProcessRuntime(self._config.processes, grace_s=self._config.process_grace_s),
-            **job_runtimes(grace_s=self._config.job_grace_s),
-            **carriers(),
-        }
 
     def opened(self) -> Engine:
         """The engine.  Raises RipresaError if the App is not open, or what ended its engine."""
@@ -517,15 +404,3 @@ class App:
         """The run's journal, oldest first."""
         engine = self.opened()
         return await engine.store.history((await engine.verbs.find(ref_of(run))).id)
-
-
-def _who() -> str:
-    import shlex  # noqa: PLC0415 - only when opened
-
-    words = [os.path.basename(sys.argv[0]) or "python", *map(_without_password, sys.argv[1:])]  # noqa: PTH119 - a name
-    return shlex.join(words)[:200]
-
-
-def _without_password(word: str) -> str:
-    """It is kept in the store, where others see it."""
-    return _PASSWORD.sub("…", word) if "://" in word else word
