@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ripresa.testing.faults import Fault, Faults, Kind, Plan
     from ripresa.testing.fixtures import app_fixture, run_both_ways
     from ripresa.testing.replaying import Replayed, export_history, replay
+    from ripresa.testing.sim_postgres import SimPostgres
     from ripresa.testing.simulation import Report, Scenario, Simulation
     from ripresa.testing.store_contract import SharedStoreContract, StoreContract
 
@@ -32,6 +33,7 @@ __all__ = [
     "Plan",
     "Report",
     "Scenario",
+    "SimPostgres",
     "Simulation",
     "enumerate_faults",
     # What must hold
@@ -51,6 +53,7 @@ _HOMES = {
     "faults": "Fault Faults Kind Plan",
     "fixtures": "app_fixture run_both_ways",
     "replaying": "Replayed export_history replay",
+    "sim_postgres": "SimPostgres",
     "simulation": "Report Scenario Simulation",
     "store_contract": "SharedStoreContract StoreContract",
 }

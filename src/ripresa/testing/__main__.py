@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from ripresa.testing.simulation import Simulation
 
 if TYPE_CHECKING:
     from ripresa.contracts.durations import Duration
+    from ripresa.testing.faults import Fault
+    from ripresa.testing.sim_postgres import SimPostgres
+    from ripresa.testing.simulation import Scenario
 
 
 def main() -> int:
@@ -29,6 +33,9 @@ def main() -> int:
         "--fault", action="append", default=[], metavar="KIND@POINT", help="this fault instead of drawn ones"
     )
     parser.add_argument("--evict-after", metavar="DURATION", help="instead of one that is drawn")
+    parser.add_argument(
+        "--on", metavar="URL", help="keep runs in this PostgreSQL database, in a schema that is made for it"
+    )
     args = parser.parse_args()
     try:
         scenario = scenario_called(args.scenario)
@@ -37,11 +44,18 @@ def main() -> int:
         parser.error(str(error))
     if args.evict_after is not None:
         scenario = replace(scenario, evict_after=(_duration(args.evict_after),))
+    with ExitStack() as stack:
+        on = None if args.on is None else stack.enter_context(_database(args.on))
+        return 1 if _run(scenario, args, faults, on) else 0
+
+
+def _run(scenario: Scenario, args: argparse.Namespace, faults: list[Fault], on: SimPostgres | None) -> int:
+    """Run all seeds; how many have failed."""
     failed = turns = fired = 0
     began = time.perf_counter()
     for i in range(args.seeds):
         seed = int(args.seed) + i if args.seed.isdigit() else args.seed
-        report = Simulation(seed, plan=Plan(list(faults)) if faults else None).run(scenario)
+        report = Simulation(seed, plan=Plan(list(faults)) if faults else None, on=on).run(scenario)
         turns += report.turns
         fired += len(report.faults_fired)
         if report.violations or args.seeds == 1:
@@ -50,7 +64,13 @@ def main() -> int:
     rate = args.seeds / (time.perf_counter() - began)
     sums = f"{args.seeds} seeds, {failed} with violations, {fired} faults fired, {turns} turns, {rate:.1f} seeds/s"
     print(sums)  # noqa: T201
-    return 1 if failed else 0
+    return failed
+
+
+def _database(url: str) -> SimPostgres:
+    from ripresa.testing.sim_postgres import SimPostgres  # noqa: PLC0415 - it needs a driver that few have
+
+    return SimPostgres(url)
 
 
 def _duration(text: str) -> Duration:

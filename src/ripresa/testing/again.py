@@ -22,6 +22,7 @@ from ripresa.testing.faults import Fault, Faults, Kind
 
 if TYPE_CHECKING:
     from ripresa.testing.faults import Plan
+    from ripresa.testing.sim_postgres import SimPostgres
     from ripresa.testing.simulation import Scenario
 
 _FAULT = re.compile(r"(?P<kind>[a-z_]+)@(?P<point>[a-z_]*)(?P<number>[0-9]+)")
@@ -37,6 +38,7 @@ class Again:
     seed: int | str
     faults: Faults
     plan: Plan | None
+    on: SimPostgres | None = None
 
     def __str__(self) -> str:
         """How to see it again: a command, or else the Python that does it."""
@@ -49,13 +51,16 @@ class Again:
             words += ["--fault", str(fault)]
         if evict_after is not None:
             words += ["--evict-after", evict_after]
+        if self.on is not None:
+            words += ["--on", self.on.shown]
         return shlex.join(words)
 
     def _how(self) -> str:
+        on = "" if self.on is None else f", on=SimPostgres({self.on.shown!r})"
         plan = self.plan
         if plan is None:
-            return repr(self.faults)
-        return f"plan=Plan({plan.faults}, {plan.at_times}, trouble={plan.trouble}, latency_s={plan.latency_s})"
+            return f"{self.faults!r}{on}"
+        return f"plan=Plan({plan.faults}, {plan.at_times}, trouble={plan.trouble}, latency_s={plan.latency_s}){on}"
 
     def _can_be_told(self) -> bool:
         plan = self.plan

@@ -67,7 +67,7 @@ class Client:
         op, started = await self._ask("start", id, lambda app: app.start(workflow, *args, id=id))
         op.argument = (workflow.name, dump(list(args)))
         op.value = started.uuid
-        op.durable = started.uuid in self._world.database.runs
+        op.durable = self._world.disk.run(started.uuid) is not None
         return str(started.uuid)
 
     async def result(self, run: str, *, expected: Any = ...) -> Any:
@@ -110,9 +110,9 @@ class Client:
         row = self.row(run)
         if row is None:
             return False
-        database, text = self._world.database, dump(token)
-        return any(event.data == text for event in database.journal[row.id] if event.kind == h.SIGNAL_RECEIVED) or any(
-            message.data == text for message in database.inbox[row.id].values()
+        disk, text = self._world.disk, dump(token)
+        return any(event.data == text for event in disk.journal(row.id) if event.kind == h.SIGNAL_RECEIVED) or any(
+            message.data == text for message in disk.inbox(row.id)
         )
 
     async def update(self, run: str, name: str, token: Any) -> Any:
@@ -125,7 +125,7 @@ class Client:
         assert row is not None
         text = dump(value)
         op.value = text
-        op.durable = any(e.kind == h.UPDATE_COMPLETED and e.data == text for e in self._world.database.journal[row.id])
+        op.durable = any(e.kind == h.UPDATE_COMPLETED and e.data == text for e in self._world.disk.journal(row.id))
         return value
 
     async def query(self, run: str, name: str, *args: Any) -> Any:
@@ -172,6 +172,7 @@ class Client:
         world = self._world
         op = self._invoke("outside", message.run, message.data)
         try:
+            await world.outside.open()
             await world.outside.send(message)
         except RipresaError:
             self._end(op, "fail")
@@ -249,11 +250,10 @@ class Client:
 
     def row(self, run: str) -> Any:
         """The run as the store has it; None: it does not know it."""
-        database = self._world.database
-        return database.runs.get(database.keys.get(run, ""))
+        return self._world.disk.run(run)
 
     def _told(self, run: str, kinds: tuple[str, ...]) -> bool:
         row = self.row(run)
         if row is None:
             return False
-        return row.status in TERMINAL or any(event.kind in kinds for event in self._world.database.journal[row.id])
+        return row.status in TERMINAL or any(event.kind in kinds for event in self._world.disk.journal(row.id))

@@ -19,6 +19,8 @@ from ripresa.testing.simulation import Report, Scenario, Simulation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ripresa.testing.sim_postgres import SimPostgres
+
 _STILL = Faults(count=0, trouble=0.0, crashes=0)
 
 
@@ -58,14 +60,19 @@ class Enumeration:
 
 
 def enumerate_faults(
-    scenario: Scenario, kinds: Sequence[Kind] = ENUMERATED, *, seed: int = 0, points: range | None = None
+    scenario: Scenario,
+    kinds: Sequence[Kind] = ENUMERATED,
+    *,
+    seed: int = 0,
+    points: range | None = None,
+    on: SimPostgres | None = None,
 ) -> Enumeration:
-    """Try `kinds` at every effect point of the scenario (or those in `points`, from 1)."""
+    """Try `kinds` at every effect point of the scenario (or those in `points`, from 1); `on` as for `Simulation`."""
     scenario = replace(scenario, evict_after=scenario.evict_after[:1])
-    still = Simulation(seed, _STILL, plan=Plan()).run(scenario).require()
+    still = Simulation(seed, _STILL, plan=Plan(), on=on).run(scenario).require()
     found = Enumeration(scenario.name, still.points)
     for fault in _faults(len(still.points), kinds, points):
-        report = Simulation(seed, plan=Plan([fault])).run(scenario)
+        report = Simulation(seed, plan=Plan([fault]), on=on).run(scenario)
         found.runs += 1
         if not report.faults_fired:
             found.missed.append(fault)

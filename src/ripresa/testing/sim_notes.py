@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ripresa.kernel.circuit import Circuit, looked_at
@@ -11,6 +10,7 @@ from ripresa.testing.evidence import PoolLook, Write
 if TYPE_CHECKING:
     from ripresa.ports.lease import Lease
     from ripresa.ports.rows import HistoryEvent, Micros
+    from ripresa.testing.sim_disk import Held, PoolSeen
     from ripresa.testing.world import World
 
 
@@ -20,20 +20,12 @@ class Notes:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def statuses(self, ids: list[str]) -> dict[str, str | None]:
-        """Status of each of these runs; None: there is none."""
-        runs = self._world.database.runs
-        return {run: runs[run].status if run in runs else None for run in ids}
-
-    def lived(self) -> set[int]:
-        """Engines whose lease is not broken."""
-        return {engine for engine, owner in self._world.database.owners.items() if owner.lease_until > 0}
-
-    def owners(self, verb: str, lease: Lease, runs: list[str], lived: set[int]) -> None:
-        """Note who got which runs, and whose lease was broken, if it is of any interest."""
+    def owners(self, verb: str, lease: Lease, runs: list[str], lived: set[int] | None = None) -> None:
+        """Note who got which runs, and whose lease was broken of those who `lived`, if it is of any interest."""
         world = self._world
-        given = tuple((run, world.database.runs[run].owner) for run in runs)
-        fenced = tuple(sorted(lived - self.lived()))
+        held = world.disk.held(runs) if runs else {}
+        given = tuple((run, held[run].owner) for run in runs)
+        fenced = () if lived is None else tuple(sorted(lived - world.disk.living()))
         if given or fenced:
             order, now = world.next_order(), world.clock.now()
             write = Write(order, now, world.process_name(), lease.epoch, verb, (), (), (), given, fenced)
@@ -46,14 +38,14 @@ class Notes:
         lease: Lease | None,
         before: dict[str, str | None],
         events: list[HistoryEvent],
+        after: dict[str, Held],
         *,
         owned: tuple[tuple[str, int | None], ...] = (),
         given: tuple[tuple[str, int | None], ...] = (),
     ) -> None:
         """Note what was written; `before`: the status that each run had which is in it."""
         world = self._world
-        after = self.statuses(list(before))
-        statuses = tuple((run, status, new) for run, status in before.items() if (new := after[run]) is not None)
+        statuses = tuple((run, status, after[run].status) for run, status in before.items() if run in after)
         write = Write(
             world.next_order(),
             world.clock.now(),
@@ -68,29 +60,22 @@ class Notes:
         world.writes.append(write)
         world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)
 
-    def granted(self) -> set[tuple[str, str]]:
-        """Run and operation of each ticket that holds a slot."""
-        return {name for name, row in self._world.database.tickets.rows.items() if row.granted_at is not None}
-
     def pools(self, before: set[tuple[str, str]], lease: Lease, now: Micros) -> None:
         """Note how each pool stands after slots were given out."""
-        pools = self._world.database.tickets.pools
-        self._world.pool_looks.extend(_look(self._world, pool, before, lease, now) for pool in pools)
+        world = self._world
+        world.pool_looks.extend(_look(world.next_order(), pool, before, lease, now) for pool in world.disk.pools())
 
 
-def _look(world: World, pool: str, before: set[tuple[str, str]], lease: Lease, now: Micros) -> PoolLook:
+def _look(order: int, pool: PoolSeen, before: set[tuple[str, str]], lease: Lease, now: Micros) -> PoolLook:
     """How a pool stands after slots of it were given out."""
-    rows = [row for row in world.database.tickets.rows.values() if row.ticket.pool == pool]
-    held = sorted((row for row in rows if row.granted_at is not None), key=attrgetter("place"))
-    circuit = looked_at(Circuit.load(world.database.tickets.circuits(pool).get("")), now)
-    new = [row for row in held if (row.ticket.run, row.ticket.operation) not in before]
+    held = [slot for slot in pool.slots if slot.granted_at is not None]
     return PoolLook(
-        world.next_order(),
+        order,
         lease.epoch,
-        pool,
-        tuple((row.ticket.run, row.ticket.operation) for row in held),
-        tuple((row.ticket.operation, row.ticket.key) for row in new),
-        tuple((row.ticket.operation, row.ticket.key) for row in rows if row.granted_at is None and row.engine),
-        sum(row.probe for row in held),
-        circuit.state,
+        pool.name,
+        tuple((slot.run, slot.operation) for slot in held),
+        tuple((slot.operation, slot.key) for slot in held if (slot.run, slot.operation) not in before),
+        tuple((slot.operation, slot.key) for slot in pool.slots if slot.granted_at is None and slot.engine),
+        sum(slot.probe for slot in held),
+        looked_at(Circuit.load(pool.circuit), now).state,
     )

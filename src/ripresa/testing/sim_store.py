@@ -1,7 +1,7 @@
-"""The simulated store: a memory store at the end of a bad line.
+"""The simulated store: a real one at the end of a bad line.
 
 Each verb is an effect point (`faults`): a request that travels, an effect, an answer that travels.
-The memory store changes rows in one stroke, so that a process which dies has either written a batch or not.
+The store changes rows in one stroke (`sim_disk`), so that a process which dies has either written a batch or not.
 Every write that takes effect is noted for the checker, with the status of each run before and after it.
 """
 
@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
-from ripresa.stores.memory import MemoryStore
 from ripresa.testing.faults import Kind
 from ripresa.testing.sim_notes import Notes
 
@@ -80,7 +79,7 @@ _QUIET = ("changed", "definitions", "engines", "check")
 
 
 class SimStore:
-    """A process's line to the world's database."""
+    """A process's line to the world's disk."""
 
     url = "sim://"
     poll_s: float | None = 0.5
@@ -88,24 +87,31 @@ class SimStore:
     @property
     def shared(self) -> bool:
         """As the port has it."""
-        return self.inner.shared
+        return self._world.disk.shared
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._notes = Notes(world)
-        self.inner = MemoryStore(world.database, shared=world.shared)
+        self.inner = world.disk.hold()
 
     async def open(self) -> None:
-        return
+        """As the port has it; not an effect point."""
+        await self.inner.open()
 
     async def close(self) -> None:
-        return
+        """The same."""
+        self.watch(None)
+        await self.inner.close()
+
+    def cut(self) -> None:
+        """The process is dead."""
+        self._world.disk.cut(self.inner)
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         """As the port has it."""
 
         async def apply() -> Lease:
-            lived = self._notes.lived()
+            lived = self._world.disk.living()
             lease = await self.inner.acquire(now=now, lease_us=lease_us, who=who, about=about)
             self._notes.owners("acquire", lease, [], lived)
             return lease
@@ -127,7 +133,7 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> None:
-            lived = self._notes.lived()
+            lived = self._world.disk.living()
             await self.inner.release(lease)
             self._notes.owners("release", lease, [], lived)
 
@@ -137,16 +143,22 @@ class SimStore:
         """As the port has it; sometimes nobody can say whether it took effect."""
 
         async def apply() -> frozenset[str]:
-            runs = self._world.database.runs
+            disk = self._world.disk
             changed = [change.id for change in batch.changes]
-            before = self._notes.statuses(changed + [run.id for run in batch.runs])
-            known = sorted({run for run in (*changed, *(event.run for event in batch.history)) if run in runs})
-            owned = tuple((run, runs[run].owner) for run in known)
-            refused = await self.inner.commit(lease, batch, lease_us=lease_us)
-            events = [event for event in batch.history if event.run not in refused]
-            given = sorted({*changed, *(run.id for run in batch.runs if run.id not in refused)} & runs.keys())
+            new = [run.id for run in batch.runs]
+            touched = {*changed, *(event.run for event in batch.history)}
+            known = disk.held({*touched, *new})
+            before = {run: known[run].status if run in known else None for run in changed + new}
+            refused: frozenset[str] = await self.inner.commit(lease, batch, lease_us=lease_us)
+            after = disk.held(before)
             self._notes.batch(
-                "commit", lease, before, events, owned=owned, given=tuple((run, runs[run].owner) for run in given)
+                "commit",
+                lease,
+                before,
+                [event for event in batch.history if event.run not in refused],
+                after,
+                owned=tuple((run, known[run].owner) for run in sorted(touched & known.keys())),
+                given=tuple((run, after[run].owner) for run in sorted(after.keys() - refused)),
             )
             return refused
 
@@ -164,7 +176,7 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> list[str]:
-            lived = self._notes.lived()
+            lived = self._world.disk.living()
             runs = await self.inner.adopt(lease, now=now, limit=limit, leave=leave)
             self._notes.owners("adopt", lease, runs, lived)
             return runs
@@ -179,7 +191,7 @@ class SimStore:
 
         async def apply() -> list[str]:
             runs = await self.inner.claim_due(lease, now=now, limit=limit, leave=leave)
-            self._notes.owners("claim_due", lease, runs, self._notes.lived())
+            self._notes.owners("claim_due", lease, runs)
             return runs
 
         runs: list[str] = await self._send("claim_due", apply)
@@ -192,7 +204,7 @@ class SimStore:
 
         async def apply() -> list[str]:
             runs = await self.inner.claim_fitting(lease, labels=labels, limit=limit, leave=leave)
-            self._notes.owners("claim_fitting", lease, runs, self._notes.lived())
+            self._notes.owners("claim_fitting", lease, runs)
             return runs
 
         runs: list[str] = await self._send("claim_fitting", apply)
@@ -203,7 +215,7 @@ class SimStore:
 
         async def apply() -> bool:
             got = await self.inner.claim(lease, run)
-            self._notes.owners("claim", lease, [run] if got else [], self._notes.lived())
+            self._notes.owners("claim", lease, [run] if got else [])
             return got
 
         got: bool = await self._send("claim", apply)
@@ -232,7 +244,7 @@ class SimStore:
         """As the port has it."""
 
         async def apply() -> Granted:
-            before = self._notes.granted()
+            before = self._world.disk.granted()
             granted = await self.inner.tickets(lease, wanted, now=now)
             self._notes.pools(before, lease, now)
             return granted
@@ -313,7 +325,7 @@ class SimStore:
         async def apply() -> bool:
             done = await self.inner.submit(run, first, tags, definition, connection=connection)
             if done:
-                self._notes.batch("submit", None, {run.id: None}, [first])
+                self._notes.batch("submit", None, {run.id: None}, [first], self._world.disk.held([run.id]))
             return done
 
         done: bool = await self._send("submit", apply)
@@ -321,7 +333,7 @@ class SimStore:
 
     def watch(self, tell: Callable[[], None] | None) -> None:
         """As the port has it; a word may come late, and now and then none comes."""
-        listeners = self._world.database.listeners
+        listeners = self._world.disk.listeners
         if tell is None:
             listeners.pop(self.inner, None)
         else:
@@ -356,7 +368,7 @@ class SimStore:
             raise _unknown(verb)
         answer = await apply()
         world.trace(verb)
-        if fault is Kind.DUPLICATE and not (verb == "commit" and world.shared):  # nothing on the way repeats those
+        if fault is Kind.DUPLICATE and not (verb == "commit" and world.shared and not world.disk.repeats):
             await _once_more(apply)
         if fault in (Kind.CRASH_AFTER, Kind.HANG_AFTER):
             await world.strike(fault)

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from ripresa.contracts.status import TERMINAL
 from ripresa.testing.again import Again
 from ripresa.testing.checker import check
 from ripresa.testing.client import Client
 from ripresa.testing.evidence import Evidence, Policy, Violation
 from ripresa.testing.faults import Faults, Plan, draw
+from ripresa.testing.sim_disk import MemoryDisk
 from ripresa.testing.sim_loop import SimLoop
 from ripresa.testing.world import World
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ripresa.contracts.durations import Duration
     from ripresa.contracts.labels import Labels
     from ripresa.contracts.pools import Pool
+    from ripresa.testing.sim_disk import Disk
+    from ripresa.testing.sim_postgres import SimPostgres
 
 _REDRAWS_MAX = 20
 _DRIVE_S_MAX = 300.0
@@ -101,12 +103,23 @@ class Report:
 
 
 class Simulation:
-    """One seed.  `faults` says how the plan is drawn; `plan` takes its place with exact faults."""
+    """One seed.  `faults` says how the plan is drawn; `plan` takes its place with exact faults.
 
-    def __init__(self, seed: int | str, faults: Faults | None = None, *, plan: Plan | None = None) -> None:
+    `on` is where runs are kept: a `SimPostgres`, or in memory if none is given.
+    """
+
+    def __init__(
+        self,
+        seed: int | str,
+        faults: Faults | None = None,
+        *,
+        plan: Plan | None = None,
+        on: SimPostgres | None = None,
+    ) -> None:
         self.seed = seed
         self.faults = Faults() if faults is None else faults
         self.plan = plan
+        self.on = on
 
     def run(self, scenario: Scenario) -> Report:
         """Run the scenario to its end and hold what happened against the invariants."""
@@ -115,7 +128,7 @@ class Simulation:
         while True:
             random = Random(f"{self.seed}/{redraws}")
             plan = draw(self.faults, random) if self.plan is None else self.plan
-            again = Again(scenario, self.seed, self.faults, self.plan)
+            again = Again(scenario, self.seed, self.faults, self.plan, self.on)
             report = _run_once(again, plan, random, redraws)
             if report.faults_fired or not may_fire or redraws == _REDRAWS_MAX:
                 return report
@@ -125,6 +138,7 @@ class Simulation:
 def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
     scenario = again.scenario
     loop = SimLoop(random)
+    disk = _disk(again, loop)
     evict_after = random.choice(scenario.evict_after)
     workflows = list(scenario.workflows)
     world = World(
@@ -132,6 +146,7 @@ def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
         random,
         plan,
         workflows,
+        disk,
         evict_after=evict_after,
         engines=scenario.engines,
         pools=scenario.pools,
@@ -160,6 +175,17 @@ def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
     )  # fmt: skip
 
 
+def _disk(again: Again, loop: SimLoop) -> Disk:
+    """An empty one."""
+    if again.on is None:
+        return MemoryDisk(shared=again.scenario.engines > 1)
+    try:
+        return again.on.disk(loop.time)
+    except BaseException:
+        loop.close()
+        raise
+
+
 async def _drive(world: World, client: Client, scenario: Scenario, wrong: list[Violation]) -> None:
     world.start()
     try:
@@ -181,12 +207,7 @@ async def _settle(world: World, client: Client) -> None:
     """Faults have stopped: give the runs time to end."""
     end = world.loop.time() + _SETTLE_S_MAX
     while world.loop.time() < end:
-        open_runs = [
-            run
-            for run in world.database.runs.values()
-            if run.status not in TERMINAL and run.key not in client.left_open
-        ]
-        if not open_runs:
+        if all(key in client.left_open for key in world.disk.open_keys()):
             await asyncio.sleep(1)
             return
         await asyncio.sleep(1)
@@ -194,28 +215,27 @@ async def _settle(world: World, client: Client) -> None:
 
 def gather(world: World, client: Client) -> Evidence:
     """All that is known, in the checker's terms."""
-    database = world.database
-    runs = list(database.runs.values())
+    found = world.disk.found()
     return Evidence(
-        runs=runs,
-        history={run.id: list(database.journal[run.id]) for run in runs},
-        attempts={run.id: list(database.attempts[run.id].values()) for run in runs},
-        messages={run.id: list(database.inbox[run.id].values()) for run in runs},
-        ready={run.id for run in runs if run.id in database.ready},
+        runs=found.runs,
+        history=found.history,
+        attempts=found.attempts,
+        messages=found.messages,
+        ready=found.ready,
         writes=world.writes,
         calls=world.calls,
         ops=world.ops,
         policies=policies(world.workflows),
         workflows={workflow.name: workflow for workflow in world.workflows},
         shared=world.shared,
-        left_open=frozenset(run.id for run in runs if run.key in client.left_open),
+        left_open=frozenset(run.id for run in found.runs if run.key in client.left_open),
         pools={pool.name: pool for pool in world.pools},
         pool_looks=world.pool_looks,
         steps_of_pools=_steps_of_pools(world.workflows),
-        tickets_left=list(database.tickets.rows),
+        tickets_left=found.tickets,
         labels_of_steps=_labels_of_steps(world.workflows),
         labels_of_engines=world.labels_of_engines,
-        needs_left=[(run, operation) for run, needs in database.needs.items() for operation in needs],
+        needs_left=found.needs,
     )
 
 
@@ -263,11 +283,13 @@ def _add_policy(found: dict[str, Policy], step: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the engine warns of is what we do to it."""
-    logger = logging.getLogger("ripresa.engine")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """What engine and store warn of is what we do to them."""
+    loggers = [logging.getLogger(name) for name in ("ripresa.engine", "ripresa.stores")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""The simulated world: one database, and engines that die, stop, come back and take over from one another.
+"""The simulated world: one disk, and engines that die, stop, come back and take over from one another.
 
     supervisor ── boots ──> process (App on a SimStore) ── dies, stops or fails ──> supervisor boots the next
                                   stopped ones go on later, as zombies whose lease has run out
@@ -19,7 +19,6 @@ from ripresa.contracts.errors import RipresaError, StoreInUse
 from ripresa.contracts.labels import labels_of
 from ripresa.engine.app import App
 from ripresa.engine.config import Config
-from ripresa.stores.memory import MemoryDatabase
 from ripresa.testing.faults import Kind, Plan
 from ripresa.testing.sim_loop import PROCESS, Process, SimClock, SimLoop, SimSources
 from ripresa.testing.sim_runtime import SimRuntime
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from ripresa.contracts.pools import Pool
     from ripresa.ports.lease import Lease
     from ripresa.testing.evidence import Call, Op, PoolLook, Write
+    from ripresa.testing.sim_disk import Disk
 
 LEASE_S = 3.0
 _WATCH_S = 0.25
@@ -51,6 +51,7 @@ class World:
         random: Random,
         plan: Plan,
         workflows: list[Any],
+        disk: Disk,
         *,
         evict_after: Duration,
         engines: int = 1,
@@ -68,14 +69,16 @@ class World:
         """By epoch."""
         self.pool_looks: list[PoolLook] = []
         self.engines = engines
-        self.shared = engines > 1
-        self.database = MemoryDatabase()
+        self.disk = disk
+        self.shared = disk.shared
         self.clock = SimClock(loop)
         self.sources = SimSources(random, self.clock)
         self.calls: list[Call] = []
         self.writes: list[Write] = []
         self.ops: list[Op] = []
         self.apps: dict[str, App] = {}
+        self.lines: dict[str, SimStore] = {}
+        """Each process's to the disk."""
         self.epochs: dict[str, int] = {}
         self.outside = SimStore(self)
         """Another program's line to the store."""
@@ -149,7 +152,7 @@ class World:
     def _hit(self, process: Process, fault: Kind) -> None:
         self.trace("strike", fault, process.name)
         if fault in (Kind.CRASH_BEFORE, Kind.CRASH_AFTER):
-            self.loop.kill(process, "killed")
+            self._kill(process, "killed")
         else:
             self.loop.stop_process(process, LEASE_S * (1.2 + self.random.random()))
 
@@ -224,8 +227,9 @@ class World:
         while True:
             process = Process(f"engine-{next(self._boots)}", self.loop.create_future())
             self.processes.append(process)
+            line = self.lines[process.name] = SimStore(self)
             app = App(
-                SimStore(self),
+                line,
                 self.workflows,
                 clock=SimClock(self.loop),
                 sources=self.sources,
@@ -243,7 +247,7 @@ class World:
                     return process
                 if not isinstance(error, RipresaError):
                     raise error
-                self.loop.kill(process, "could not open")
+                self._kill(process, "could not open")
                 back = self._back() if isinstance(error, StoreInUse) else None
                 if back is not None:
                     return back
@@ -265,9 +269,13 @@ class World:
                 process.leave("failed")
         return process.gone.result()
 
+    def _kill(self, process: Process, reason: str) -> None:
+        self.loop.kill(process, reason)
+        self.lines[process.name].cut()
+
     def bury(self, process: Process) -> None:
         """Free what a dead process held; nothing of it runs."""
-        self.loop.kill(process, "buried")
+        self._kill(process, "buried")
         engine = self.apps[process.name].engine
         for held in list(engine.held.values()) if engine else ():
             if held.live is not None:

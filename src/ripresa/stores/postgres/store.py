@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from heapq import merge
 from itertools import islice
-from time import monotonic
+from time import monotonic as system_monotonic
 from typing import Any
 
 from ripresa.contracts.errors import StoreUnavailable
@@ -64,9 +64,18 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
 
     shared = True
 
-    def __init__(self, url: str, *, lock_timeout: float = 10.0, heartbeat_thread: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        lock_timeout: float = 10.0,
+        heartbeat_thread: bool = True,
+        monotonic: Callable[[], float] = system_monotonic,
+    ) -> None:
         super().__init__(url, lock_timeout=lock_timeout)
         self._heartbeat_thread = heartbeat_thread
+        self._monotonic = monotonic
+        """What time passes by between two of our own calls."""
         self._writers = {-self._instance}
         """Under which names we write: what others wrote is news."""
         self._seen: dict[int, int] = {}
@@ -78,7 +87,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         """Number of the next call that makes runs ours."""
         self._taken = 0
         """Number of the last one that did."""
-        self._seldom = {_CLAIM_DUE: Seldom(_CLAIM_REST_S), _ADOPT: Seldom(0.0)}
+        self._seldom = {_CLAIM_DUE: Seldom(_CLAIM_REST_S, monotonic), _ADOPT: Seldom(0.0, monotonic)}
         self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=rest)
         self._heartbeat: Heartbeat | None = None
         self._now: tuple[Micros, float] | None = None
@@ -122,7 +131,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         engine = await self._again(self._work, take)
         lease = Lease(engine=engine, epoch=engine)
         self._engine = engine
-        self._now = now, monotonic()
+        self._now = now, self._monotonic()
         self._writers.add(engine)
         await self._stop_heartbeat()
         if self._heartbeat_thread:
@@ -193,7 +202,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
     async def _take(self, query: str, lease: Lease, *about: Any, leave: frozenset[tuple[str, str]]) -> list[str]:
         """Make runs ours.  If the answer is lost the next call bears the same number, and is given the same runs."""
         async with self._taking:
-            seldom, began = self._seldom.get(query), monotonic()
+            seldom, began = self._seldom.get(query), self._monotonic()
             through_all = seldom is not None and seldom.is_due()
             params = [lease.engine, *about, *_left(leave), self._takes, self._taken]
             if seldom is not None:
@@ -237,7 +246,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         here = this_process()
         rows = await self._look(lambda one: one.fetch(SQL["engines"]))
         # Our engine's clock, if we have one, as leases go by that; else the server's.
-        ours = None if self._now is None else self._now[0] + int((monotonic() - self._now[1]) * 1e6)
+        ours = None if self._now is None else self._now[0] + int((self._monotonic() - self._now[1]) * 1e6)
         return [
             {
                 "engine": number,
@@ -333,7 +342,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
     # -- our own lease ------------------------------------------------------------------------------------------------
 
     def _prolonged(self, now: Micros, lease_us: int) -> None:
-        self._now = now, monotonic()
+        self._now = now, self._monotonic()
         if self._heartbeat is not None:
             self._heartbeat.prolonged(now, lease_us)
 

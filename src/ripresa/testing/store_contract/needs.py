@@ -53,6 +53,18 @@ class Needs(Promises):
         )
         assert [await _fitting(engine, limit=1) for _ in range(4)] == [[C], [B], [A], [D]]
 
+    async def test_those_that_are_taken_together_come_in_that_order(self, engine: Engine) -> None:
+        """Many, and some with several needs: what has no order comes in any."""
+        runs = [run_id(number) for number in range(1, 41)]
+        turns = [(7 * number) % 41 for number in range(1, 41)]
+        needs = [need(run, "gpu", since=T + turn) for run, turn in zip(runs, turns, strict=True)]
+        needs += [
+            need(run, "gpu", operation="train#2", since=T + 100 - turn) for run, turn in zip(runs, turns, strict=True)
+        ]
+        await engine.commit(runs=[new_run(run) for run in runs], needs=needs)
+        oldest_first = [run for _, run in sorted(zip(turns, runs, strict=True))]
+        assert await _fitting(engine) == oldest_first
+
     async def test_any_step_that_fits_is_enough_and_the_run_is_taken_once(self, engine: Engine) -> None:
         await engine.commit(
             runs=[new_run(A)],

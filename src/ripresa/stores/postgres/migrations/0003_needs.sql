@@ -84,7 +84,9 @@ BEGIN
       ) AS fit;
       UPDATE run SET owner = engine_number WHERE id = ANY (chosen) AND owner IS NULL;
       DELETE FROM ready WHERE run = ANY (chosen);
-      claimed := claimed || ARRAY (SELECT DISTINCT id FROM unnest(chosen) AS one (id));
+      -- Once each, where the first of its needs stands.
+      claimed := claimed || ARRAY (SELECT id FROM unnest(chosen) WITH ORDINALITY AS one (id, turn)
+                                   GROUP BY id ORDER BY min(turn));
     END IF;
     SELECT min(labels) INTO kind FROM need WHERE labels > kind;
   END LOOP;
