@@ -248,7 +248,7 @@ async def test_a_connection_that_cannot_be_meant_is_refused(postgres, postgres_u
     async with App(postgres_url, [ship]) as app:
         with pytest.raises(ValueError, match="not in a transaction"):
             await app.start(ship, "o-1", connection=mine)
-        with pytest.raises(TypeError, match="an asyncpg connection is wanted, not str"):
+        with pytest.raises(TypeError, match="a connection of asyncpg, psycopg or SQLAlchemy is wanted, not str"):
             await app.start(ship, "o-1", connection="shop")
         elsewhere = await asyncpg.connect(postgres.url)
         async with elsewhere.transaction():

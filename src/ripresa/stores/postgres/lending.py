@@ -1,4 +1,4 @@
-"""Lending: transactions in which a step, or a caller from outside, does something of its own beside what is ours.
+"""Lending: transactions in which a step does something of its own beside what is ours.
 
 A step's transaction has a connection of its own, with the settings that the database gives its user; the schema of the
 store is not on its search path.  Its row in `effect` is put in first, so that a second one that is to do the same waits
@@ -20,7 +20,6 @@ from ripresa.ports.effects import Effect
 from ripresa.stores.postgres.address import Address
 from ripresa.stores.postgres.connection import CONNECT_S, STATEMENT_S
 from ripresa.stores.postgres.faults import ERRORS, broke_connection, is_transient, store_error
-from ripresa.stores.postgres.listening import channel_of
 from ripresa.stores.postgres.texts import storable_value
 
 _KEPT = 4
@@ -178,22 +177,3 @@ async def _require_same(connection: Any, begun: str) -> None:
     now = await connection.fetchval("SELECT pg_current_xact_id()::text") if connection.is_in_transaction() else None
     if now != begun:
         raise StoreError("the step has ended the transaction that it was given: it must not")
-
-
-async def within(connection: Any, address: Address, query: str, *params: Any) -> Any:
-    """The query's value, as part of the transaction that is open on the caller's connection; engines hear of it then.
-
-    Raises TypeError, ValueError for a connection that cannot be meant.
-    """
-    if not hasattr(connection, "is_in_transaction") or not hasattr(connection, "fetchval"):
-        raise TypeError(f"connection: an asyncpg connection is wanted, not {type(connection).__name__}")
-    if not connection.is_in_transaction():
-        raise ValueError("connection: it is not in a transaction: begin one, so that both are written or neither")
-    if await connection.fetchval("SELECT to_regclass($1)", f'"{address.schema}".effect') is None:
-        raise ValueError(f"connection: its database has no schema {address.schema!r}; the store is {address.shown}")
-    before = await connection.fetchval("SELECT current_setting('search_path')")
-    await connection.execute("SELECT set_config('search_path', $1, true)", f'"{address.schema}"')
-    value = await connection.fetchval(query, *params)
-    await connection.execute("SELECT set_config('search_path', $1, true)", before)
-    await connection.execute("SELECT pg_notify($1, '')", channel_of(address))
-    return value

@@ -9,7 +9,7 @@ from ripresa.ports.rows import Definition, HistoryEvent, Message, NewRun
 from ripresa.stores.payloads import check_in
 from ripresa.stores.postgres.batch import NO_PAIRS, columns, packed
 from ripresa.stores.postgres.hold import Hold, call
-from ripresa.stores.postgres.lending import within
+from ripresa.stores.postgres.joining import within
 from ripresa.stores.postgres.texts import storable_value
 
 _SUBMIT = call("submit_1", 2 + 14 + 11 + 2 + 2)

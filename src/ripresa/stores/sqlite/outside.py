@@ -11,6 +11,7 @@ from pathlib import Path
 from ripresa.contracts.errors import RunFinished, RunNotFound
 from ripresa.contracts.status import TERMINAL
 from ripresa.ports.rows import Definition, HistoryEvent, Message, NewRun, Ready
+from ripresa.stores.callers import NO_TRANSACTION
 from ripresa.stores.payloads import check_in
 from ripresa.stores.sqlite.batch import put, put_blobs
 from ripresa.stores.sqlite.loading import SQL
@@ -26,7 +27,7 @@ def require_transaction(connection: object, path: Path) -> None:
             f"connection: it is to {file or 'no file'}, and the store is {path}: they must be one database"
         )
     if not connection.in_transaction:
-        raise ValueError("connection: it is not in a transaction: begin one, so that both are written or neither")
+        raise ValueError(NO_TRANSACTION)
 
 
 def send(connection: sqlite3.Connection, message: Message) -> None:

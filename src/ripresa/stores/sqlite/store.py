@@ -25,6 +25,7 @@ from ripresa.ports.rows import (
     Micros,
     NewRun,
 )
+from ripresa.stores.callers import of_driver
 from ripresa.stores.sqlite import batch as batches
 from ripresa.stores.sqlite import effects, moving, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
@@ -230,6 +231,7 @@ class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
         """Within the caller's own transaction, if it has one."""
         if connection is None:
             return await self._write(work)
+        connection = await of_driver(connection)
         outside.require_transaction(connection, self.path)
         return work(connection)
 
