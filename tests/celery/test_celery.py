@@ -11,6 +11,7 @@ from kombu import Connection
 
 from ripresa import Pool, RunCancelled, RunFailed, stores
 from ripresa.contracts.errors import StoreUnavailable
+from ripresa.ports.tasks import Task
 from ripresa.runtimes.celery import worker
 from ripresa.runtimes.celery.settings import CelerySettings
 from tests.celery import steps
@@ -245,6 +246,25 @@ async def test_a_worker_that_starts_while_its_store_is_out_of_reach_waits_for_it
         assert [one.name for one in await store.workers()] == ["early"]
     await asyncio.to_thread(starting.stop, 0.0)
     assert tries == [url] * 3
+
+
+async def test_work_that_is_ended_before_it_begins_does_not_begin(tmp_path):
+    one = worker.TaskWorker(f"sqlite:///{tmp_path}/runs.db", CelerySettings(), name="one", slots=1)
+    await asyncio.to_thread(one.start)
+    begun = []
+
+    class Runtime:
+        async def run(self, work):
+            begun.append(work)
+            await asyncio.Event().wait()
+
+    one._work = lambda doing, told: (Runtime(), told)
+    doing = worker._Doing(Task("t", "r", "work", 1, "work", "celery", "q", '{"limit_s": null}', 0), "token")
+    doing.end("the worker was told to end")
+    outcome = asyncio.run_coroutine_threadsafe(one._outcome(doing), one._loop)
+    assert await asyncio.wait_for(asyncio.wrap_future(outcome), 60) == {"lost": "the worker was told to end"}
+    assert begun == []
+    await asyncio.to_thread(one.stop, 0.0)
 
 
 # --- what they look at ------------------------------------------------------------------------------------------------

@@ -313,6 +313,8 @@ class TaskWorker:
             runtime, work = self._work(doing, told)
             async with asyncio.timeout(limit_s):
                 doing.running = asyncio.ensure_future(runtime.run(work))
+                if doing.ended is not None:  # before it had begun
+                    doing.running.cancel()
                 output = await doing.running
         except asyncio.CancelledError:
             return None if doing.ended in {None, "gone"} else {"lost": doing.ended}
