@@ -48,7 +48,8 @@ test: .venv/.ready ## Run the tests: the core on the other Pythons found here, t
 test-postgres: .venv/.ready ## Run every scenario of engine, workflows and commands on a real PostgreSQL, whatever store it names
 	@tools/install_engines
 	@$(BIN)/python -m pytest -n $(JOBS) --on postgres tests/engine tests/kernel tests/patterns tests/graphs \
-	  tests/equivalence tests/author tests/testing tests/cli tests/simulation/test_on_postgres.py $(ARGS)
+	  tests/equivalence tests/author tests/testing tests/cli tests/simulation/test_on_postgres.py \
+	  tests/simulation/test_postgres_mutants.py $(ARGS)
 
 test-kubernetes: .venv/.ready ## Run the tests that need a Kubernetes cluster, on a real one: built once, in minutes, as root
 	@tests/kubernetes/with_cluster $(BIN)/python -m pytest -n $(JOBS) --timeout 300 tests/kubernetes $(ARGS)

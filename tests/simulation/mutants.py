@@ -57,6 +57,12 @@ class Mutant:
     scenario: str = "mixed"
     """Where it is looked for: a bug that few stories meet is looked for in one of them."""
 
+    @property
+    def is_of_memory(self) -> bool:
+        """Whether it breaks the memory store, and nothing else."""
+        targets = [self.target, *(target for target, _, _ in self.also)]
+        return any(getattr(target, "__module__", "").startswith("ripresa.stores.memory") for target in targets)
+
     @contextmanager
     def installed(self) -> Iterator[None]:
         with ExitStack() as stack:

@@ -5,13 +5,16 @@ A bug in a function is put into the schema of the simulation, in place of what t
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from ripresa.engine.loading import Loading
+from ripresa.engine.pools import Pools
 from ripresa.stores.postgres import PostgresStore, loading, pools
-from ripresa.stores.postgres.pools import PoolVerbs
+from ripresa.stores.postgres.seldom import Seldom
+from tests.simulation.mutants import MUTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,13 +37,18 @@ class InFunction:
     function: str
     replaced: tuple[tuple[str, str], ...]
     scenario: str
+    also: tuple[tuple[Any, str, Any], ...] = ()
+    """Second lines of defence that the bug is without: what is put where."""
 
     @contextmanager
     def installed(self, on: SimPostgres) -> Iterator[None]:
         right = on.sql(_TEXT.format(self.function))[0][0]
         on.sql(_changed(right, self.replaced))
         try:
-            yield
+            with ExitStack() as stack:
+                for target, attribute, value in self.also:
+                    stack.enter_context(patch.object(target, attribute, value))
+                yield
         finally:
             on.sql(right)
 
@@ -88,8 +96,14 @@ def _changed(text: str, replaced: tuple[tuple[str, str], ...]) -> str:
 POSTGRES_MUTANTS: list[InFunction | InQuery | InPython] = []
 
 
-def _function(name: str, function: str, *replaced: tuple[str, str], scenario: str = "fleet") -> None:
-    POSTGRES_MUTANTS.append(InFunction(name, function, replaced, scenario))
+def _function(
+    name: str,
+    function: str,
+    *replaced: tuple[str, str],
+    scenario: str = "fleet",
+    also: tuple[tuple[Any, str, Any], ...] = (),
+) -> None:
+    POSTGRES_MUTANTS.append(InFunction(name, function, replaced, scenario, also))
 
 
 def _query(name: str, queries: NamedSql, query: str, *replaced: tuple[str, str], scenario: str = "fleet") -> None:
@@ -163,8 +177,18 @@ _function(
     "write_batch_1",
     ("number >= number_)", "number >= number_ AND false)"),
 )
-_function("a_lost_answer_is_not_given_again", "answered_1", ("cardinality(runs_) > 0", "false"))
-_function("a_message_makes_nothing_ready", "send_1", ("VALUES (run_id, at_,", "VALUES ('', at_,"))
+_function(
+    "a_lost_answer_is_not_given_again",
+    "answered_1",
+    ("cardinality(runs_) > 0", "false"),
+    also=((Loading, "unsure", lambda self: self.look()),),
+)
+_function(
+    "a_message_makes_nothing_ready",
+    "send_1",
+    ("VALUES (run_id, at_,", "VALUES ('', at_,"),
+    also=((Seldom, "is_due", lambda self: False),),
+)
 _function(
     "a_message_that_is_known_is_kept_again",
     "send_1",
@@ -173,19 +197,19 @@ _function(
 )
 _function(
     "messages_are_taken_and_kept",
-    "write_rest_without_needs_1",
+    "write_rest_without_tasks_1",
     ("DELETE FROM inbox WHERE id IN", "SELECT run, id FROM inbox WHERE id IN"),
     ("'taken')) RETURNING run, id", "'taken'))"),
 )
-_function("what_is_ready_is_not_looked_for", "lower_levels_1", ("IF EXISTS", "IF NOT EXISTS"))
+_function(
+    "what_is_ready_is_not_looked_for",
+    "lower_levels_1",
+    ("IF EXISTS", "IF NOT EXISTS"),
+    also=((Seldom, "is_due", lambda self: False),),
+)
 _function("a_later_time_takes_the_place_of_an_earlier", "put_ready_1", ("least(", "greatest("))
 _function("a_run_that_exists_is_passed_over", "write_batch_1", ("IF known IS NOT NULL", "IF false"))
 _function("attempts_of_the_dead_go_on", "adopt_1", ("SET status = 'lost', finished_at = now_", "SET status = status"))
-_function(
-    "a_run_that_is_let_go_of_keeps_its_owner",
-    "write_batch_1",
-    ("owner = new.owner,", "owner = coalesce(new.owner, run.owner),"),
-)
 _function(
     "runs_without_an_owner_are_not_looked_for",
     "adopt_1",
@@ -208,6 +232,9 @@ _query(
 
 # --- pools -------------------------------------------------------------------------------------
 
+_AS_ITS_ENGINES = next(one.make for one in MUTANTS if one.name == "slots_stay_with_an_engine_that_is_gone")
+"""A ticket is its engine's rather than its run's: the next one does not take it over."""
+
 _query(
     "slots_in_use_are_not_counted",
     pools.SQL,
@@ -220,6 +247,7 @@ _function(
     "adopt_1",
     ("WHERE engine = ANY (gone)", "WHERE false"),
     scenario="pooled",
+    also=((Pools, "ask", _AS_ITS_ENGINES(Pools.ask)),),
 )
 _function(
     "a_ticket_is_not_given_back",
@@ -227,12 +255,3 @@ _function(
     ("DELETE FROM ticket WHERE", "UPDATE ticket SET told = told WHERE"),
     scenario="pooled",
 )
-
-
-@_python(PoolVerbs, "tickets", scenario="pooled")
-def a_grant_that_nobody_heard_of_is_not_told_again(tickets):
-    async def ask(self, lease, wanted, *, now):
-        self._untold = False
-        return await tickets(self, lease, wanted, now=now)
-
-    return ask

@@ -4,6 +4,8 @@
 it, at all.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from ripresa.contracts.errors import StoreUnavailable
@@ -15,19 +17,26 @@ from ripresa.testing.reference_graph import graphs
 from ripresa.testing.scenarios import ALL, fleet, fleet_enumerated
 from ripresa.testing.simulation import Simulation
 
-SCENARIOS = {**ALL, "graphs": graphs}
+graphs_fleet = replace(graphs, name="graphs_fleet", engines=3)
+"""Runs stand in lines, and their lines are everybody's."""
+
+SCENARIOS = {**ALL, "graphs_fleet": graphs_fleet}
 SAMPLE = {
     "fleet": 16,
     "labelled": 4,
-    "pooled": 4,
+    "pooled_fleet": 4,
     "retried_fleet": 3,
     "pause_and_signal_fleet": 3,
     "restart_fleet": 3,
     "mixed": 4,
-    "graphs": 2,
+    "graphs_fleet": 2,
 }
 """Seeds by scenario."""
-WHOLE = dict.fromkeys(SCENARIOS, 40) | {"fleet": 600} | dict.fromkeys(("labelled", "pooled", "mixed", "graphs"), 150)
+WHOLE = (
+    dict.fromkeys(SCENARIOS, 40)
+    | {"fleet": 600}
+    | dict.fromkeys(("labelled", "pooled_fleet", "mixed", "graphs_fleet"), 150)
+)
 CHUNK = 10
 EVERY = 60
 """In a sample, one in so many effect points is tried."""
@@ -86,7 +95,7 @@ def test_runs_change_hands(database):
     assert {"adopt", "claim_due"} <= verbs
 
 
-@pytest.mark.parametrize("name", ["fleet", "labelled", "pooled"])
+@pytest.mark.parametrize("name", ["fleet", "labelled", "pooled_fleet"])
 def test_a_seed_twice_is_the_same_to_the_last_turn(name, database):
     one, two = (Simulation(3, on=database).run(ALL[name]) for _ in range(2))
     assert (one.trace_hash, one.turns, one.faults_fired) == (two.trace_hash, two.turns, two.faults_fired)

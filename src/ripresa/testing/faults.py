@@ -32,7 +32,7 @@ class Kind(StrEnum):
     ERROR_BEFORE = "error_before"
     """Nothing is done, and the engine is told so."""
     UNKNOWN_BEFORE = "unknown_before"
-    """Nothing is done, and the engine is told that nobody knows."""
+    """Nothing is done, and the engine is told that nobody knows; on PostgreSQL a write may yet arrive, later."""
     ERROR_AFTER = "error_after"
     """It is done, and the engine is told that it failed, or that nobody knows."""
     HANG_BEFORE = "hang_before"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
     HANG_AFTER = "hang_after"
     """The same with the answer under way."""
     DUPLICATE = "duplicate"
-    """The request is carried out twice, and answered once."""
+    """The request is carried out twice, and answered once; on PostgreSQL writes come the second time later."""
 
 
 ENUMERATED = tuple(kind for kind in Kind if kind not in (Kind.UNKNOWN_BEFORE, Kind.HANG_AFTER))

@@ -231,6 +231,9 @@ async def _handed_on(client: Client, id: str) -> None:
     await client.result(id)
 
 
+pooled_fleet = replace(pooled, name="pooled_fleet", engines=3)
+"""Three engines compete for slots too."""
+
 fleet_enumerated = Scenario(
     name="fleet_enumerated", workflows=r.WORKFLOWS, drive=told(_handed_on), evict_after=(0,), engines=2
 )
@@ -255,6 +258,7 @@ FLEET = {f"{_name(story)}_fleet": replace(_alone(story), name=f"{_name(story)}_f
 ALL = {
     "mixed": mixed,
     "pooled": pooled,
+    "pooled_fleet": pooled_fleet,
     "labelled": labelled,
     "fleet": fleet,
     "fleet_enumerated": fleet_enumerated,

@@ -70,7 +70,7 @@ class Disk(Protocol):
     shared: bool
     """As the store port has it."""
     repeats: bool
-    """Whether a commit that comes twice is written once, so that nothing is lost if the way repeats it."""
+    """Whether a commit that comes twice, or too late, is told apart, so that something on the way may hold it up."""
     listeners: dict[object, Callable[[], None]]
     """Whom to tell of what may be for an engine, by the hold that listens."""
 

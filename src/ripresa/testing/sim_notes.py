@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 class Notes:
     """What is noted of a world's writes, in the order in which they take effect."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, process: str) -> None:
         self._world = world
+        self._process = process
+        """Whose writes they are."""
 
     def owners(self, verb: str, lease: Lease, runs: list[str], lived: set[int] | None = None) -> None:
         """Note who got which runs, and whose lease was broken of those who `lived`, if it is of any interest."""
@@ -28,7 +30,7 @@ class Notes:
         fenced = () if lived is None else tuple(sorted(lived - world.disk.living()))
         if given or fenced:
             order, now = world.next_order(), world.clock.now()
-            write = Write(order, now, world.process_name(), lease.epoch, verb, (), (), (), given, fenced)
+            write = Write(order, now, self._process, lease.epoch, verb, (), (), (), given, fenced)
             world.writes.append(write)
             world.trace("owners", verb, given, fenced)
 
@@ -49,7 +51,7 @@ class Notes:
         write = Write(
             world.next_order(),
             world.clock.now(),
-            world.process_name(),
+            self._process,
             lease.epoch if lease else 0,
             verb,
             tuple(events),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.contracts.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
 from ripresa.testing.faults import Kind
 from ripresa.testing.sim_notes import Notes
+from ripresa.testing.sim_verbs import PASSED_ON, QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,58 +25,9 @@ if TYPE_CHECKING:
     from ripresa.ports.lines import Place
     from ripresa.ports.pools import Granted, Ticket
     from ripresa.ports.rows import Definition, HistoryEvent, LogLine, Message, Micros, NewRun
+    from ripresa.ports.store import Store
     from ripresa.ports.tasks import Task, WorkerState
     from ripresa.testing.world import World
-
-_READS = frozenset(
-    [
-        "last_batch",
-        "owned",
-        "next_due",
-        "changed",
-        "load",
-        "get_run",
-        "list_runs",
-        "count_runs",
-        "count_by_version",
-        "history",
-        "attempts",
-        "logs",
-        "tags",
-        "children",
-        "messages",
-        "outgoing",
-        "definitions",
-        "quality",
-        "place",
-        "effect",
-        "ended",
-        "line",
-        "needs",
-        "dues",
-        "pools",
-        "standing",
-        "task_outcomes",
-        "tasks",
-        "workers",
-        "engines",
-        "statuses",
-        "check",
-        "publish",
-        "bury",
-        "dead_letters",
-        "dead_due",
-        "retry_dead",
-        "forget_dead",
-        "note_events",
-        "noted_events",
-        "last_noted",
-        "forget_noted",
-    ]
-)
-"""And what writes, but nothing of a run."""
-_QUIET = ("changed", "definitions", "engines", "check")
-"""Not counted as effect points: asked at fixed intervals, or by people."""
 
 
 class SimStore:
@@ -89,9 +41,9 @@ class SimStore:
         """As the port has it."""
         return self._world.disk.shared
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, process: str) -> None:
         self._world = world
-        self._notes = Notes(world)
+        self._notes = Notes(world, process)
         self.inner = world.disk.hold()
 
     async def open(self) -> None:
@@ -140,16 +92,16 @@ class SimStore:
         await self._send("release", apply)
 
     async def commit(self, lease: Lease, batch: Batch, *, lease_us: int) -> frozenset[str]:
-        """As the port has it; sometimes nobody can say whether it took effect."""
+        """As the port has it; sometimes nobody can say whether it took effect, and it may yet do so, or once more."""
 
-        async def apply() -> frozenset[str]:
+        async def apply(store: Store = self.inner) -> frozenset[str]:
             disk = self._world.disk
             changed = [change.id for change in batch.changes]
             new = [run.id for run in batch.runs]
             touched = {*changed, *(event.run for event in batch.history)}
             known = disk.held({*touched, *new})
             before = {run: known[run].status if run in known else None for run in changed + new}
-            refused: frozenset[str] = await self.inner.commit(lease, batch, lease_us=lease_us)
+            refused = await store.commit(lease, batch, lease_us=lease_us)
             after = disk.held(before)
             self._notes.batch(
                 "commit",
@@ -162,7 +114,7 @@ class SimStore:
             )
             return refused
 
-        written: frozenset[str] = await self._send("commit", apply)
+        written: frozenset[str] = await self._send("commit", apply, self._held_up(apply))
         return written
 
     async def adopt(
@@ -309,7 +261,11 @@ class SimStore:
 
     async def send(self, message: Message, *, connection: Any = None) -> None:
         """As the port has it."""
-        await self._send("send", lambda: self.inner.send(message, connection=connection))
+
+        async def apply(store: Store = self.inner) -> None:
+            await store.send(message, connection=connection)
+
+        await self._send("send", apply, self._held_up(apply))
 
     async def submit(
         self,
@@ -322,13 +278,13 @@ class SimStore:
     ) -> bool:
         """As the port has it."""
 
-        async def apply() -> bool:
-            done = await self.inner.submit(run, first, tags, definition, connection=connection)
+        async def apply(store: Store = self.inner) -> bool:
+            done = await store.submit(run, first, tags, definition, connection=connection)
             if done:
                 self._notes.batch("submit", None, {run.id: None}, [first], self._world.disk.held([run.id]))
             return done
 
-        done: bool = await self._send("submit", apply)
+        done: bool = await self._send("submit", apply, self._held_up(apply))
         return done
 
     def watch(self, tell: Callable[[], None] | None) -> None:
@@ -344,10 +300,10 @@ class SimStore:
         return None
 
     def __getattr__(self, verb: str) -> Any:
-        if verb not in _READS:
+        if verb not in PASSED_ON:
             raise AttributeError(verb)
         read = getattr(self.inner, verb)
-        if verb in _QUIET:
+        if verb in QUIET:
             return read
 
         async def ask(*args: Any, **kwargs: Any) -> Any:
@@ -357,7 +313,20 @@ class SimStore:
 
     # -- the line -----------------------------------------------------------------------------------------------------
 
-    async def _send(self, verb: str, apply: Callable[[], Awaitable[Any]]) -> Any:
+    def _held_up(self, apply: Callable[[Store], Awaitable[Any]]) -> Callable[[], Awaitable[None]] | None:
+        """How the request arrives whose sender is not heard of any more."""
+        if not self._world.disk.repeats:
+            return None
+
+        async def arrive() -> None:
+            await self._world.outside.open()
+            await apply(self._world.outside.inner)
+
+        return arrive
+
+    async def _send(
+        self, verb: str, apply: Callable[[], Awaitable[Any]], late: Callable[[], Awaitable[None]] | None = None
+    ) -> Any:
         world = self._world
         fault = await world.cross(verb)
         if fault is None and verb == "commit":
@@ -365,10 +334,14 @@ class SimStore:
         if fault is Kind.ERROR_BEFORE:
             raise StoreBusy(f"{verb}: locked (simulated)")
         if fault is Kind.UNKNOWN_BEFORE:
+            if late is not None:
+                world.hold_up(late)
             raise _unknown(verb)
         answer = await apply()
         world.trace(verb)
-        if fault is Kind.DUPLICATE and not (verb == "commit" and world.shared and not world.disk.repeats):
+        if fault is Kind.DUPLICATE and late is not None:
+            world.hold_up(late)
+        elif fault is Kind.DUPLICATE and not (verb == "commit" and world.shared):  # nothing on the way repeats those
             await _once_more(apply)
         if fault in (Kind.CRASH_AFTER, Kind.HANG_AFTER):
             await world.strike(fault)

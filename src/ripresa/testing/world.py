@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from contextvars import Context
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,7 @@ from ripresa.testing.sim_runtime import SimRuntime
 from ripresa.testing.sim_store import SimStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextvars import Context
+    from collections.abc import Awaitable, Callable, Sequence
     from random import Random
 
     from ripresa.contracts.durations import Duration
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 3.0
 _WATCH_S = 0.25
+_HELD_UP_ARRIVE = 0.7
 _WORDS_KEPT = 0.9
 """So many of the words that engines send one another arrive."""
 
@@ -80,7 +81,7 @@ class World:
         self.lines: dict[str, SimStore] = {}
         """Each process's to the disk."""
         self.epochs: dict[str, int] = {}
-        self.outside = SimStore(self)
+        self.outside = SimStore(self, "client")
         """Another program's line to the store."""
         self._order = itertools.count(1)
         self._hash = blake2b(digest_size=8)
@@ -90,6 +91,7 @@ class World:
         self.processes: list[Process] = []
         self._serving: list[asyncio.Future[None]] = []
         self._supervisors: list[asyncio.Task[None]] = []
+        self._arriving: list[asyncio.Task[None]] = []
 
     # --- witnesses -----------------------------------------------------------------------------
 
@@ -174,6 +176,20 @@ class World:
         else:
             await asyncio.sleep(0)
 
+    def hold_up(self, request: Callable[[], Awaitable[None]]) -> None:
+        """Something on the way keeps a request: it arrives when nobody counts on it any more, or never."""
+        seconds = 10 ** (self.random.random() * 4 - 3)
+        if self.random.random() < _HELD_UP_ARRIVE:
+            Context().run(self.loop.call_later, seconds, self._let_pass, request)
+
+    def _let_pass(self, request: Callable[[], Awaitable[None]]) -> None:
+        async def arrive() -> None:
+            with contextlib.suppress(RipresaError):  # as it should be, often
+                await request()
+                self.trace("came late")
+
+        self._arriving.append(self.loop.create_task(arrive()))
+
     def _strike_current(self, fault: Kind) -> None:
         process = self._any()
         if process is not None and self.plan.active:
@@ -227,7 +243,7 @@ class World:
         while True:
             process = Process(f"engine-{next(self._boots)}", self.loop.create_future())
             self.processes.append(process)
-            line = self.lines[process.name] = SimStore(self)
+            line = self.lines[process.name] = SimStore(self, process.name)
             app = App(
                 line,
                 self.workflows,
