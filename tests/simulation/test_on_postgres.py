@@ -22,9 +22,9 @@ graphs_fleet = replace(graphs, name="graphs_fleet", engines=3)
 
 SCENARIOS = {**ALL, "graphs_fleet": graphs_fleet}
 SAMPLE = {
-    "fleet": 16,
+    "fleet": 12,
     "labelled": 4,
-    "pooled_fleet": 4,
+    "pooled_fleet": 2,
     "retried_fleet": 3,
     "pause_and_signal_fleet": 3,
     "restart_fleet": 3,
