@@ -153,7 +153,7 @@ _function(
 )
 _function(
     "runs_of_others_are_claimed_for_their_labels",
-    "claim_fitting_1",
+    "claim_fitting_2",
     ("run.owner IS NULL AND ", ""),
     (" AND owner IS NULL", ""),
     scenario="labelled",

@@ -1,16 +1,22 @@
 """No list of runs gets slower as runs get more: shown by PostgreSQL's plans, and by how many pages it reads."""
 
 import re
+from time import monotonic
 
 import asyncpg
 import pytest
 
+from ripresa.ports.batch import Batch
 from ripresa.ports.reading import RunFilter
 from ripresa.stores import open_store
-from ripresa.stores.postgres import lists
+from ripresa.stores.postgres import lists, outbox
 from ripresa.stores.postgres.address import address_of
 from ripresa.stores.postgres.connection import _SETTINGS
+from ripresa.stores.postgres.events import SQL as EVENT_SQL
 from ripresa.stores.postgres.loading import SQL
+from ripresa.stores.postgres.outbox import Outbox
+from ripresa.testing.store_contract import new_run
+from ripresa.testing.store_contract.needs import need
 
 RUNS = 50_000
 
@@ -125,7 +131,8 @@ async def test_no_page_of_a_list_scans_or_sorts(connection, where):
         ("messages", ("x",)),
         ("logs", ("x", 0, None)),
         ("children", ("x",)),
-        ("outgoing", (9,)),
+        ("outgoing", (9, 0)),
+        ("outgoing_of", ([1, 2],)),
         ("run_by_key", ("x",)),
         ("quality", ("d1", None, 9)),
         ("quality_of_step", ("d1", "x", 9, "s1")),
@@ -169,33 +176,135 @@ async def test_runs_that_others_were_sent_something_for_are_passed_over_without_
     await transaction.rollback()
 
 
-async def test_what_was_claimed_since_an_old_snapshot_was_taken_is_not_gone_through_again(postgres_url):
-    now, dead = 1_700_000_000_000_000, 20_000
+NOW, DEAD = 1_700_000_000_000_000, 20_000
+
+
+@pytest.fixture
+async def beside_an_old_snapshot(postgres_url):
+    """A store, its lease, and a connection to its tables, while somebody holds a snapshot of all of them empty."""
     store = open_store(postgres_url)
     await store.open()
-    lease = await store.acquire(now=now, lease_us=600_000_000, who="e")
+    lease = await store.acquire(now=NOW, lease_us=600_000_000, who="e")
     settings = {**_SETTINGS, "search_path": address_of(postgres_url).schema}
     reader, writer = [await asyncpg.connect(postgres_url, server_settings=settings) for _ in range(2)]
     old = reader.transaction(isolation="repeatable_read")
     await old.start()
     assert await reader.fetchval("SELECT count(*) FROM ready") == 0
-    rows = f"SELECT 'r' || n, {now} + n, 0, NULL FROM generate_series(1, {dead}) AS n"
-    await writer.execute(f"INSERT INTO ready {rows}")
-    await writer.execute("INSERT INTO level VALUES (0, 0)")
-    await writer.execute("DELETE FROM ready")
-    for seconds in range(12, 15):  # the first goes through all that is dead, to know where to begin
-        assert await store.claim_due(lease, now=now + seconds * 1_000_000, limit=10) == []
-    watched = Watched(writer)
-    call = f"SELECT claim_due_1({lease.engine}, $1, $2, NULL, NULL, 99, 0, $3)"
-    short, long = [], []
-    for _ in range(2):  # the first time it is planned, too
-        short.append(await watched.pages(call, now + 15_000_000, 10, False))
-        long.append(await watched.pages(call, now + 15_000_000, 10, True))
-    assert short[1] < 100
-    assert long[1] > 3 * short[1]  # it is there to be gone through
+    yield store, lease, Watched(writer)
     await old.rollback()
     for one in (reader, writer, store):
         await one.close()
+
+
+async def pages_twice(watched, *calls):
+    """How many pages each reads, the second time: the first time it is planned, too."""
+    for query, params in calls:
+        await watched.pages(query, *params)
+    return [await watched.pages(query, *params) for query, params in calls]
+
+
+async def test_what_was_claimed_since_an_old_snapshot_was_taken_is_not_gone_through_again(beside_an_old_snapshot):
+    store, lease, watched = beside_an_old_snapshot
+    rows = f"SELECT 'r' || n, {NOW} + n, 0, NULL FROM generate_series(1, {DEAD}) AS n"
+    await watched.execute(f"INSERT INTO ready {rows}")
+    await watched.execute("INSERT INTO level VALUES (0, 0)")
+    await watched.execute("DELETE FROM ready")
+    for seconds in range(12, 15):  # the first goes through all that is dead, to know where to begin
+        assert await store.claim_due(lease, now=NOW + seconds * 1_000_000, limit=10) == []
+    call = f"SELECT claim_due_1({lease.engine}, $1, $2, NULL, NULL, 99, 0, $3)"
+    params = (NOW + 15_000_000, 10)
+    short, long = await pages_twice(watched, (call, (*params, False)), (call, (*params, True)))
+    assert short < 100
+    assert long > 3 * short  # it is there to be gone through
+
+
+async def test_runs_that_needed_labels_since_then_are_not_gone_through_again(beside_an_old_snapshot):
+    store, lease, watched = beside_an_old_snapshot
+    rows = f"SELECT 'r' || n, 'x', 'x', '[\"gpu\"]', n % 2, {NOW} + n FROM generate_series(1, {DEAD}) AS n"
+    await watched.execute(f"INSERT INTO need (run, operation, step, labels, priority, since) {rows}")
+    await watched.execute("DELETE FROM need")
+    gpu = frozenset({"gpu"})
+    for _ in range(2):
+        assert await store.claim_fitting(lease, labels=gpu, limit=10) == []
+    call = f"SELECT claim_fitting_2({lease.engine}, '[\"gpu\"]', 10, NULL, NULL, 99, 0, $1)"
+    short, long = await pages_twice(watched, (call, (False,)), (call, (True,)))
+    assert short < 100
+    assert long > 3 * short
+    new, batch = new_run("0" * 32), need("0" * 32, "gpu", since=NOW + 5)  # as if it had waited for long, elsewhere
+    await store.commit(lease, Batch(1, NOW, runs=[new], needs=[batch]), lease_us=600_000_000)
+    assert await store.claim_fitting(lease, labels=gpu, limit=10) == [new.id]
+
+
+@pytest.fixture
+def marks_at_once(monkeypatch):
+    """The outbox asks each time who writes to it, and goes through all only at first."""
+    monkeypatch.setattr(outbox, "_MARK_S", 0.0)
+    monkeypatch.setattr(outbox, "_REST_S", 3_600.0)
+
+
+async def put_out(connection, first, last):
+    rows = f"SELECT 'e' || n, 'r', 't', {NOW}, '{{}}' FROM generate_series({first}, {last}) AS n"
+    await connection.execute(f"INSERT INTO outbox (id, run, type, at, data) {rows}")
+
+
+@pytest.mark.usefixtures("marks_at_once")
+async def test_events_that_were_handed_on_since_then_are_not_gone_through_again(beside_an_old_snapshot):
+    _, _, watched = beside_an_old_snapshot
+    await put_out(watched, 1, DEAD)
+    await watched.execute("DELETE FROM outbox WHERE id <> 'e1'")  # a target is out of reach
+    box = Outbox(monotonic)
+    for _ in range(3):
+        assert [one.id for one in await box.read(watched, 9)] == ["e1"]
+    await put_out(watched, DEAD + 1, DEAD + 2)
+    watched.asked.clear()
+    assert [one.id for one in await box.read(watched, 9)] == ["e1", f"e{DEAD + 1}", f"e{DEAD + 2}"]
+    short = [await watched.pages(query, *params) for query, params in watched.asked if "FROM outbox" in query]
+    assert len(short) == 2
+    assert sum(short) < 100
+    assert await watched.pages(SQL["outgoing"], 9, 0) > 3 * sum(short)
+    assert [one.id for one in await box.read(watched, 2)] == ["e1", f"e{DEAD + 1}"]
+
+
+@pytest.mark.usefixtures("marks_at_once")
+async def test_an_event_whose_commit_took_its_time_comes_before_those_that_were_put_out_after_it(postgres_url):
+    settings = {**_SETTINGS, "search_path": address_of(postgres_url).schema}
+    slow, quick = [await asyncpg.connect(postgres_url, server_settings=settings) for _ in range(2)]
+    box = Outbox(monotonic)
+    for number in range(1, 4):
+        await put_out(quick, number, number)
+        await box.read(quick, 9)
+    late = slow.transaction()
+    await late.start()
+    await put_out(slow, 10, 10)
+    for number in range(11, 15):
+        await put_out(quick, number, number)
+        await quick.execute("DELETE FROM outbox WHERE id = $1", f"e{number - 1}")
+        assert [one.id for one in await box.read(quick, 9)][-1] == f"e{number}"
+    await late.commit()
+    for _ in range(3):
+        assert [one.id for one in await box.read(quick, 9)] == ["e1", "e2", "e3", "e10", "e14"]
+    await slow.close()
+    await quick.close()
+
+
+async def test_dead_letters_that_were_retried_since_then_are_not_gone_through_again(beside_an_old_snapshot):
+    store, _, watched = beside_an_old_snapshot
+    rows = f"SELECT 'l' || n, 'in', 'p', 'c', 'r', '', 1, 1, 1, {NOW} + n FROM generate_series(1, {DEAD}) AS n"
+    await watched.execute(
+        f"INSERT INTO dead_letter (id, way, place, code, reason, body, since, at, attempts, due) {rows}"
+    )
+    await watched.execute("DELETE FROM dead_letter WHERE id <> 'l5'")
+    later = NOW + 120_000_000
+    assert [one.id for one in await store.dead_due("p", now=later, limit=9)] == ["l5"]
+    assert [one.id for one in await store.dead_due("p", now=later, limit=9)] == ["l5"]
+    await store.forget_dead(["l5"])
+    for seconds in range(3):
+        assert await store.dead_due("p", now=later + seconds * 1_000_000, limit=9) == []
+    _, low = store._due["p"]
+    query = EVENT_SQL["dead_due"]
+    short, long = await pages_twice(watched, (query, ("p", later, 9, low)), (query, ("p", later, 9, 0)))
+    assert short < 100
+    assert long > 3 * short
 
 
 async def test_adopting_goes_through_the_runs_of_the_gone_alone(connection):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ripresa.ports.events import DeadLetter, NotedEvent
 from ripresa.ports.rows import Micros, Outgoing
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.postgres.hold import Hold
+from ripresa.stores.postgres.seldom import Seldom
 from ripresa.stores.postgres.texts import storable_value
 
 SQL = NamedSql("ripresa.stores.postgres", "events.sql")
 
 
+_DUE_REST_S = 2.0
+_DUE_LATE_US = 60_000_000
+"""What is due earlier than the last look by more than this is found by who goes through all, dead versions too."""
+
+
 class EventVerbs(Hold):
     """The verbs of `ports.events.EventStore`, for the PostgreSQL store."""
+
+    _monotonic: Callable[[], float]
+
+    def __init__(self, url: str, *, lock_timeout: float) -> None:
+        super().__init__(url, lock_timeout=lock_timeout)
+        self._due: dict[str, tuple[Seldom, Micros]] = {}
+        """By place: when all dead letters are gone through again, and that none is due earlier."""
 
     async def publish(self, events: Sequence[Outgoing]) -> None:
         await self._put("publish", events)
@@ -41,7 +54,16 @@ class EventVerbs(Hold):
         return [DeadLetter(*row) for row in rows][:limit]
 
     async def dead_due(self, place: str, *, now: Micros, limit: int) -> list[DeadLetter]:
-        return [DeadLetter(*row) for row in await self._look(lambda one: one.fetch(SQL["dead_due"], place, now, limit))]
+        seldom, low = self._due.setdefault(place, (Seldom(_DUE_REST_S, self._monotonic), 0))
+        through_all, began = seldom.is_due(), self._monotonic()
+        params = (place, now, limit, 0 if through_all else low)
+        rows = await self._look(lambda one: one.fetch(SQL["dead_due"], *params))
+        if through_all:
+            seldom.done(began)
+        letters = [DeadLetter(*row) for row in rows]
+        first = min((one.due for one in letters if one.due is not None), default=now)
+        self._due[place] = seldom, min(first, now - _DUE_LATE_US)
+        return letters
 
     async def retry_dead(self, ids: Sequence[str], *, now: Micros) -> int:
         return int(await self._again(self._idlest(), lambda one: one.fetchval(SQL["retry_dead"], list(ids), now)))

@@ -25,7 +25,7 @@ FROM dead_letter WHERE id = ANY ($1::text[]) ORDER BY at DESC, id;
 
 -- name: dead_due
 SELECT id, way, place, code, reason, type, event, subject, body, since, at, attempts, due
-FROM dead_letter WHERE place = $1 AND due <= $2 ORDER BY due, id LIMIT $3;
+FROM dead_letter WHERE place = $1 AND due BETWEEN $4 AND $2 ORDER BY due, id LIMIT $3;
 
 -- name: retry_dead
 WITH retried AS (UPDATE dead_letter SET due = $2 WHERE id = ANY ($1::text[]) RETURNING 1) SELECT count(*) FROM retried;

@@ -14,7 +14,7 @@ from ripresa.stores.postgres.hold import Hold, call
 
 SQL = NamedSql("ripresa.stores.postgres", "needs.sql")
 
-_CLAIM_FITTING = call("claim_fitting_1", 7)
+CLAIM_FITTING = call("claim_fitting_2", 8)
 
 
 class NeedVerbs(Hold, ABC):
@@ -27,7 +27,7 @@ class NeedVerbs(Hold, ABC):
     async def claim_fitting(
         self, lease: Lease, *, labels: frozenset[str], limit: int, leave: frozenset[tuple[str, str]] = frozenset()
     ) -> list[str]:
-        return await self._take(_CLAIM_FITTING, lease, packed(sorted(labels)), limit, leave=leave)
+        return await self._take(CLAIM_FITTING, lease, packed(sorted(labels)), limit, leave=leave)
 
     async def needs(self, runs: list[str]) -> list[Need]:
         return [Need(*row) for row in await self._look(lambda one: one.fetch(SQL["needs"], runs))]

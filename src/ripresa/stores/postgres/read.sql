@@ -67,7 +67,22 @@ SELECT name, value FROM tag WHERE run = $1 ORDER BY name;
 SELECT {run_columns} FROM run WHERE parent = $1 ORDER BY id;
 
 -- name: outgoing
-SELECT id, run, type, data, at FROM outbox ORDER BY number LIMIT $1;
+SELECT number, id, run, type, data, at FROM outbox WHERE number > $2 ORDER BY number LIMIT $1;
+
+-- name: outgoing_of
+SELECT number, id, run, type, data, at FROM outbox WHERE number = ANY ($1::bigint[]);
+
+-- name: outbox_numbered
+-- Null: this user may not know.
+SELECT CASE WHEN has_sequence_privilege(numbers, 'USAGE, SELECT')
+  THEN coalesce(pg_sequence_last_value(numbers::regclass), 0) END
+FROM pg_get_serial_sequence('outbox', 'number') AS own (numbers);
+
+-- name: outbox_writers
+-- Who has written to it and may still have to commit: the lock is taken before the first number is.
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'outbox'::regclass AND mode = 'RowExclusiveLock'
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- name: published
 DELETE FROM outbox WHERE id = ANY ($1::text[]);

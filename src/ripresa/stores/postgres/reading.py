@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ripresa.ports.reading import Loaded, Page, RunFilter
-from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Outgoing, Quality, Run
+from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Quality, Run
 from ripresa.stores.counting import by_version
 from ripresa.stores.postgres.hold import Hold
 from ripresa.stores.postgres.lists import list_runs
@@ -50,9 +50,6 @@ class ReadingVerbs(Hold):
 
     async def messages(self, run: str) -> list[Message]:
         return await self._work.do(lambda one: rows_of(one, Message, "messages", run))
-
-    async def outgoing(self, *, limit: int) -> list[Outgoing]:
-        return await self._rows(Outgoing, "outgoing", limit)
 
     async def definitions(self) -> list[Definition]:
         return await self._rows(Definition, "definitions")

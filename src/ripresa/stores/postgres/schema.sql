@@ -184,6 +184,13 @@ CREATE TABLE need (
 -- Each kind of need is searched for alone, and there are few.
 CREATE INDEX need_by_labels ON need (labels, priority DESC, since, run);
 
+CREATE TABLE need_level (
+  labels text COLLATE "C" NOT NULL,
+  priority bigint NOT NULL,
+  low bigint NOT NULL,                  -- nothing that needs these has waited since earlier
+  PRIMARY KEY (labels, priority)
+);
+
 CREATE TABLE line (
   name text COLLATE "C" PRIMARY KEY
 );

@@ -22,7 +22,7 @@ from ripresa.ports.effects import Effect
 from ripresa.ports.lease import Lease
 from ripresa.ports.lines import Place
 from ripresa.ports.moving import Chunk
-from ripresa.ports.rows import Micros
+from ripresa.ports.rows import Micros, Outgoing
 from ripresa.stores.ages import first_id_at
 from ripresa.stores.postgres import checks, committing, moving
 from ripresa.stores.postgres.connection import connect
@@ -32,7 +32,8 @@ from ripresa.stores.postgres.heartbeat import Heartbeat
 from ripresa.stores.postgres.hold import call, rest
 from ripresa.stores.postgres.lending import Lending
 from ripresa.stores.postgres.loading import SQL
-from ripresa.stores.postgres.needs import NeedVerbs
+from ripresa.stores.postgres.needs import CLAIM_FITTING, NeedVerbs
+from ripresa.stores.postgres.outbox import Outbox
 from ripresa.stores.postgres.outside import OutsideVerbs
 from ripresa.stores.postgres.pools import PoolVerbs
 from ripresa.stores.postgres.reading import ReadingVerbs
@@ -87,8 +88,13 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         """Number of the next call that makes runs ours."""
         self._taken = 0
         """Number of the last one that did."""
-        self._seldom = {_CLAIM_DUE: Seldom(_CLAIM_REST_S, monotonic), _ADOPT: Seldom(0.0, monotonic)}
+        self._seldom = {
+            _CLAIM_DUE: Seldom(_CLAIM_REST_S, monotonic),
+            CLAIM_FITTING: Seldom(_CLAIM_REST_S, monotonic),
+            _ADOPT: Seldom(0.0, monotonic),
+        }
         self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=rest)
+        self._outbox = Outbox(monotonic)
         self._heartbeat: Heartbeat | None = None
         self._now: tuple[Micros, float] | None = None
         """What time our engine last said it is, and when it did."""
@@ -262,6 +268,9 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
             }
             for number, lease_until, since, who, about, draining, *process, now in rows
         ]
+
+    async def outgoing(self, *, limit: int) -> list[Outgoing]:
+        return await self._look(lambda one: self._outbox.read(one, limit))
 
     async def published(self, ids: list[str]) -> None:
         if ids:
