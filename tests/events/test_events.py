@@ -171,6 +171,72 @@ async def test_an_event_that_comes_twice_is_one_signal(line, database):
 
 
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)
+async def test_a_consumer_that_ends_leaves_its_name_only_while_something_is_pending_under_it(line):
+    sources = [open_source(line.source(start="x")) for _ in range(2)]
+    await sources[0].receive()  # makes the group
+    await send_raw(line, b"one")
+    came = await received_by(sources[0], 1)
+    await sources[1].receive()
+    assert len(await consumers(line)) == 2
+    await sources[1].close()
+    assert len(await consumers(line)) == 1
+    again = open_source(line.source(start="x"))
+    await again.receive()
+    await sources[0].close()  # it has not said that the event was dealt with
+    assert sorted((await consumers(line)).values()) == [0, 1]
+    assert came[0].body == b"one"
+    await again.close()
+    assert list((await consumers(line)).values()) == [1]
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+async def test_names_of_consumers_that_were_killed_are_taken_away_once_what_they_had_is_claimed(line, monkeypatch):
+    monkeypatch.setattr("ripresa.buses.redis._WAIT_MS", 20)
+    monkeypatch.setattr("ripresa.buses.redis._TIDY_S", 0.0)
+    monkeypatch.setattr("ripresa.buses.redis._GONE_MS", 3_600_000)
+    monkeypatch.setattr("ripresa.buses.redis._ABANDONED_MS", 3_600_000)
+    killed, somebody = open_source(line.source(start="x")), open_source(line.source(start="x"))
+    somebody._who = "somebody-elses"
+    await killed.receive()
+    await send_raw(line, b"one")
+    await received_by(killed, 1)
+    await somebody.receive()
+    monkeypatch.setattr("ripresa.buses.redis._GONE_MS", 1)
+    left = open_source(line.source(start="x"))
+    for _ in range(3):
+        assert await left.receive() == []
+    assert (await consumers(line))[killed._who] == 1  # what is pending would be forgotten with its name
+    monkeypatch.setattr("ripresa.buses.redis._ABANDONED_MS", 1)
+    came = await received_by(left, 1)
+    assert came[0].body == b"one"
+    await left.done(came)
+    async with asyncio.timeout(WITHIN_S):
+        while killed._who in await consumers(line):
+            await left.receive()
+    assert set(await consumers(line)) >= {"somebody-elses"}
+    for one in (killed, somebody, left):
+        await one.close()
+
+
+async def consumers(line):
+    """The names in the group, and how much is pending under each."""
+    from redis.asyncio import Redis
+
+    client = Redis.from_url(line.server.url())
+    found = await client.xinfo_consumers(line.name, line.source(start="x").group)
+    await client.aclose()
+    return {one["name"].decode(): one["pending"] for one in found}
+
+
+async def received_by(source, count):
+    found = []
+    async with asyncio.timeout(WITHIN_S):
+        while len(found) < count:
+            found += await source.receive()
+    return found
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
 async def test_of_several_engines_one_publishes_and_another_goes_on(line, database):
     first, second = (app_on(database, publish=[line.target()], shared=True) for _ in range(2))
     async with first, second:
