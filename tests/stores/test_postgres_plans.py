@@ -307,6 +307,34 @@ async def test_dead_letters_that_were_retried_since_then_are_not_gone_through_ag
     assert long > 3 * short
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT adopt_1({0}, $1, 10, NULL, NULL, 1, 0, false)",
+        "SELECT adopt_1({0}, $1, 10, NULL, NULL, 1, 0, true)",
+        "SELECT claim_due_1({0}, $1, 10, NULL, NULL, 1, 0, true)",
+        "SELECT claim_fitting_2({0}, '[\"gpu\"]', 10, NULL, NULL, $1, 0, true)",
+    ],
+)
+async def test_what_was_planned_while_there_was_nothing_goes_through_no_more_than_it_must(postgres_url, call):
+    """A new fleet grows quicker than the server counts its rows."""
+    store = open_store(postgres_url)
+    await store.open()
+    lease = await store.acquire(now=NOW, lease_us=600_000_000, who="e")
+    settings = {**_SETTINGS, "search_path": address_of(postgres_url).schema}
+    watched = Watched(await asyncpg.connect(postgres_url, server_settings=settings))
+    query = call.format(lease.engine)
+    for _ in range(8):  # the server keeps a plan after five
+        assert await watched.fetchval(query, NOW) == []
+    await watched.execute(
+        "INSERT INTO run (id, definition, version, status, priority, correlation_id, owner, created_at, input)"
+        f"SELECT 'r' || n, 'd', 'v', 'waiting', 0, 'c', {lease.engine}, 1, '{{}}' FROM generate_series(1, {DEAD}) AS n"
+    )
+    assert await watched.pages(query, NOW) < 1_000
+    for one in (watched, store):
+        await one.close()
+
+
 async def test_adopting_goes_through_the_runs_of_the_gone_alone(connection):
     transaction = connection.transaction()
     await transaction.start()
