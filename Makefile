@@ -30,7 +30,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS := true
 endif
 
-.PHONY: help demo test test-postgres test-kubernetes check bench docs lock lint types floors bans addresses manual
+.PHONY: help demo test test-postgres test-kubernetes check bench bench-postgres docs lock lint types floors bans addresses manual
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -79,6 +79,11 @@ manual: .venv/.ready
 
 bench: .venv-bench/.ready ## Measure, beside rivals, in an environment of its own
 	@$(BENCH)/python benchmarks/run.py $(ARGS)
+
+bench-postgres: .venv-bench/.ready ## Measure on a PostgreSQL: beside DBOS, how long one waits, how soon others take over
+	@tools/install_engines
+	@$(BENCH)/python -m benchmarks.postgres $(ARGS)
+	@$(BENCH)/python -m benchmarks.takeover --kills 20 --stops 5
 
 docs: manual ## Build the documentation into site/
 	@echo "The documentation is in site/index.html"

@@ -21,15 +21,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import closed_loop, quantile, rss_peak_mb
+from benchmarks.server import server
 from ripresa import App, continue_as_new, now, sleep, sleep_until, step, workflow
-from ripresa.testing.torture.postgres_server import OwnPostgres
 
 SCHEMA = "ripresa_fleet"
 ENGINES = 3
@@ -320,19 +318,6 @@ async def _emptied(url: str) -> None:
     await connection.close()
 
 
-@contextmanager
-def _server(dsn: str | None) -> Iterator[str]:
-    if dsn is not None:
-        yield dsn
-        return
-    server = OwnPostgres()
-    try:
-        server.start()
-        yield server.url
-    finally:
-        server.close()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("story", choices=["hundred", "herd", "snapshot", "engine"])
@@ -348,7 +333,7 @@ def main() -> None:
     if given.story == "engine":
         asyncio.run(engine(given.dsn))
         return
-    with _server(given.dsn) as dsn:
+    with server(given.dsn) as dsn:
         url = _in_schema(dsn)
         asyncio.run(_emptied(url))
         match given.story:

@@ -1,8 +1,9 @@
-"""The same work by ripresa and by DBOS on one PostgreSQL, side by side: `python benchmarks/postgres.py URL`.
+"""The same work by ripresa and by DBOS on one PostgreSQL, side by side: `python -m benchmarks.postgres [URL]`.
 
-`URL` is a server on which databases may be created and dropped, say `postgresql://postgres@localhost/postgres`; each
-turn of each contestant has a database of its own.  Rounds are interleaved as in `run.py`, and numbers are medians.
-Each round ends with ripresa alone: how long one waits for it (`ripresa_waits.py`).
+`URL` is a server on which databases may be created and dropped, say `postgresql://postgres@localhost/postgres`; without
+one a server is started and ended.  Each turn of each contestant has a database of its own.  Rounds are interleaved as
+in `run.py`, and numbers are medians.  Each round ends with ripresa alone: how long one waits for it
+(`ripresa_waits.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script's own folder is o
 from benchmarks import machine
 from benchmarks.contestants import ROOT, Entry, empty_directory, run
 from benchmarks.measure import median_of
+from benchmarks.server import server
 
 OURS, THEIRS = "ripresa", "DBOS"
 NAME = "ripresa_bench"
@@ -65,21 +67,28 @@ async def settings(url: str) -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="ripresa beside DBOS on one PostgreSQL")
-    parser.add_argument("url", help="a server on which databases may be created and dropped")
+    parser.add_argument("url", nargs="?", help="a server on which databases may be created and dropped")
     parser.add_argument("--quick", action="store_true", help="one small round")
     parser.add_argument("--rounds", type=int, default=0, help="interleaved rounds (5; 1 if quick)")
     given = parser.parse_args()
     with empty_directory() as directory:
         print(machine.told(machine.facts(directory)))
-    print(asyncio.run(settings(given.url)))
+    with server(given.url) as url:
+        measure(url, rounds=given.rounds or (1 if given.quick else 5), quick=given.quick)
+    return 0
+
+
+def measure(server_url: str, *, rounds: int, quick: bool) -> None:
+    """Measure, and print what came of it."""
+    print(asyncio.run(settings(server_url)))
     samples: dict[str, list[dict[str, Any]]] = {}
     waits: list[dict[str, Any]] = []
-    for _ in range(given.rounds or (1 if given.quick else 5)):
-        for entry in entries(quick=given.quick):
-            url = asyncio.run(fresh(given.url))
+    for _ in range(rounds):
+        for entry in entries(quick=quick):
+            url = asyncio.run(fresh(server_url))
             samples.setdefault(entry.key, []).append(run(entry.module, *entry.arguments(), f"--url={url}"))
-        url = asyncio.run(fresh(given.url))
-        waits.append(run("benchmarks.ripresa_waits", f"--url={url}", f"--samples={20 if given.quick else 100}"))
+        url = asyncio.run(fresh(server_url))
+        waits.append(run("benchmarks.ripresa_waits", f"--url={url}", f"--samples={20 if quick else 100}"))
     for key, taken in samples.items():
         middle = median_of(taken)
         shown = {name: middle[name] for name in ("steps_per_s", "p50_ms", "p99_ms", "cpu_us_per_step")}
@@ -97,7 +106,6 @@ def main() -> int:
     out = ROOT / "benchmarks" / "out"
     out.mkdir(parents=True, exist_ok=True)
     (out / "postgres.json").write_text(json.dumps(samples, indent=2) + "\n", "utf-8")
-    return 0
 
 
 def _pairs(samples: dict[str, list[dict[str, Any]]], clients: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:

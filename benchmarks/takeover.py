@@ -1,11 +1,11 @@
 """Takeover: how soon the runs of an engine that was killed, or stopped for long, go on at the others.
 
-    python benchmarks/takeover.py postgresql://user@host/database --kills 20 --stops 5
+    python -m benchmarks.takeover postgresql://user@host/database --kills 20 --stops 5
 
-Starts engines as processes on a database that is empty of runs, gives them runs that tick
-five times a second, and now and then kills one with SIGKILL, or stops it for twice its lease and lets it go on as a
-zombie.  Every tick is a line in a file outside.  Told are the times from the kill to the next tick of each run that
-moved, and what must be nothing: runs lost, steps with two outcomes, gaps in journals.
+Without an address a server is started and ended.  Starts engines as processes on a database that is empty of runs,
+gives them runs that tick five times a second, and now and then kills one with SIGKILL, or stops it for twice its lease
+and lets it go on as a zombie.  Every tick is a line in a file outside.  Told are the times from the kill to the next
+tick of each run that moved, and what must be nothing: runs lost, steps with two outcomes, gaps in journals.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script's own folder is on the path, its neighbours are not
+
+from benchmarks.server import server
 from ripresa import App, sleep, step, workflow
 from ripresa.kernel import history as h
 from ripresa.ports.reading import RunFilter
@@ -196,7 +199,9 @@ _SHARES = {"p50_s": 0.5, "p99_s": 0.99, "max_s": 1.0}
 def main() -> None:
     """Measure, or be one of the engines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("url", help="a store that engines share, as postgresql://user@host/database?schema=takeover")
+    parser.add_argument(
+        "url", nargs="?", help="a store that engines share, as postgresql://user@host/database?schema=takeover"
+    )
     parser.add_argument("--engines", type=int, default=3)
     parser.add_argument("--kills", type=int, default=10, help="how many are killed")
     parser.add_argument("--stops", type=int, default=0, help="how many are stopped for twice their lease")
@@ -208,10 +213,11 @@ def main() -> None:
     if args.serve:
         asyncio.run(serve(args.url, args.serve, args.lease, args.runs))
         return
-    told = measure(
-        args.url, engines=args.engines, kills=args.kills, stops=args.stops, runs=args.runs, lease_s=args.lease,
-        seed=args.seed,
-    )  # fmt: skip
+    with server(args.url) as url:
+        told = measure(
+            url, engines=args.engines, kills=args.kills, stops=args.stops, runs=args.runs, lease_s=args.lease,
+            seed=args.seed,
+        )  # fmt: skip
     print(json.dumps(told))
 
 
