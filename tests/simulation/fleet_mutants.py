@@ -118,3 +118,13 @@ def what_a_run_needs_is_forgotten(_):
 @mutant(NeedVerbs, "_may_fit", scenario="labelled")
 def runs_of_others_are_claimed_for_their_labels(_):
     return lambda self, run, leave: True
+
+
+@mutant(Labelled, "leave", scenario="labelled")
+def needs_stay_noted(_):
+    """Until the run is looked at again: it seems to wait for an engine while it is at work."""
+
+    def leave(self, flight):
+        flight.elsewhere = False
+
+    return leave

@@ -136,6 +136,8 @@ class Evidence:
     """What each engine has, by its epoch."""
     needs_left: list[tuple[str, str]] = field(default_factory=list)
     """Run and operation of the needs that are noted at the end."""
+    needs_outlived: list[tuple[str, str]] = field(default_factory=list)
+    """Those that were noted still when the outcome of the operation was written."""
     tickets_left: list[tuple[str, str]] = field(default_factory=list)
     """Run and operation of tickets that are there at the end."""
 

@@ -60,8 +60,6 @@ class Found(NamedTuple):
     ready: set[str]
     tickets: list[tuple[str, str]]
     """Run and operation of each."""
-    needs: list[tuple[str, str]]
-    """The same."""
 
 
 class Disk(Protocol):
@@ -100,6 +98,9 @@ class Disk(Protocol):
 
     def granted(self) -> set[tuple[str, str]]:
         """Run and operation of each ticket that holds a slot."""
+
+    def needs(self) -> list[tuple[str, str]]:
+        """Run and operation of what is noted to need another engine."""
 
     def pools(self) -> list[PoolSeen]:
         """All pools, by name."""
@@ -146,6 +147,9 @@ class MemoryDisk:
     def granted(self) -> set[tuple[str, str]]:
         return {name for name, row in self.database.tickets.rows.items() if row.granted_at is not None}
 
+    def needs(self) -> list[tuple[str, str]]:
+        return [(run, operation) for run, needs in self.database.needs.items() for operation in needs]
+
     def pools(self) -> list[PoolSeen]:
         tickets = self.database.tickets
         rows = sorted(tickets.rows.values(), key=lambda row: row.place)
@@ -172,5 +176,4 @@ class MemoryDisk:
             messages={run.id: self.inbox(run.id) for run in runs},
             ready={run.id for run in runs if run.id in database.ready},
             tickets=list(database.tickets.rows),
-            needs=[(run, operation) for run, needs in database.needs.items() for operation in needs],
         )

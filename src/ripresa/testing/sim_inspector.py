@@ -57,6 +57,9 @@ class Inspector:
     def granted(self) -> set[tuple[str, str]]:
         return {(run, operation) for run, operation in self._rows("granted")}
 
+    def needs(self) -> list[tuple[str, str]]:
+        return [(run, operation) for run, operation in self._rows("needs")]
+
     def pools(self) -> list[PoolSeen]:
         slots: defaultdict[str, list[Slot]] = defaultdict(list)
         for pool, *slot in self._rows("slots"):
@@ -73,7 +76,6 @@ class Inspector:
             messages=_by_run(ids, self._whole(Message, "all_messages")),
             ready={run for (run,) in self._rows("ready")},
             tickets=[(run, operation) for run, operation in self._rows("tickets")],
-            needs=[(run, operation) for run, operation in self._rows("needs")],
         )
 
     def _rows(self, query: str, *params: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ripresa.kernel import history as h
 from ripresa.kernel.circuit import Circuit, looked_at
 from ripresa.testing.evidence import PoolLook, Write
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from ripresa.ports.rows import HistoryEvent, Micros
     from ripresa.testing.sim_disk import Held, PoolSeen
     from ripresa.testing.world import World
+
+_STEP_OVER = frozenset({h.STEP_COMPLETED, h.STEP_FAILED})
 
 
 class Notes:
@@ -60,6 +63,10 @@ class Notes:
             given,
         )
         world.writes.append(write)
+        if world.labels:
+            needs = set(world.disk.needs())
+            over = [(event.run, event.operation) for event in events if event.kind in _STEP_OVER and event.operation]
+            world.needs_outlived += [one for one in over if one in needs]
         world.trace("wrote", *(f"{event.run}:{event.seq}:{event.kind}:{event.data}" for event in events), *statuses)
 
     def pools(self, before: set[tuple[str, str]], lease: Lease, now: Micros) -> None:

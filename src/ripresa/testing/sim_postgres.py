@@ -152,6 +152,7 @@ class PostgresDisk:
         self.inbox = inspector.inbox
         self.open_keys = inspector.open_keys
         self.granted = inspector.granted
+        self.needs = inspector.needs
         self.pools = inspector.pools
         self.found = inspector.found
 

@@ -235,7 +235,8 @@ def gather(world: World, client: Client) -> Evidence:
         tickets_left=found.tickets,
         labels_of_steps=_labels_of_steps(world.workflows),
         labels_of_engines=world.labels_of_engines,
-        needs_left=found.needs,
+        needs_left=world.disk.needs(),
+        needs_outlived=world.needs_outlived,
     )
 
 

@@ -68,6 +68,8 @@ class World:
         self.labels = labels
         self.labels_of_engines: dict[int, tuple[str, ...]] = {}
         """By epoch."""
+        self.needs_outlived: list[tuple[str, str]] = []
+        """Run and operation of outcomes that were written while the step was noted to need another engine."""
         self.pool_looks: list[PoolLook] = []
         self.engines = engines
         self.disk = disk
