@@ -14,6 +14,7 @@ from ripresa.engine.loading import Loading
 from ripresa.engine.pools import Pools
 from ripresa.stores.postgres import PostgresStore, loading, pools
 from ripresa.stores.postgres.seldom import Seldom
+from ripresa.testing.faults import Fault, Kind, Plan
 from tests.simulation.mutants import MUTANTS
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ class InFunction:
     scenario: str
     also: tuple[tuple[Any, str, Any], ...] = ()
     """Second lines of defence that the bug is without: what is put where."""
+    fault: tuple[Kind, str] | None = None
+    """What brings it to light, and where; else faults are drawn."""
+
+    def plan(self, seed: int) -> Plan | None:
+        """That fault, each seed elsewhere."""
+        return (
+            None if self.fault is None else Plan([Fault(self.fault[0], 1 + seed % 12, self.fault[1])], latency_s=0.02)
+        )
 
     @contextmanager
     def installed(self, on: SimPostgres) -> Iterator[None]:
@@ -102,8 +111,9 @@ def _function(
     *replaced: tuple[str, str],
     scenario: str = "fleet",
     also: tuple[tuple[Any, str, Any], ...] = (),
+    fault: tuple[Kind, str] | None = None,
 ) -> None:
-    POSTGRES_MUTANTS.append(InFunction(name, function, replaced, scenario, also))
+    POSTGRES_MUTANTS.append(InFunction(name, function, replaced, scenario, also, fault))
 
 
 def _query(name: str, queries: NamedSql, query: str, *replaced: tuple[str, str], scenario: str = "fleet") -> None:
@@ -143,7 +153,12 @@ _function(
     ("(ready.owner IS NULL OR ready.owner = engine_number)", "true"),
     ("WHERE id = ANY (taken) AND owner IS NULL", "WHERE id = ANY (taken)"),
 )
-_function("whoever_is_asked_holds_the_run", "claim_1", ("RETURN false", "RETURN true"))
+_function(
+    "whoever_is_asked_holds_the_run",
+    "claim_1",
+    ("WHERE id = run_id AND", "WHERE false AND"),
+    ("RETURN false", "RETURN true"),
+)
 _function("broken_leases_write_on", "write_batch_1", ("AND lease_until > 0 FOR", "FOR"))
 _function(
     "what_a_run_needs_is_forgotten",
@@ -173,27 +188,25 @@ def engines_share_a_number(acquire):
 # --- what this store alone must see to ---------------------------------------------------------
 
 _function(
-    "a_commit_that_comes_twice_is_written_twice",
-    "write_batch_1",
-    ("number >= number_)", "number >= number_ AND false)"),
+    "what_was_written_is_not_noted",
+    "wrote_1",
+    ("INSERT INTO written (writer, number, at) VALUES (writer_, number_, at_);", ""),
+    scenario="fleet_enumerated",
+    fault=(Kind.DUPLICATE, "commit"),
 )
 _function(
     "a_lost_answer_is_not_given_again",
     "answered_1",
     ("cardinality(runs_) > 0", "false"),
+    scenario="fleet_enumerated",
     also=((Loading, "unsure", lambda self: self.look()),),
+    fault=(Kind.ERROR_AFTER, "claim_due"),
 )
 _function(
     "a_message_makes_nothing_ready",
     "send_1",
     ("VALUES (run_id, at_,", "VALUES ('', at_,"),
     also=((Seldom, "is_due", lambda self: False),),
-)
-_function(
-    "a_message_that_is_known_is_kept_again",
-    "send_1",
-    ("IF EXISTS (SELECT 1 FROM seen", "IF false AND EXISTS (SELECT 1 FROM seen"),
-    scenario="approval_outside_fleet",
 )
 _function(
     "messages_are_taken_and_kept",
@@ -207,15 +220,9 @@ _function(
     ("IF EXISTS", "IF NOT EXISTS"),
     also=((Seldom, "is_due", lambda self: False),),
 )
-_function("a_later_time_takes_the_place_of_an_earlier", "put_ready_1", ("least(", "greatest("))
+_function("a_later_time_takes_the_place_of_an_earlier", "put_ready_1", ("least(", "greatest("), scenario="burst_fleet")
 _function("a_run_that_exists_is_passed_over", "write_batch_1", ("IF known IS NOT NULL", "IF false"))
 _function("attempts_of_the_dead_go_on", "adopt_1", ("SET status = 'lost', finished_at = now_", "SET status = status"))
-_function(
-    "runs_without_an_owner_are_not_looked_for",
-    "adopt_1",
-    ("sweep := all_ OR NOT again;", "sweep := false;"),
-    scenario="pause_and_signal_fleet",
-)
 _query(
     "events_are_loaded_in_another_order",
     loading.SQL,

@@ -12,7 +12,7 @@ from ripresa.testing.scenarios import ALL
 from ripresa.testing.simulation import Simulation
 from tests.simulation.fleet_mutants import FLEET_MUTANTS
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.postgres_mutants import POSTGRES_MUTANTS
+from tests.simulation.postgres_mutants import POSTGRES_MUTANTS, InFunction
 
 SEEDS_MAX = 300
 ENGINES = [mutant for mutant in FLEET_MUTANTS + MUTANTS if not mutant.is_of_memory]
@@ -40,11 +40,16 @@ def installed(mutant, database):
         yield
 
 
+def simulation(mutant, seed, database):
+    plan = mutant.plan(seed) if isinstance(mutant, InFunction) else None
+    return Simulation(seed, plan=plan, on=database)
+
+
 def caught(mutant, database):
     """The first seed whose evidence shows the bug, and what it shows."""
     for seed in range(SEEDS_MAX):
         with installed(mutant, database):
-            report = Simulation(seed, on=database).run(ALL[mutant.scenario])
+            report = simulation(mutant, seed, database).run(ALL[mutant.scenario])
         if report.violations:
             return seed, report.violations
     return SEEDS_MAX, []
@@ -54,7 +59,8 @@ def caught(mutant, database):
 def test_a_seeded_bug_is_caught(mutant, database):
     seed, found = caught(mutant, database)
     assert found, f"{mutant.name} escaped {SEEDS_MAX} seeds"
-    assert Simulation(seed, on=database).run(ALL[mutant.scenario]).require(), "without the bug the same seed is clean"
+    clean = simulation(mutant, seed, database).run(ALL[mutant.scenario])
+    assert clean.require(), "without the bug the same seed is clean"
 
 
 def test_a_bug_is_gone_when_it_was_looked_at(database):
