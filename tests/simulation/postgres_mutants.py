@@ -220,7 +220,6 @@ _function(
     ("IF EXISTS", "IF NOT EXISTS"),
     also=((Seldom, "is_due", lambda self: False),),
 )
-_function("a_later_time_takes_the_place_of_an_earlier", "put_ready_1", ("least(", "greatest("), scenario="burst_fleet")
 _function("a_run_that_exists_is_passed_over", "write_batch_1", ("IF known IS NOT NULL", "IF false"))
 _function("attempts_of_the_dead_go_on", "adopt_1", ("SET status = 'lost', finished_at = now_", "SET status = status"))
 _query(

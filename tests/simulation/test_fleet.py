@@ -1,12 +1,14 @@
 """Several engines on one store under faults: every law holds, and each run has one owner at a time."""
 
+from dataclasses import replace
+
 import pytest
 
 from ripresa.engine.loading import Loading
 from ripresa.testing.enumeration import enumerate_faults
 from ripresa.testing.faults import ENUMERATED as KINDS
 from ripresa.testing.faults import Fault, Kind, Plan
-from ripresa.testing.scenarios import fleet, fleet_enumerated
+from ripresa.testing.scenarios import FLEET, fleet, fleet_enumerated
 from ripresa.testing.simulation import Simulation
 
 CHUNK = 100
@@ -53,6 +55,18 @@ def test_every_fault_at_every_point():
     found = enumerate_faults(fleet_enumerated).require()
     assert found.runs == found.faults == len(found.points) * len(KINDS)
     assert {"commit", "acquire", "adopt", "claim_due", "renew", "statuses"} <= set(found.points)
+
+
+def test_an_answer_that_is_lost_about_a_run_in_memory_loses_no_message():
+    """What was sent to a run wakes it once: who claimed it for that and was not told looks at all that it holds."""
+    held = replace(FLEET["burst_fleet"], evict_after=("30s",))
+    claimed = 0
+    for seed in range(3):
+        for number in range(1, 11):
+            plan = Plan([Fault(Kind.ERROR_AFTER, number, "claim_due")])
+            report = Simulation(seed, plan=plan).run(held).require()
+            claimed += sum(write.verb == "claim_due" and bool(write.given) for write in report.evidence.writes)
+    assert claimed >= 10
 
 
 def test_an_engine_that_forgets_what_it_may_have_been_given_loses_runs(monkeypatch):

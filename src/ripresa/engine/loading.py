@@ -169,12 +169,9 @@ class Loading:
         self._waker.set()
 
     async def _take_in_unknown(self) -> None:
-        """Hold the runs that are ours without our knowing."""
-        engine = self._engine
+        """Hold the runs that are ours without our knowing, and see what was sent to those that we hold."""
         self._unsure = False
-        owned = await engine.store.owned(engine.lease)
-        known = (engine.held, self._coming, engine.parking.leaving)
-        await self._take_in([run for run in owned if not any(run in those for those in known)], recovered=False)
+        await self._take_in(await self._engine.store.owned(self._engine.lease), recovered=False)
 
     async def _load_wanted(self) -> None:
         ids = list(self._wanted)
