@@ -4,7 +4,7 @@
 has it, at all.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -59,7 +59,8 @@ def caught(mutant, database):
 def test_a_seeded_bug_is_caught(mutant, database):
     seed, found = caught(mutant, database)
     assert found, f"{mutant.name} escaped {SEEDS_MAX} seeds"
-    clean = simulation(mutant, seed, database).run(ALL[mutant.scenario])
+    with mutant.beside() if isinstance(mutant, InFunction) else nullcontext():
+        clean = simulation(mutant, seed, database).run(ALL[mutant.scenario])
     assert clean.require(), "without the bug the same seed is clean"
 
 

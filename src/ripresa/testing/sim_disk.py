@@ -78,6 +78,9 @@ class Disk(Protocol):
     def cut(self, hold: Any) -> None:
         """Its process is dead."""
 
+    def lose_answer(self, hold: Any) -> None:
+        """The store of this hold does not hear what comes of its next verb; who asked will be told that it failed."""
+
     def living(self) -> set[int]:
         """Engines whose lease is not broken."""
 
@@ -124,6 +127,9 @@ class MemoryDisk:
 
     def cut(self, hold: Any) -> None:
         """There is nothing to cut."""
+
+    def lose_answer(self, hold: Any) -> None:
+        """There is no way on which it could be lost."""
 
     def living(self) -> set[int]:
         return {engine for engine, owner in self.database.owners.items() if owner.lease_until > 0}

@@ -23,9 +23,12 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from asyncpg.exceptions import ConnectionDoesNotExistError
+
+from ripresa.contracts.errors import StoreError
 from ripresa.stores.postgres import PostgresStore
 from ripresa.stores.postgres.address import address_of
-from ripresa.stores.postgres.connection import Lane, connect
+from ripresa.stores.postgres.connection import Lane, Work, connect
 from ripresa.stores.postgres.faults import ERRORS, store_error
 from ripresa.stores.postgres.schema import prepare
 from ripresa.testing.sim_inspector import Inspector
@@ -42,6 +45,9 @@ Result = TypeVar("Result")
 
 Kept = defaultdict[str, list[Any]]
 """Connections that nobody uses, by what they are for."""
+
+_LOSABLE = frozenset({"adopt", "claim", "claim_due", "claim_fitting", "tickets", "admit", "renew"})
+"""Verbs that give what the server answers."""
 
 _UNSYNCED = "options=-csynchronous_commit%3Doff"
 """Nothing is lost by it: the server does not crash."""
@@ -165,6 +171,9 @@ class PostgresDisk:
     def cut(self, hold: _Hold) -> None:
         hold.store.cut()
 
+    def lose_answer(self, hold: _Hold) -> None:
+        hold.losing = True
+
     def cut_all(self) -> None:
         """All processes are dead."""
         for hold in self._holds:
@@ -181,6 +190,8 @@ class _Hold:
 
     shared = True
     store: _Store
+    losing = False
+    """Whether the next answer does not reach the store, but only who notes what was done."""
 
     def __init__(self, do: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._do = do
@@ -189,9 +200,30 @@ class _Hold:
         real = getattr(self.store, verb)
 
         async def in_one_stroke(*args: Any, **kwargs: Any) -> Any:
-            return self._do(real(*args, **kwargs))
+            losing, self.losing = self.losing, False
+            work = real(*args, **kwargs)
+            return self._do(self._unheard(work) if losing and verb in _LOSABLE else work)
 
         return in_one_stroke
+
+    async def _unheard(self, work: Coroutine[Any, Any, Any]) -> Any:
+        ear = self.store.ear
+        ear.deaf, ear.missed = True, None
+        try:
+            return await work
+        except StoreError:
+            if ear.missed is None:
+                raise
+            return ear.missed
+        finally:
+            ear.deaf = False
+
+
+class _Ear:
+    """Whether a store hears what the server answers."""
+
+    deaf = False
+    missed: Any = None
 
 
 class _Store(PostgresStore):
@@ -206,6 +238,7 @@ class _Store(PostgresStore):
         tell_all: Callable[[], None],
     ) -> None:
         self._kept = kept
+        self.ear = _Ear()
         super().__init__(url, heartbeat_thread=False, monotonic=monotonic)
         self._tells = tell_others, tell_all
 
@@ -215,7 +248,7 @@ class _Store(PostgresStore):
             cast("_Lane", lane).give_back()
 
     def _lane(self, role: str) -> Lane:
-        return _Lane(self.address, role, self._kept[role], lock_timeout_s=self._lock_timeout)
+        return _Lane(self.address, role, self._kept[role], self.ear, lock_timeout_s=self._lock_timeout)
 
     def _tell_others(self) -> None:
         self._tells[0]()
@@ -227,9 +260,20 @@ class _Store(PostgresStore):
 class _Lane(Lane):
     """A lane whose connection goes to another process when its own has ended."""
 
-    def __init__(self, address: Address, role: str, kept: list[Any], *, lock_timeout_s: float) -> None:
+    def __init__(self, address: Address, role: str, kept: list[Any], ear: _Ear, *, lock_timeout_s: float) -> None:
         super().__init__(address, role, lock_timeout_s=lock_timeout_s)
         self._kept = kept
+        self._ear = ear
+
+    async def raw(self, work: Work[Result]) -> Result:
+        return await super().raw(partial(self._answered, work))
+
+    async def _answered(self, work: Work[Result], connection: Any) -> Result:
+        answer = await work(connection)
+        if self._ear.deaf and answer is not None:
+            self._ear.deaf, self._ear.missed = False, answer
+            raise ConnectionDoesNotExistError("connection was closed in the middle of operation (simulated)")
+        return answer
 
     def give_back(self) -> None:
         """Nobody uses it any more."""

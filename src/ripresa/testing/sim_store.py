@@ -337,6 +337,8 @@ class SimStore:
             if late is not None:
                 world.hold_up(late)
             raise _unknown(verb)
+        if fault is Kind.ERROR_AFTER:
+            world.disk.lose_answer(self.inner)
         answer = await apply()
         world.trace(verb)
         if fault is Kind.DUPLICATE and late is not None:
