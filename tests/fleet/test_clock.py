@@ -26,15 +26,42 @@ async def test_a_clock_follows_the_time_it_is_told():
     assert clock.wall() >= clock.now() - 1_000_000
 
 
-async def test_a_clock_that_is_set_back_stands_until_that_time_has_come():
+def test_the_machines_own_clock_stands_until_it_has_caught_up_if_it_is_set_back(monkeypatch):
+    clock = SystemClock()
+    before = clock.now()
+    monkeypatch.setattr(time, "time_ns", lambda: before * 1000 - HOUR_US * 1000)
+    assert clock.now() == before
+
+
+async def test_a_clock_goes_back_with_the_one_that_it_follows(monkeypatch):
     clock = SystemClock()
     before = clock.now()
 
     async def ask():
-        return machine_us() - HOUR_US
+        return before - HOUR_US
+
+    assert -HOUR_US - 60_000_000 < await clock.follow(ask) <= -HOUR_US
+    assert clock.now() < before - HOUR_US + 60_000_000
+    behind = clock.now()
+
+    async def a_little():
+        return behind
+
+    await clock.follow(a_little)
+    assert clock.now() >= behind, "a little is no step: it waits"
+
+
+async def test_what_the_machines_clock_is_set_to_counts_for_nothing_while_another_is_followed(monkeypatch):
+    clock = SystemClock()
+
+    async def ask():
+        return machine_us()
 
     await clock.follow(ask)
-    assert clock.now() == clock.now() >= before
+    now = clock.now()
+    for hours in (1, -1):
+        monkeypatch.setattr(time, "time_ns", lambda hours=hours: (now + hours * HOUR_US) * 1000)
+        assert now <= clock.now() < now + 60_000_000
 
 
 async def test_a_small_difference_that_the_way_may_account_for_is_let_be():
@@ -46,19 +73,21 @@ async def test_a_small_difference_that_the_way_may_account_for_is_let_be():
             pass
         return now
 
-    await clock.follow(ask)
-    assert clock.ahead_us == 0
+    assert await clock.follow(ask) == 0
 
 
 async def test_a_store_that_tells_no_time_leaves_the_machines_own():
     clock = SystemClock()
-    clock.ahead_us = 5
 
-    async def ask():
+    async def ahead():
+        return machine_us() + HOUR_US
+
+    async def none():
         return None
 
-    await clock.follow(ask)
-    assert clock.ahead_us == 0
+    await clock.follow(ahead)
+    assert await clock.follow(none) == 0
+    assert abs(clock.now() - machine_us()) < 60_000_000
 
 
 async def test_an_engine_sets_its_clock_by_the_store_when_it_opens_and_with_each_heartbeat(fleet, monkeypatch):

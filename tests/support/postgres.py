@@ -57,6 +57,11 @@ class PostgresServer(OwnPostgres):
         """`kill -9`: its children see that it is gone, and end at once."""
         self.stop(signal.SIGKILL)
 
+    def ended(self):
+        """Wait until it has ended by itself."""
+        self._process.wait(60)
+        self.stop(signal.SIGKILL)
+
     def restart(self):
         """Stop it, and have it come back on its port."""
         self.stop(signal.SIGINT)
@@ -107,6 +112,23 @@ class PostgresServer(OwnPostgres):
         thread = threading.Thread(target=lambda: asyncio.run(make()))  # a loop may be running in this one
         thread.start()
         thread.join()
+
+
+class Standby(PostgresServer):
+    """A copy of another server that follows it, until it is promoted."""
+
+    def __init__(self, primary, **settings):
+        self._primary = primary
+        follows = f"host=127.0.0.1 port={primary.port} user=postgres application_name=standby"
+        super().__init__(primary_conninfo=follows, **settings)
+
+    def _make(self):
+        at = ["-h", "127.0.0.1", "-p", self._primary.port, "-U", "postgres"]
+        self.run("pg_basebackup", *at, "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+
+    def promote(self):
+        """It takes writes from now on."""
+        self.run("pg_ctl", "promote", "-D", self.data, "-w")
 
 
 def pytest_addoption(parser):

@@ -60,9 +60,7 @@ class Fleet:
         while True:
             await asyncio.sleep(self._rest_s())
             try:
-                await self.look_around()
-                if not (self._engine.draining or self._engine.stopping):
-                    await self.take_over()
+                await self.look_after()
             except EngineFenced:
                 raise
             except StoreUnavailable as error:
@@ -78,6 +76,14 @@ class Fleet:
         if self._next_end is None:
             return rest_s
         return min(rest_s, max(0.0, (self._next_end - self._engine.clock.wall()) / 1e6) + _REST_S_MIN)
+
+    async def look_after(self) -> None:
+        """Learn who lives, and take over from those who do not."""
+        engine = self._engine
+        await engine.leasing.set_clock()  # who renewed by another time than ours is not to seem gone
+        await self.look_around()
+        if not (engine.draining or engine.stopping) and engine.leasing.may_judge():
+            await self.take_over()
 
     async def look_around(self) -> None:
         """Learn who lives, and what they can run."""

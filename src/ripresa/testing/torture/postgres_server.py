@@ -50,6 +50,8 @@ class OwnPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = Guard()
         self._as: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
+        """Further variables of its environment."""
         self.folder = Path(tempfile.mkdtemp(prefix="ripresa-postgres-"))
         self.data = self.folder / "data"
         self.port = free_port()
@@ -58,10 +60,14 @@ class OwnPostgres:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         try:
-            self.run("initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self._make()
         except RipresaError:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    def _make(self) -> None:
+        """Its data."""
+        self.run("initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
 
     @property
     def url(self) -> str:
@@ -112,7 +118,13 @@ class OwnPostgres:
             command += ["-c", f"{name}={value}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                command, stdout=log, stderr=log, cwd="/", start_new_session=True, **self._as
+                command,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                env={**os.environ, **self.environment},
+                **self._as,
             )
         self._guard.watch(self._process.pid)
 
