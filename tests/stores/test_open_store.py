@@ -57,13 +57,25 @@ def test_an_address_of_postgresql_names_a_schema_and_shows_no_password(url, sche
     assert open_store(store.url).url == shown
 
 
+def test_of_several_servers_one_is_wanted_that_takes_writes():
+    assert open_store("postgresql://u:p@a:1,[::1]:2/x?sslmode=disable").address.servers.dsns == (
+        "postgresql://u:p@a:1/x?sslmode=disable&target_session_attrs=read-write",
+        "postgresql://u:p@[::1]:2/x?sslmode=disable&target_session_attrs=read-write",
+    )
+    assert open_store("postgresql://a,b/x?target_session_attrs=any").address.servers.dsns == (
+        "postgresql://a/x?target_session_attrs=any",
+        "postgresql://b/x?target_session_attrs=any",
+    )
+
+
 @pytest.mark.parametrize("password", ["se@cret", "se%40cret", "100%se:cret", "se%2Fcr%23et%3F"])
 def test_a_password_is_handed_on_as_it_was_meant(password):
     from urllib.parse import unquote, urlsplit
 
     address = open_store(f"postgresql://u:{password}@h/x").address
-    assert unquote(urlsplit(address.dsn).password) == unquote(password)
-    assert address.dsn.count("@") == 1
+    [dsn] = address.servers.dsns
+    assert unquote(urlsplit(dsn).password) == unquote(password)
+    assert dsn.count("@") == 1
     assert "cret" not in address.shown
 
 

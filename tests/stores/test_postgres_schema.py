@@ -237,18 +237,6 @@ async def test_settings_that_could_take_back_a_commit_are_told_at_once_and_by_ch
         postgres.sql(f"ALTER DATABASE {name} RESET synchronous_commit")
 
 
-async def test_a_standby_is_refused(postgres_url, monkeypatch):
-    from ripresa.stores.postgres import checks
-
-    class Standby:
-        async def fetchval(self, query, *_):
-            return query == "SELECT pg_is_in_recovery()"
-
-    store = PostgresStore(postgres_url)
-    with pytest.raises(StoreUnavailable, match="is a standby, which cannot be written: name the primary server"):
-        await checks.at_opening(Standby(), store.address)
-
-
 async def test_rows_that_belong_to_nothing_are_told_by_check(postgres_url):
     store = await opened(postgres_url)
     connection = await asyncpg.connect(postgres_url)

@@ -1,6 +1,6 @@
 """The part of a database's store that moves a whole project to another database.
 
-    source: acquire, adopt ─> dump ─ chunk after chunk ─> target: restore … ─> settle ─> engines begin there
+    source: acquire, adopt ─> dump ─ chunk after chunk ─> target: restore, all or nothing ─> engines begin there
 
 Invariant: the names of tables and columns are the same in all databases; what only one of them has (a column that is
 derived from others) is made anew where it is restored.
@@ -61,8 +61,8 @@ class Movable(Protocol):
     def dump(self, *, size: int = 1_000) -> AsyncIterator[Chunk]:
         """All rows, table by table in the order of `TABLES`, up to `size` at once; as of one moment."""
 
-    async def restore(self, chunk: Chunk) -> None:
-        """Put these rows in, as they are."""
+    async def restore(self, chunks: AsyncIterator[Chunk], *, now: Micros) -> None:
+        """Put all these rows in, as they are, in one transaction; what `chunks` raises leaves none of them.
 
-    async def settle(self, *, now: Micros) -> None:
-        """All rows are in: let go of the runs that some engine held where they come from, and make those ready."""
+        Runs that some engine held where they come from are let go of, and made ready.
+        """

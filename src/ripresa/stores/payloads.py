@@ -19,7 +19,6 @@ from ripresa.ports.rows import HistoryEvent, NewRun, Run, RunChange
 PAYLOAD_BYTES_MAX = 256 * 1024
 """A longer payload is kept apart."""
 
-_SURELY_SMALL = PAYLOAD_BYTES_MAX // 4  # characters: UTF-8 needs at most four bytes for one
 _MARK = "@blob:"
 
 Row = TypeVar("Row", NewRun, RunChange, HistoryEvent)  # what is written
@@ -40,21 +39,21 @@ def payload_places(kind: type) -> tuple[tuple[str, int], ...]:
     return _PLACES.get(kind, ())
 
 
-def is_large(text: str | None) -> bool:
+def is_large(text: str | None, *, above: int = PAYLOAD_BYTES_MAX) -> bool:
     """Whether the payload is kept apart."""
-    return text is not None and len(text) > _SURELY_SMALL and len(text.encode()) > PAYLOAD_BYTES_MAX
+    return text is not None and len(text) > above // 4 and len(text.encode()) > above
 
 
-def check_in(rows: list[Row], blobs: dict[str, str]) -> list[Row]:
+def check_in(rows: list[Row], blobs: dict[str, str], *, above: int = PAYLOAD_BYTES_MAX) -> list[Row]:
     """The rows with a mark for each large payload, which is put into `blobs`; the same list if there is none."""
     if not rows:
         return rows
-    small = _SURELY_SMALL
+    small = above // 4  # characters: UTF-8 needs at most four bytes for one
     replaced: dict[int, Row] = {}
     for field, index in payload_places(type(rows[0])):
         for place, row in enumerate(rows):
             text: Any = row[index]
-            if text is not None and len(text) > small and is_large(text):
+            if text is not None and len(text) > small and is_large(text, above=above):
                 mark: Any = {field: _keep(row, text, blobs)}
                 replaced[place] = replaced.get(place, row)._replace(**mark)
     return [replaced.get(place, row) for place, row in enumerate(rows)] if replaced else rows

@@ -114,13 +114,14 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A new, empty one.", show_default=False)],
     *,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave a source file its name: see that no engine starts on it again.")
+        bool, typer.Option("--keep", help="Leave the source its name: see that no engine starts on it again.")
     ] = False,
     output: FormatGiven = None,
 ) -> None:
     """Move a whole project to another database, as from SQLite to PostgreSQL; runs under way go on there.
 
-    No engine may be at work on the source.  A source that is a file is renamed to FILE.moved afterwards.
+    No engine may be at work on the source.  The target has all of it afterwards, or nothing.  The source is then called
+    something else: a file FILE.moved, a schema SCHEMA_moved.
     """
     from ripresa.cli import moving
 

@@ -1,7 +1,8 @@
 """The address of a PostgreSQL store: what the driver is told, which schema it is, and what people may see.
 
 `postgresql://user:password@host:port/database`, with `?schema=` or `?options=-csearch_path%3D` for another schema
-than `ripresa`.  Everything else in the address (`sslmode`, `host` of a socket's directory) is the driver's.
+than `ripresa`.  Of several hosts (`a:5432,b:5432`) one is wanted that takes writes.  Everything else in the address
+(`sslmode`, `host` of a socket's directory) is the driver's.
 Invariant: what people see holds no password, and no part of one that was written without its percent signs.
 """
 
@@ -11,6 +12,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from ripresa.stores.postgres.servers import Servers
+
 SCHEMA = "ripresa"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
@@ -18,12 +21,13 @@ _SEARCH_PATH = re.compile(r"(?:^|\s)(?:-c\s*|--)search_path=(\S+)")
 _SECRET = {"password", "passfile", "sslpassword"}
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:@]*)(?::(\d{0,5}))?")
 _PORT_MAX = 65_535
+_TARGET = "target_session_attrs"
 
 
 class Address(NamedTuple):
     """Where a store is."""
 
-    dsn: str
+    servers: Servers
     """For the driver; may hold a password."""
     schema: str
     shown: str
@@ -58,8 +62,11 @@ def address_of(url: str) -> Address:
     open_to_all = [(name, value) for name, value in kept if name not in _SECRET]
     if schema != SCHEMA:
         open_to_all.append(("schema", schema))
-    dsn = _url(f"{user}{colon}{password}{at}{hosts}", parts.path, kept)
-    return Address(dsn, schema, _url(host, parts.path, open_to_all))
+    several = hosts.split(",")
+    if len(several) > 1 and _TARGET not in dict(kept):
+        kept.append((_TARGET, "read-write"))
+    dsns = [_url(f"{user}{colon}{password}{at}{one}", parts.path, kept) for one in several]
+    return Address(Servers(tuple(dsns)), schema, _url(host, parts.path, open_to_all))
 
 
 def _parted(url: str) -> SplitResult:

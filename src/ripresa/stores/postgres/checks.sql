@@ -1,5 +1,14 @@
 -- Rows that no batch should have written: how many, and whose the first is.
 
+-- name: timeline
+-- Which history of the database this is: each promotion of a standby begins another.
+SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint;
+
+-- name: is_replicated
+-- Whether what is acknowledged is on another server, too, so that a promotion loses nothing.
+SELECT current_setting('synchronous_standby_names') <> ''
+  AND current_setting('synchronous_commit') IN ('on', 'remote_apply', 'remote_write');
+
 -- name: now
 SELECT extract(epoch FROM clock_timestamp())::float8;
 

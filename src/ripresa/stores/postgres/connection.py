@@ -1,7 +1,8 @@
 """A connection that is there when it is wanted: made late, replaced when it broke, used by one at a time.
 
 Every statement has a deadline, on both sides: the server ends it (`statement_timeout`), and if that cannot be heard of,
-so do we, and drop the connection.  After a failure to connect the next try waits a little, so that a server that comes
+we drop the connection.  We never have the server cancel one: a commit that waits for a synchronous standby would be
+done without that.  After a failure to connect the next try waits a little, so that a server that comes
 back is not met by a crowd.  Invariant: a `Lane` never has more than one connection.
 """
 
@@ -12,18 +13,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import asyncpg
-
 from ripresa.contracts.errors import StoreUnavailable
 from ripresa.stores.postgres.address import Address
-from ripresa.stores.postgres.faults import ERRORS, broke_connection, store_error
+from ripresa.stores.postgres.faults import ERRORS, broke_connection, is_read_only, store_error
 
 Result = TypeVar("Result")
 Work = Callable[[Any], Awaitable[Result]]
 
-CONNECT_S = 10.0
 STATEMENT_S = 60.0
 _GRACE_S = 5.0  # what the server has more time than we
+_LIMIT_S = STATEMENT_S + _GRACE_S
 _REST_S = 0.2  # between two attempts to connect
 
 # Every statement goes along an index.  A plan that was made while the tables were empty, and is kept, would scan.
@@ -35,7 +34,10 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "client_min_messages": "warning",
+    # What an administrator sets for a role or a database is meant for people's sessions.
+    "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
 }
 
 
@@ -58,24 +60,25 @@ class Lane:
         self._failed_at = float("-inf")
         self._closed = True
 
-    async def do(self, work: Work[Result]) -> Result:
+    async def do(self, work: Work[Result], *, limit_s: float | None = _LIMIT_S) -> Result:
         """Do work that may be done twice.  Raises a StoreError in place of the driver's; what else it raises passes.
 
-        If a connection breaks that was made for earlier work, the work is done on a new one.
+        If a connection breaks that was made for earlier work, the work is done on a new one.  After `limit_s` it is
+        given up, with its connection; None: the server's own limit, for each statement, is enough.
         """
         self.busy += 1
         try:
             async with self._turn:
                 if self._connection is not None and not self._connection.is_closed():
                     try:
-                        return await work(self._connection)
+                        return await self._within(self._connection, work, limit_s)
                     except ERRORS as error:
                         self._note(error)
                         if not broke_connection(error) or isinstance(error, TimeoutError):
                             raise store_error(error, self._address.shown) from error
                 connection = await self._connect()
                 try:
-                    return await work(connection)
+                    return await self._within(connection, work, limit_s)
                 except ERRORS as error:
                     self._note(error)
                     raise store_error(error, self._address.shown) from error
@@ -91,15 +94,36 @@ class Lane:
                 if connection is None or connection.is_closed():
                     connection = await self._connect()
                 try:
-                    return await work(connection)
+                    return await self._within(connection, work, _LIMIT_S)
                 except ERRORS as error:
                     self._note(error)
                     raise
         finally:
             self.busy -= 1
 
+    async def _within(self, connection: Any, work: Work[Result], limit_s: float | None) -> Result:
+        """Do it; drop the connection if that takes too long."""
+        if limit_s is None:
+            return await work(connection)
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            connection.terminate()
+
+        deadline = asyncio.get_running_loop().call_later(limit_s, give_up)
+        try:
+            return await work(connection)
+        except ERRORS as error:
+            if late:
+                raise TimeoutError(f"no answer within {limit_s:g} s") from error
+            raise
+        finally:
+            deadline.cancel()
+
     def _note(self, error: BaseException) -> None:
-        if broke_connection(error):
+        if broke_connection(error) or is_read_only(error):  # another server may take writes
             self.drop()
 
     async def _connect(self) -> Any:
@@ -138,10 +162,7 @@ class Lane:
 
 async def connect(address: Address, settings: dict[str, str]) -> Any:
     """A connection.  Raises the driver's errors."""
-    return await asyncpg.connect(
-        address.dsn,
-        timeout=CONNECT_S,
-        command_timeout=STATEMENT_S + _GRACE_S,
+    return await address.servers.connect(
         server_settings=settings,
         statement_cache_size=256,
         max_cached_statement_lifetime=0,

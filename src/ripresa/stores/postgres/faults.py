@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import asyncpg
+from asyncpg.exceptions import TargetServerAttributeNotMatched
 
 from ripresa.contracts.errors import (
     CommitUnknown,
@@ -32,13 +33,19 @@ ERRORS = (asyncpg.PostgresError, *CONNECTION_ERRORS)
 RUNS_EXIST = "RP001"
 """Raised by `write_batch`: the detail names the runs that exist already."""
 
-_AGAIN = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock timeout
+_CONFLICT = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+_AGAIN = _CONFLICT | {"55P03"}  # lock timeout
 _NO_TEXT = frozenset({"22021", "22P05", "22P02"})  # a NUL, in a text or in JSON; half a surrogate pair in JSON
 
 
 def state_of(error: BaseException) -> str:
     """SQLSTATE; empty: the error is not the server's."""
     return getattr(error, "sqlstate", None) or ""
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the server took it back for the sake of another transaction at once, not after a long wait."""
+    return state_of(error) in _CONFLICT
 
 
 def is_transient(error: BaseException) -> bool:
@@ -56,7 +63,17 @@ def broke_connection(error: BaseException) -> bool:
     state = state_of(error)
     if isinstance(error, ValueError):
         return False  # the driver's: a parameter that it could not send
-    return not state or state.startswith(("08", "57P", "25P03"))  # the last: it stood still in a transaction
+    return not state or state.startswith(("08", "57P", "25P03", "25P04"))  # the last: too long in a transaction
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether the server takes no writes, so that it may be another's turn."""
+    return state_of(error) == "25006"
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether a value would be larger than the server can hold in its memory."""
+    return state_of(error) == "54000" or (state_of(error) == "XX000" and "invalid memory alloc" in str(error))
 
 
 def existing_runs(error: asyncpg.PostgresError) -> frozenset[str]:
@@ -65,7 +82,7 @@ def existing_runs(error: asyncpg.PostgresError) -> frozenset[str]:
 
 
 _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
-    (tuple(_AGAIN), StoreBusy, "{} is busy ({}): another transaction holds rows for long; nothing was written"),
+    (tuple(_AGAIN), StoreBusy, "{} is busy ({}): another session holds rows or tables for long; nothing was written"),
     (("57014",), StoreBusy, "{} took too long ({}): see to its load; nothing was written"),
     (("53100",), StoreFull, "no space left on the server of {} ({}): free some; nothing was written"),
     (
@@ -83,7 +100,7 @@ _TOLD: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("42501",), StoreError, "{} refuses us this ({}): grant this user the right, or name another"),
     (("XX001", "XX002"), StoreCorrupt, "{} is damaged ({}): restore it from a backup"),
     (("23505",), StoreError, "{} already holds a row of this batch ({}); nothing was written"),
-    (("", "08", "25P03", "53", "57", "58"), StoreUnavailable, "{} is out of reach ({}); nothing was written"),
+    (("", "08", "25P03", "25P04", "53", "57", "58"), StoreUnavailable, "{} is out of reach ({}); nothing was written"),
 )
 """By SQLSTATE, or how it begins: the first that fits."""
 
@@ -93,6 +110,8 @@ def store_error(error: BaseException, where: str, *, committing: bool = False) -
     what = (str(error) or type(error).__name__).splitlines()[0][:_SHOWN_MAX]
     if isinstance(error, asyncpg.ClientConfigurationError):
         return StoreUnavailable(f"{where} cannot be connected to as its address says ({what}): change the address")
+    if isinstance(error, TargetServerAttributeNotMatched):
+        return StoreUnavailable(f"no server of {where} can be written ({what}): name the primary, or promote a standby")
     if committing and broke_connection(error):
         return CommitUnknown(f"the connection to {where} broke ({what}): whether it was written is not known")
     if isinstance(error, ValueError):

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from ripresa.ports.lease import Lease
 from ripresa.stores.postgres.address import address_of
 from ripresa.stores.postgres.connection import Lane
-from ripresa.stores.postgres.faults import ERRORS, fenced, is_transient, store_error
+from ripresa.stores.postgres.faults import ERRORS, fenced, is_conflict, store_error
 from ripresa.stores.postgres.listening import Listener, Teller
 from ripresa.stores.postgres.loading import Row, rows_of
 
@@ -99,7 +99,7 @@ class Hold:
                 return await lane.raw(work)
             except ERRORS as error:
                 tries += 1
-                if not is_transient(error) or tries == TRIES:
+                if not is_conflict(error) or tries == TRIES:
                     raise store_error(error, self.url, committing=True) from error
             await rest(tries)
 

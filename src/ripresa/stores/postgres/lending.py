@@ -18,7 +18,7 @@ import asyncpg
 from ripresa.contracts.errors import NoTransactions, StoreError
 from ripresa.ports.effects import Effect
 from ripresa.stores.postgres.address import Address
-from ripresa.stores.postgres.connection import CONNECT_S, STATEMENT_S
+from ripresa.stores.postgres.connection import STATEMENT_S
 from ripresa.stores.postgres.faults import ERRORS, broke_connection, is_transient, store_error
 from ripresa.stores.postgres.texts import storable_value
 
@@ -99,9 +99,7 @@ class Lending:
 
     async def _connect(self) -> Any:
         try:
-            return await asyncpg.connect(
-                self._address.dsn, timeout=CONNECT_S, command_timeout=STATEMENT_S, server_settings=self._settings
-            )
+            return await self._address.servers.connect(command_timeout=STATEMENT_S, server_settings=self._settings)
         except ERRORS as error:
             raise store_error(error, self._address.shown) from error
 

@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+import asyncpg
+
 from ripresa.ports.needs import Need
 from ripresa.ports.reading import Loaded
 from ripresa.ports.rows import Attempt, Definition, HistoryEvent, LogLine, Message, Outgoing, Quality, Run
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.payloads import blob_name, payload_places
+from ripresa.stores.postgres.faults import is_too_large
 from ripresa.stores.undecided import undecided
 
 SQL = NamedSql("ripresa.stores.postgres", "read.sql")
@@ -18,6 +21,7 @@ SQL = NamedSql("ripresa.stores.postgres", "read.sql")
 Row = TypeVar("Row", Run, HistoryEvent, Attempt, Message, Outgoing, Definition, LogLine, Quality)
 
 LOADED_AT_ONCE = 500
+_PARTS = ("runs", "history", "attempts", "messages", "needs")
 
 
 async def rows_of(connection: Any, kind: type[Row], query: str, *params: Any) -> list[Row]:
@@ -54,12 +58,26 @@ async def load_runs(connection: Any, ids: Sequence[str]) -> list[Loaded]:
     """The runs with all that goes on with them."""
     loaded: list[Loaded] = []
     for start in range(0, len(ids), LOADED_AT_ONCE):
-        loaded += await _load(connection, ids[start : start + LOADED_AT_ONCE])
+        loaded += await _load_some(connection, ids[start : start + LOADED_AT_ONCE])
     return loaded
 
 
-async def _load(connection: Any, ids: Sequence[str]) -> list[Loaded]:
-    parts = await connection.fetchrow(SQL["loaded"], ids)
+async def _load_some(connection: Any, ids: Sequence[str]) -> list[Loaded]:
+    """In one statement; in more if they are too large for the gigabyte that one value may hold."""
+    try:
+        return await _load(connection, await connection.fetchrow(SQL["loaded"], ids))
+    except asyncpg.PostgresError as error:
+        if not is_too_large(error):
+            raise
+    if len(ids) > 1:
+        half = len(ids) // 2
+        return [*await _load_some(connection, ids[:half]), *await _load_some(connection, ids[half:])]
+    async with connection.transaction(isolation="repeatable_read", readonly=True):  # as of one moment
+        parts = [await connection.fetch(SQL[f"{part}_to_load"], ids) for part in _PARTS]
+        return await _load(connection, parts)
+
+
+async def _load(connection: Any, parts: Sequence[Any]) -> list[Loaded]:
     runs = await whole(connection, Run, parts[0])
     history = _by_run(await whole(connection, HistoryEvent, parts[1]))
     attempts = _by_run(await whole(connection, Attempt, parts[2]))

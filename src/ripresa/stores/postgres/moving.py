@@ -30,8 +30,16 @@ async def dump(connection: Any, size: int) -> AsyncIterator[Chunk]:
                 yield Chunk(table, tuple(rows[0].keys()), [tuple(row) for row in rows])
 
 
-async def restore(connection: Any, chunk: Chunk) -> None:
-    """Put the rows in.  A column that this table does not have is left out; 0 and 1 become what this one calls them."""
+async def restore(connection: Any, chunks: AsyncIterator[Chunk], now: Micros) -> None:
+    """Put the rows in, all or none."""
+    async with connection.transaction():
+        async for chunk in chunks:
+            await _put(connection, chunk)
+        await _settle(connection, now)
+
+
+async def _put(connection: Any, chunk: Chunk) -> None:
+    """A column that this table does not have is left out; 0 and 1 become what this one calls them."""
     types = dict(await connection.fetch(SQL["columns"], chunk.table))
     kept = [(place, column) for place, column in enumerate(chunk.columns) if column in types]
     yes_or_no = {place for place, column in kept if types[column] == "boolean"}
@@ -42,14 +50,26 @@ async def restore(connection: Any, chunk: Chunk) -> None:
     await connection.copy_records_to_table(chunk.table, records=rows, columns=[column for _, column in kept])
 
 
-async def settle(connection: Any, now: Micros) -> None:
+async def _settle(connection: Any, now: Micros) -> None:
     """Let go of the runs that some engine held, make those ready that are open, and go on numbering where it ends."""
-    async with connection.transaction():
-        await connection.execute(SQL["make_ready"], now)
-        await connection.execute(SQL["let_go"])
-        await connection.execute(SQL["make_lines"])
-        for table, column in _NUMBERED:
-            await connection.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608 - names from the list
-                f"coalesce((SELECT max({column}) FROM {table}), 0) + 1, false)"
-            )
+    await connection.execute(SQL["make_ready"], now)
+    await connection.execute(SQL["let_go"])
+    await connection.execute(SQL["make_lines"])
+    for table, column in _NUMBERED:
+        await connection.execute(
+            f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608 - names from the list
+            f"coalesce((SELECT max({column}) FROM {table}), 0) + 1, false)"
+        )
+
+
+async def put_aside(connection: Any, schema: str) -> str:
+    """Call the schema something else, which is returned."""
+    number = 1
+    while await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", f'"{(name := _aside(schema, number))}"'):
+        number += 1
+    await connection.execute(f'ALTER SCHEMA "{schema}" RENAME TO "{name}"')
+    return name
+
+
+def _aside(schema: str, number: int) -> str:
+    return f"{schema[:50]}_moved{number if number > 1 else ''}"

@@ -39,6 +39,26 @@ SELECT
   ARRAY (SELECT ROW (need.run, need.operation, need.step, need.labels, need.priority, need.since)
     FROM need WHERE need.run = ANY ($1::text[]) ORDER BY need.since, need.operation);
 
+-- The same parts, each as rows of its own, where one value cannot hold them.
+
+-- name: runs_to_load
+SELECT {run_columns} FROM run WHERE id = ANY ($1::text[]);
+
+-- name: history_to_load
+SELECT {history_columns} FROM run JOIN history ON history.run = run.id AND history.seq > run.base_seq
+WHERE run.id = ANY ($1::text[]) ORDER BY history.seq;
+
+-- name: attempts_to_load
+SELECT {attempt_columns} FROM run JOIN attempt ON attempt.run = run.id AND attempt.generation = run.base_seq
+WHERE run.id = ANY ($1::text[]);
+
+-- name: messages_to_load
+SELECT {message_columns} FROM inbox WHERE inbox.run = ANY ($1::text[]) ORDER BY inbox.number;
+
+-- name: needs_to_load
+SELECT need.run, need.operation, need.step, need.labels, need.priority, need.since
+FROM need WHERE need.run = ANY ($1::text[]) ORDER BY need.since, need.operation;
+
 -- name: ended
 SELECT run.id FROM run
 WHERE run.status = $1 AND run.id > $2 AND run.id < $3 AND run.finished_at < $4 AND may_go_1(run.id)

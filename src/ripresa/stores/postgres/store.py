@@ -27,7 +27,7 @@ from ripresa.stores.ages import first_id_at
 from ripresa.stores.postgres import checks, committing, moving
 from ripresa.stores.postgres.connection import connect
 from ripresa.stores.postgres.events import EventVerbs
-from ripresa.stores.postgres.faults import fenced
+from ripresa.stores.postgres.faults import ERRORS, fenced, store_error
 from ripresa.stores.postgres.heartbeat import Heartbeat
 from ripresa.stores.postgres.hold import call, rest
 from ripresa.stores.postgres.lending import Lending
@@ -36,6 +36,7 @@ from ripresa.stores.postgres.needs import CLAIM_FITTING, NeedVerbs
 from ripresa.stores.postgres.outbox import Outbox
 from ripresa.stores.postgres.outside import OutsideVerbs
 from ripresa.stores.postgres.pools import PoolVerbs
+from ripresa.stores.postgres.promoted import Promoted
 from ripresa.stores.postgres.reading import ReadingVerbs
 from ripresa.stores.postgres.schema import prepare
 from ripresa.stores.postgres.seldom import Seldom
@@ -96,6 +97,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         self._lending = Lending(self.address, lock_timeout_s=lock_timeout, rest=rest)
         self._outbox = Outbox(monotonic)
         self._heartbeat: Heartbeat | None = None
+        self._promoted = Promoted()
         self._now: tuple[Micros, float] | None = None
         """What time our engine last said it is, and when it did."""
 
@@ -107,12 +109,12 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         self._take_hold()
 
         async def begin(connection: Any) -> None:
-            await prepare(connection, self.address)
             await checks.at_opening(connection, self.address)
+            await prepare(connection, self.address)
             self._seen = dict(await connection.fetch(SQL["written"]))
 
         try:
-            await self._work.do(begin)
+            await self._work.do(begin, limit_s=None)  # a migration may take its time
         except BaseException:
             self._opened = True
             await self.close()
@@ -131,6 +133,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
 
     async def acquire(self, *, now: Micros, lease_us: int, who: str, about: str | None = None) -> Lease:
         async def take(connection: Any) -> int:
+            await self._promoted.begin(connection)
             await connection.execute(SQL["forget_engines"], now - _FORGOTTEN_US)
             return int(await connection.fetchval(SQL["acquire"], now + lease_us, now, who, about, *this_process()))
 
@@ -167,7 +170,9 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
             await asyncio.sleep(0)
         self._committing = True
         try:
-            refused = await committing.write(self._commits, lease, batch, lease_us=lease_us, where=self.url)
+            refused = await committing.write(
+                self._commits, lease, batch, lease_us=lease_us, where=self.url, promoted=self._promoted
+            )
         finally:
             self._committing = False
         self._prolonged(batch.at, lease_us)
@@ -342,11 +347,19 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         finally:
             connection.terminate()
 
-    async def restore(self, chunk: Chunk) -> None:
-        await self._idlest().do(lambda one: moving.restore(one, chunk))
+    async def restore(self, chunks: AsyncIterator[Chunk], *, now: Micros) -> None:
+        try:
+            connection = await connect(self.address, {"search_path": f'"{self.address.schema}"'})
+            try:
+                await moving.restore(connection, chunks, now)
+            finally:
+                connection.terminate()
+        except ERRORS as error:
+            raise store_error(error, self.url) from error
 
-    async def settle(self, *, now: Micros) -> None:
-        await self._idlest().do(lambda one: moving.settle(one, now))
+    async def put_aside(self) -> str:
+        """Call the schema something else, so that no engine goes on there; its name now.  Raises StoreError."""
+        return await self._look(lambda one: moving.put_aside(one, self.address.schema))
 
     # -- our own lease ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from ripresa.stores.sqlite.file import connect
 
 SQL = NamedSql("ripresa.stores.sqlite", "moving.sql")
 
+_BUSY_MS = 10_000
+
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
     """How many rows each table has."""
@@ -32,8 +34,19 @@ async def dump(path: Path, size: int) -> AsyncIterator[Chunk]:
                 yield Chunk(table, columns, rows)
 
 
-def restore(connection: sqlite3.Connection, chunk: Chunk) -> None:
-    """Put the rows in, within a transaction that has begun.  A column that this table does not have is left out."""
+async def restore(path: Path, chunks: AsyncIterator[Chunk], now: Micros) -> None:
+    """Put the rows in, all or none."""
+    with closing(connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
+        async for chunk in chunks:
+            await asyncio.to_thread(_put, connection, chunk)
+        await asyncio.to_thread(_settle, connection, now)
+        await asyncio.to_thread(connection.execute, "COMMIT")
+
+
+def _put(connection: sqlite3.Connection, chunk: Chunk) -> None:
+    """A column that this table does not have is left out."""
     known = [row[1] for row in connection.execute(f"PRAGMA table_info({chunk.table})")]
     kept = [place for place, column in enumerate(chunk.columns) if column in known]
     names = ", ".join(chunk.columns[place] for place in kept)
@@ -42,7 +55,7 @@ def restore(connection: sqlite3.Connection, chunk: Chunk) -> None:
     connection.executemany(f"INSERT INTO {chunk.table} ({names}) VALUES ({marks})", rows)  # noqa: S608 - names of our own tables
 
 
-def settle(connection: sqlite3.Connection, now: Micros) -> None:
+def _settle(connection: sqlite3.Connection, now: Micros) -> None:
     """Let go of the runs that some engine held, and make those ready that are open."""
     connection.execute(SQL["make_ready"], {"now": now})
     connection.execute(SQL["let_go"])

@@ -30,6 +30,7 @@ from ripresa.stores.sqlite import batch as batches
 from ripresa.stores.sqlite import effects, moving, outside, owner, places, retention
 from ripresa.stores.sqlite.checks import check
 from ripresa.stores.sqlite.events import EventVerbs
+from ripresa.stores.sqlite.faults import store_error
 from ripresa.stores.sqlite.heartbeat import Heartbeat
 from ripresa.stores.sqlite.needs import NeedVerbs
 from ripresa.stores.sqlite.pools import PoolVerbs
@@ -255,11 +256,12 @@ class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
         self._opened(self._reader)
         return moving.dump(self.path, size)
 
-    async def restore(self, chunk: Chunk) -> None:
-        await self._write(lambda connection: moving.restore(connection, chunk))
-
-    async def settle(self, *, now: Micros) -> None:
-        await self._write(lambda connection: moving.settle(connection, now))
+    async def restore(self, chunks: AsyncIterator[Chunk], *, now: Micros) -> None:
+        self._opened(self._reader)
+        try:
+            await moving.restore(self.path, chunks, now)
+        except sqlite3.Error as error:
+            raise store_error(error, self.url) from error
 
     # -- our own lease ------------------------------------------------------------------------------------------------
 
