@@ -32,15 +32,11 @@ SAMPLE = {
     "graphs_fleet": 2,
 }
 """Seeds by scenario."""
-WHOLE = (
-    dict.fromkeys(SCENARIOS, 40)
-    | {"fleet": 600}
-    | dict.fromkeys(("labelled", "pooled_fleet", "mixed", "graphs_fleet"), 150)
-)
+WHOLE = dict.fromkeys(SCENARIOS, 20) | dict.fromkeys(SAMPLE, 100) | {"fleet": 400}
 CHUNK = 10
 EVERY = 60
 """In a sample, one in so many effect points is tried."""
-PARTS = 12
+PARTS = 24
 """All of them are tried in so many tests."""
 
 
@@ -59,6 +55,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("points", [(one, PARTS if whole else EVERY) for one in first], ids=str)
 
 
+@pytest.mark.timeout(600)
 def test_every_law_holds_whatever_goes_wrong(name, seeds, database):
     fired = 0
     for seed in seeds:
@@ -107,6 +104,7 @@ def test_a_seed_is_the_same_on_connections_that_know_nothing_yet(postgres, datab
         assert Simulation(5, on=another).run(fleet).trace_hash == before.trace_hash
 
 
+@pytest.mark.timeout(600)
 def test_every_fault_at_every_point(points, database):
     first, step = points
     still = enumerate_faults(fleet_enumerated, (), on=database)
