@@ -4,6 +4,9 @@
 it, at all.
 """
 
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -128,6 +131,28 @@ def test_a_server_that_is_not_there_is_told(postgres):
     nowhere = "postgresql://127.0.0.1:1/postgres"
     with SimPostgres(nowhere) as database, pytest.raises(StoreUnavailable, match="is out of reach"):
         Simulation(1, on=database).run(fleet)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite:///runs.db", "a simulation's database is postgresql://"),
+        ("postgresql://127.0.0.1:1/postgres", "is out of reach"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_an_address(url, told):
+    command = [sys.executable, "-m", "ripresa.testing", "--scenario", "fleet", "--on", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_sees_a_report_again(database):
+    report = Simulation(2, on=database).run(ALL["sequential_fleet"]).require()
+    words = shlex.split(report.rerun)
+    done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=True)
+    assert f"trace {report.trace_hash}" in done.stdout
 
 
 def test_a_report_says_where_it_was_and_shows_no_password(postgres):

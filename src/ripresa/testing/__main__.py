@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ripresa.contracts.errors import StoreUnavailable
 from ripresa.testing.again import fault_called, scenario_called
 from ripresa.testing.faults import Plan
 from ripresa.testing.scenarios import ALL
@@ -40,13 +41,16 @@ def main() -> int:
     try:
         scenario = scenario_called(args.scenario)
         faults = [fault_called(text) for text in args.fault]
+        on = None if args.on is None else _database(args.on)
     except ValueError as error:
         parser.error(str(error))
     if args.evict_after is not None:
         scenario = replace(scenario, evict_after=(_duration(args.evict_after),))
-    with ExitStack() as stack:
-        on = None if args.on is None else stack.enter_context(_database(args.on))
-        return 1 if _run(scenario, args, faults, on) else 0
+    try:
+        with nullcontext() if on is None else on:
+            return 1 if _run(scenario, args, faults, on) else 0
+    except StoreUnavailable as error:
+        parser.error(str(error))
 
 
 def _run(scenario: Scenario, args: argparse.Namespace, faults: list[Fault], on: SimPostgres | None) -> int:
@@ -68,8 +72,11 @@ def _run(scenario: Scenario, args: argparse.Namespace, faults: list[Fault], on: 
 
 
 def _database(url: str) -> SimPostgres:
-    from ripresa.testing.sim_postgres import SimPostgres  # noqa: PLC0415 - it needs a driver that few have
-
+    """Raises ValueError if it is none, or cannot be spoken to for want of a driver."""
+    try:
+        from ripresa.testing.sim_postgres import SimPostgres  # noqa: PLC0415 - it needs a driver that few have
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is not installed: pip install 'ripresa[postgres]'") from error
     return SimPostgres(url)
 
 

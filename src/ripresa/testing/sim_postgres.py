@@ -62,6 +62,8 @@ class SimPostgres:
     """
 
     def __init__(self, url: str) -> None:
+        if not url.lower().startswith(("postgresql://", "postgres://")):
+            raise ValueError(f"{url.partition('://')[0]!r}: a simulation's database is postgresql://user@host/database")
         self.shown = address_of(url).shown
         """The address for people; no password is in it."""
         self.schema = f"ripresa_sim_{secrets.token_hex(4)}"
