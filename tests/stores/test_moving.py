@@ -194,7 +194,9 @@ async def queues(n: int) -> int:
 async def filled(url):
     """A project in mid-flight: a saga, a child, a queue for a pool; then its engine is gone."""
     done.clear()
-    app = await App(url, [*WORKFLOWS, rolls_back, has_child, queues], pools=[Pool("one", slots=1)]).open()
+    app = await App(
+        url, [*WORKFLOWS, rolls_back, has_child, queues], pools=[Pool("one", slots=1)], config={"lease_s": 1}
+    ).open()
     await app.start(rolls_back, 10, id="saga")
     await app.start(has_child, id="parent")
     for n in (70, 71):
@@ -202,6 +204,11 @@ async def filled(url):
     while {10, 11, 50} - set(done) or not {70, 71} & set(done):  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.01)
     await app.crash()
+    store = open_store(url)
+    await store.open()
+    while any(engine["alive"] for engine in await store.engines()):  # noqa: ASYNC110 - till its lease has ended
+        await asyncio.sleep(0.05)
+    await store.close()
 
 
 async def goes_on(url):
