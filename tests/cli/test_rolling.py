@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -177,3 +178,102 @@ async def test_what_a_zombie_has_started_ends_when_it_learns_that_its_runs_are_o
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(image)
+
+
+SHOWN = """
+import asyncio, logging, pathlib
+from ripresa import child, step, workflow
+
+log = logging.getLogger("flow")
+
+
+@step
+async def first() -> None:
+    log.warning("first says hello")
+
+
+@step
+async def second() -> str:
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.01)
+    log.warning("second may go")
+    return "ciao"
+
+
+@step
+async def inner() -> None: ...
+
+
+@workflow
+async def below() -> None:
+    await inner()
+
+
+@workflow
+async def shown() -> str:
+    await first()
+    await child(below)
+    return await second()
+"""
+
+
+@pytest.fixture
+async def attached(shop, beside):
+    """A run in a worker's hands, with a step under way."""
+    (shop.folder / "flow.py").write_text(SHOWN)
+    shop.env["RIPRESA_STORE"] = beside.url
+    serving(shop, "flow.py")
+    await beside.submit("shown", "s1")
+    await until((shop.folder / "begun").exists)
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_run_in_another_engines_hands_is_shown_as_it_goes_on(shop):
+    process = shop.start("run", "flow.py:shown", "--id", "s1")
+    before = seen_until(process, b"second running")
+    assert b"run s1 is in another engine's hands; watching it" in before
+    assert b"first succeeded" in before
+    assert b"inner succeeded" in before
+    assert b"hello" not in before  # what was written before is in the logs
+    (shop.folder / "go").touch()
+    out, rest = process.communicate(timeout=WITHIN_S)
+    assert (out, process.returncode) == (b"ciao\n", 0)
+    assert b"second | second may go" in rest
+    assert b"second succeeded" in rest
+    assert rest.count(b"run is succeeded") == 1
+
+
+@pytest.mark.usefixtures("attached")
+def test_ctrl_c_stops_watching_a_run_in_another_engines_hands_and_does_not_touch_it(shop):
+    process = shop.start("run", "flow.py:shown", "--id", "s1", "--follow")
+    seen_until(process, b"second running")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=WITHIN_S)
+    assert (out, process.returncode) == (b"", 130)
+    assert b"no longer watching run s1; it is not touched by this" in said
+    shop("runs", "cancel", "s1")
+    assert shop("run", "flow.py:shown", "--id", "s1", code=4).stdout == ""
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_run_in_another_engines_hands_is_drawn_as_a_tree(shop):
+    screen = shop.terminal("run", "flow.py:shown", "--id", "s1")
+    screen.until(r"(?s)✓ first .*✓ below .*✓ inner.* second ")
+    (shop.folder / "go").touch()
+    assert screen.wait() == 0
+    assert "✓ second" in screen.text
+    assert "ciao" in screen.text
+
+
+def seen_until(process, what):
+    """What it says on stderr, up to the line with this in it."""
+    said = b""
+    late = threading.Timer(WITHIN_S, process.kill)
+    late.start()
+    while what not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    late.cancel()
+    return said

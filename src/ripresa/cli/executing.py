@@ -3,6 +3,8 @@
 order ─> known already? ─ ended ──────────────────────────> outcome
             └─ no, or open ─> App ─> start or attach ─> shown ─> outcome
                                         └─ Ctrl-C ─> App closes, the run stays
+
+On a store that engines share the run may be another's, at first or later: then what the store tells is shown.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ripresa.cli.elsewhere import Elsewhere
 from ripresa.cli.exits import INTERRUPTED, Ended, say
 from ripresa.cli.inputs import input_text
 from ripresa.cli.process import app_of, now_us, on_interrupt, steps_write_to_stderr
@@ -22,6 +25,7 @@ from ripresa.cli.sending import who_will
 from ripresa.cli.settings import Settings, same_store
 from ripresa.cli.submitting import submitted
 from ripresa.cli.target import Found
+from ripresa.cli.watching import unwatched, watched
 from ripresa.contracts.errors import RunConflict, RunError, StoreInUse, StoreUnavailable
 from ripresa.contracts.payload import same_json
 from ripresa.contracts.records import JobRun
@@ -59,8 +63,6 @@ async def carry_out(order: Order, set_up: Settings) -> Any:
     except StoreInUse as error:
         if known is None:
             raise StoreInUse(f"{error}\n  or hand the run to that engine: add --detach") from None
-    from ripresa.cli.watching import watched
-
     say(f"run {order.id} is in another engine's hands; watching it")
     return outcome(await watched(set_up.store.value, known.id))
 
@@ -125,14 +127,16 @@ async def _executed(order: Order, set_up: Settings, known: rows.Run | None) -> r
         async with app_of(set_up, order.found.workflows) as app:
             assert app.engine is not None  # noqa: S101 - it is open
             audience = Audience(app.engine, screen(follow=order.follow))
+            elsewhere = Elsewhere(app.engine, audience)
             try:
                 run = await _begun(app, order, known)
                 await audience.follow(run.row)
-                stopped = await _until_stopped(run, audience, interrupted)
+                await elsewhere.look()
+                stopped = await _until_stopped(run, audience, elsewhere, interrupted)
             finally:
                 audience.close()
     if not stopped:
-        say(_detached(order, run.id))
+        say(unwatched(run.id) if elsewhere.owned else _detached(order, run.id))
         raise Ended(INTERRUPTED)
     return run.row
 
@@ -143,28 +147,37 @@ async def _begun(app: App, order: Order, known: rows.Run | None) -> Run[Any]:
         if known.status == RunStatus.PAUSED:
             say(f"run {order.id} is paused: ripresa runs resume {order.id}{same_store()}")
         await app.engine.loading.hold(known)  # into memory, so that it can be seen what it waits for
-        return await app.get(known.id)
+        run = await app.get(known.id)
+        if run.row.owner not in (None, app.engine.number):
+            say(f"run {order.id} is in another engine's hands; watching it")
+        return run
     text, chosen = _input(order), order.found.chosen
     return await app.start_text(app.engine, chosen, text, id=order.id, priority=order.priority, tags=order.tags)
 
 
-async def _until_stopped(run: Run[Any], audience: Audience, interrupted: asyncio.Future[None]) -> bool:
+async def _until_stopped(
+    run: Run[Any], audience: Audience, elsewhere: Elsewhere, interrupted: asyncio.Future[None]
+) -> bool:
     """Whether the run came to a stop; False: Ctrl-C came first."""
     drawing = asyncio.ensure_future(audience.watch())
+    looking = asyncio.ensure_future(elsewhere.watch())
     ending = asyncio.ensure_future(_end(run))
     watched: set[asyncio.Future[Any]] = {ending, interrupted, drawing}
     try:
         await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         if ending.done():
             ending.result()
+            await elsewhere.look()  # what ended it may not have been seen
             audience.ended(run.row)
             return True
         if drawing.done():
             drawing.result()
-        audience.left(now_us())
+        if not elsewhere.owned:
+            audience.left(now_us())
         return False
     finally:
         drawing.cancel()
+        looking.cancel()
         ending.cancel()
 
 

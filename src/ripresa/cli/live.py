@@ -35,6 +35,9 @@ class LiveTree:
             line = Text(f"{label}{notice.operation or run.ref} ", style="dim cyan").append("│ ", style="dim")
             self._console.print(line.append(printable(notice.text or ""), style="default"), soft_wrap=True)
 
+    def saw(self, root: RunView, held: set[str]) -> None:
+        """It is in the tree."""
+
     def draw(self, root: RunView) -> None:
         """Draw over what was drawn."""
         self._show(root, max(3, self._console.height - 1))

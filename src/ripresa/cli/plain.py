@@ -12,6 +12,8 @@ from ripresa.cli.result import brief
 from ripresa.cli.times import clock_time, span, ticking
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from ripresa.engine.watching import Notice
 
 
@@ -22,12 +24,19 @@ class PlainLines:
         self._started: dict[tuple[str, str | None], int] = {}
         self._waits: set[str] = set()
         self._queued: set[tuple[str, str | None]] = set()
+        self._changes = PlainChanges()
 
     def heard(self, notice: Notice, run: RunView, label: str) -> None:
         """Tell it."""
         said = self._said(notice)
         if said is not None:
             say(f"{clock_time(notice.at)} {label}{said}")
+        if notice.kind != "log":
+            self._changes.know(run)
+
+    def saw(self, root: RunView, held: set[str]) -> None:
+        """Tell what is new of those that others hold."""
+        self._changes.see(root, held)
 
     def draw(self, root: RunView) -> None:
         """What the run waits for is told once."""
@@ -79,9 +88,16 @@ class PlainChanges:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[str, int]] = {}
 
-    def see(self, root: RunView) -> None:
-        """Tell what is new."""
-        self._see(root, "")
+    def see(self, root: RunView, known: Container[str] = ()) -> None:
+        """Tell what is new; of some runs it is known."""
+        self._see(root, "", known)
+
+    def know(self, run: RunView) -> None:
+        """That the run, apart from its children, stands so need not be told."""
+        for key, item in run.items.items():
+            if not isinstance(item, RunView):
+                self._is_new((run.uuid, key), (item.status, item.attempt))
+        self._is_new((run.uuid, ""), (run.status, 0))
 
     def draw(self) -> None:
         """Lines are written once."""
@@ -89,10 +105,12 @@ class PlainChanges:
     def close(self) -> None:
         """Nothing is left to say."""
 
-    def _see(self, run: RunView, label: str) -> None:
+    def _see(self, run: RunView, label: str, known: Container[str]) -> None:
+        if run.uuid in known:
+            self.know(run)
         for key, item in run.items.items():
             if isinstance(item, RunView):
-                self._see(item, f"{label}{item.ref}/")
+                self._see(item, f"{label}{item.ref}/", known)
             elif self._is_new((run.uuid, key), (item.status, item.attempt)):
                 why = f": {item.why}" if item.why else ""
                 say(f"{clock_time(item.ended or now_us())} {label}{item.operation} {item.status}{why}")

@@ -19,11 +19,11 @@ from ripresa.cli.plain import PlainChanges, PlainLines
 from ripresa.cli.progress import RunView, StepView
 from ripresa.cli.waits import waits_of
 from ripresa.contracts.errors import StoreUnavailable
+from ripresa.engine.watching import Notice
 
 if TYPE_CHECKING:
     from ripresa.engine.engine import Engine
-    from ripresa.engine.watching import Notice
-    from ripresa.ports.rows import Run
+    from ripresa.ports.rows import LogLine, Run
 
 FRAME_S = 0.1
 _SLOW_FRAME_S = 1.0
@@ -35,6 +35,9 @@ class Screen(Protocol):
 
     def heard(self, notice: Notice, run: RunView, label: str) -> None:
         """Something happened; `run` knows it already.  `label` names a child, and is empty for the run itself."""
+
+    def saw(self, root: RunView, held: set[str]) -> None:
+        """The store tells that it stands so; of the runs that are `held`, `heard` tells."""
 
     def draw(self, root: RunView) -> None:
         """Show how it stands now."""
@@ -115,6 +118,35 @@ class Audience:
         for item in view.items.values():
             if isinstance(item, RunView):
                 self._know(item, f"{label}{item.ref}/")
+
+    def see(self, seen: RunView, held: set[str]) -> None:
+        """The store tells that the run stands so; what it tells of those that are `held` is known better."""
+        if self.root is not None:
+            self._merge(seen, held, "")
+            self._screen.saw(self.root, held)
+            self._news.set()
+
+    def _merge(self, seen: RunView, held: set[str], label: str) -> RunView:
+        view = self._known.setdefault(seen.uuid, seen)
+        self._labels.setdefault(seen.uuid, label)
+        items: dict[str, StepView | RunView] = {
+            key: item for key, item in seen.items.items() if isinstance(item, StepView)
+        }
+        for child in [item for item in seen.items.values() if isinstance(item, RunView)]:
+            items[child.uuid] = self._merge(child, held, f"{label}{child.ref}/")
+        if seen.uuid in held:
+            view.items |= {key: item for key, item in items.items() if isinstance(item, RunView)}
+        else:
+            view.status, view.ended, view.waits = seen.status, seen.ended, seen.waits
+            view.items = dict(sorted(items.items(), key=lambda item: item[1].started))
+        return view
+
+    def wrote(self, line: LogLine) -> None:
+        """A step has written this, at another engine."""
+        view = self._known.get(line.run)
+        if view is not None:
+            notice = Notice("log", line.run, None, line.at, line.operation, text=line.text, stream=line.stream)
+            self._screen.heard(notice, view, self._labels[view.uuid])
 
     def ended(self, row: Run) -> None:
         """The run has come to a stop."""

@@ -38,8 +38,13 @@ async def watched(url: str, ref: str) -> Run:
         if watching.done():
             return watching.result()
         watching.cancel()
-        say(f"no longer watching run {row.key or row.id}; it is not touched by this")
+        say(unwatched(row.key or row.id))
         raise Ended(INTERRUPTED)
+
+
+def unwatched(ref: str) -> str:
+    """What Ctrl-C means to a run of another engine."""
+    return f"no longer watching run {ref}; it is not touched by this"
 
 
 async def _follow(store: Store, row: Run, screen: PolledScreen) -> Run:
