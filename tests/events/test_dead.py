@@ -204,6 +204,36 @@ async def test_what_fails_too_often_is_a_dead_letter_and_its_run_goes_on(databas
 
 
 @pytest.mark.usefixtures("quick")
+async def test_how_often_an_event_was_tried_outlasts_its_publisher(database):  # noqa: F811
+    """Another target holds the event in the outbox all the time."""
+    held_up = EventTarget(to="http://127.0.0.1:1/hook", private=True, attempts=10**6, types=("order.*",))
+
+    def answer():
+        return 500 if told(calls)[-1] == "order.placed" else 200
+
+    def placed():
+        return told(calls).count("order.placed")
+
+    with hook(answer) as (url, calls):
+        hooked = EventTarget(to=url, private=True, attempts=4)
+        async with app_on(database, publish=[hooked, held_up]) as app:
+            await (await app.start(flows.tells, 1)).result("30s")
+            await until(lambda: any(one.tries >= 2 for one in database.deliveries.values() if one.place == url))
+        async with app_on(database, publish=[hooked, held_up]):
+            await until(lambda: database.dead)
+        assert 4 <= placed() <= 5  # one may have been cut off before it was counted
+        (letter,) = database.dead.values()
+        assert (letter.code, letter.place, letter.attempts) == ("failed", url, 4)
+        again = placed()
+        database.dead.clear()  # somebody has discarded it
+        async with app_on(database, publish=[hooked, held_up]) as app:
+            await (await app.start(flows.waits, id="after")).refresh()
+            await until(lambda: told(calls).count("workflow_created") == 2)
+        assert placed() == again
+    assert database.dead == {}
+
+
+@pytest.mark.usefixtures("quick")
 async def test_one_event_that_fails_holds_up_no_other_run(database):  # noqa: F811
     failing = []
 

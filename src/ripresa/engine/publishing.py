@@ -24,6 +24,7 @@ from ripresa.contracts.events import ASSIGNED, CREATED, ENDED, CloudEvent
 from ripresa.contracts.payload import dump, load
 from ripresa.contracts.status import RunStatus
 from ripresa.engine.letters import Letters
+from ripresa.ports.events import Delivery
 from ripresa.ports.rows import Outgoing
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class _Target:
     """
 
     def __init__(self, engine: Engine, target: EventTarget, sink: Sink) -> None:
+        self._engine = engine
         self.target = target
         self.sink = sink
         self.letters = Letters(engine, "out", sink.name)
@@ -114,12 +116,15 @@ class _Target:
         """Ids that it has, or that are dead letters of its, of those that are still in the outbox."""
         self.later: dict[str, _Later] = {}
         """Those that have failed."""
+        self._loaded = False
         self.not_before = 0.0
         self.rest_s = _REST_S
         self.trouble = False
 
     async def take(self, events: Sequence[CloudEvent], now: float, *, crowded: bool) -> None:
         """Hand over what it wants and does not have; what it does not want, it has."""
+        if not self._loaded:
+            await self._load()
         ids = {event.id for event in events}
         self.has &= ids
         self.later = {one: later for one, later in self.later.items() if one in ids}
@@ -136,10 +141,26 @@ class _Target:
                 await self._give_up([event], "refused", delivered.refused[event.id])
             elif event.id in delivered.failed:
                 await self._failed(event, delivered.failed[event.id])
+        await self._keep([event for event in sent if event.id in delivered.failed and event.id not in self.has])
         self._rest(delivered)
         if crowded and self.trouble and delivered.failed:
             oldest = [event for event in events if event.id not in self.has][: len(events) // 2]
             await self._give_up(oldest, "crowded", f"{len(events)} events waited: {delivered.trouble}")
+
+    async def _load(self) -> None:
+        """What an engine before us has tried in vain, or given up."""
+        for one in await self._engine.store.deliveries(self.sink.name):
+            if one.given_up:
+                self.has.add(one.event)
+            else:
+                self.later[one.event] = _Later(one.tries, 0.0)
+        self._loaded = True
+
+    async def _keep(self, events: Sequence[CloudEvent], *, given_up: bool = False) -> None:
+        """Have the next publisher know how often these were tried."""
+        place = self.sink.name
+        kept = [Delivery(event.id, place, max(1, self._tries(event)), given_up) for event in events]
+        await self._engine.store.put_deliveries(kept)
 
     def _wanted(self, events: Sequence[CloudEvent], now: float) -> list[CloudEvent]:
         """Those that may go now, in order: none before one of its run that waits."""
@@ -174,11 +195,12 @@ class _Target:
             await self._give_up([event], "failed", why)
 
     async def _give_up(self, events: Sequence[CloudEvent], code: str, why: str) -> None:
-        """They are dead letters, and hold up their runs no longer."""
+        """They are dead letters, and hold up their runs no longer; that they are is on disk first."""
         for event in events:
             tries = max(1, self._tries(event))
             await self.letters.bury(event.to_json().encode(), event, code=code, reason=why, attempts=tries)
             self.has.add(event.id)
+        await self._keep(events, given_up=True)
 
     def _rest(self, delivered: Delivered) -> None:
         if delivered.trouble is None or (delivered.taken and delivered.failed):

@@ -64,11 +64,28 @@ class NotedEvent(NamedTuple):
     why: str | None = None
 
 
+class Delivery(NamedTuple):
+    """How an event that is in the outbox fares at a target that gives up what it was tried with too often."""
+
+    event: str
+    place: str
+    tries: int
+    """In vain."""
+    given_up: bool
+    """It is, or was, a dead letter of this place, and is not tried there again."""
+
+
 class EventStore(Protocol):
     """Keeps events that are not a batch's; the errors are those of `Store`."""
 
     async def publish(self, events: Sequence[Outgoing]) -> None:
         """Put these into the outbox; one whose id is in there is let be."""
+
+    async def deliveries(self, place: str) -> list[Delivery]:
+        """What was kept of this place, of events that are in the outbox still."""
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep these, in place of what is known, until `published`."""
 
     async def bury(self, letters: Sequence[DeadLetter], *, known: bool = False) -> None:
         """Keep these; of one that is there already all is written anew but `since`.  With `known` only such are."""

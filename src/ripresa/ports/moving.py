@@ -39,6 +39,7 @@ TABLES = (
     "cooldown",
     "task",
     "dead_letter",
+    "delivery",
 )
 """All that is moved; who owned the runs is not."""
 

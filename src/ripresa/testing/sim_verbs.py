@@ -40,6 +40,8 @@ PASSED_ON = frozenset(
         "bury",
         "dead_letters",
         "dead_due",
+        "deliveries",
+        "put_deliveries",
         "retry_dead",
         "forget_dead",
         "note_events",

@@ -17,7 +17,7 @@ from ripresa.contracts.errors import EngineFenced, StoreError
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.ports.batch import Batch
 from ripresa.ports.effects import Effect
-from ripresa.ports.events import DeadLetter, NotedEvent
+from ripresa.ports.events import DeadLetter, Delivery, NotedEvent
 from ripresa.ports.lease import Lease
 from ripresa.ports.needs import Need
 from ripresa.ports.reading import RunFilter
@@ -78,6 +78,7 @@ class MemoryDatabase:
         """Ids of the messages that were taken, by run: one that is sent again is still known."""
         self.outbox: dict[str, Outgoing] = {}
         self.dead: dict[str, DeadLetter] = {}
+        self.deliveries: dict[tuple[str, str], Delivery] = {}
         self.noted: list[tuple[int, NotedEvent]] = []
         self.notes = count(1)
         self.logs: defaultdict[str, list[tuple[int, LogLine]]] = defaultdict(list)

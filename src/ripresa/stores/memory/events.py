@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ripresa.ports.events import DeadLetter, NotedEvent
+    from ripresa.ports.events import DeadLetter, Delivery, NotedEvent
     from ripresa.ports.rows import Micros, Outgoing
     from ripresa.stores.memory.database import MemoryDatabase
 
@@ -31,6 +31,17 @@ class EventVerbs(ABC):
             self.database.outbox.setdefault(event.id, event)
         self._wrote()
         self._tell_others()
+
+    async def deliveries(self, place: str) -> list[Delivery]:
+        kept = self.database.deliveries
+        for key in [key for key in kept if key[0] not in self.database.outbox]:
+            del kept[key]
+        return [one for one in kept.values() if one.place == place]
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        for one in deliveries:
+            self.database.deliveries[one.event, one.place] = one
+        self._wrote()
 
     async def bury(self, letters: Sequence[DeadLetter], *, known: bool = False) -> None:
         dead = self.database.dead

@@ -178,6 +178,9 @@ class MemoryStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
     async def published(self, ids: list[str]) -> None:
         for published in ids:
             self.database.outbox.pop(published, None)
+        gone = set(ids)
+        for key in [key for key in self.database.deliveries if key[0] in gone]:
+            del self.database.deliveries[key]
         self._wrote()
 
     async def check(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ripresa.ports.events import DeadLetter, NotedEvent
+from ripresa.ports.events import DeadLetter, Delivery, NotedEvent
 from ripresa.ports.rows import Micros, Outgoing
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.postgres.hold import Hold
@@ -32,6 +32,13 @@ class EventVerbs(Hold):
     async def publish(self, events: Sequence[Outgoing]) -> None:
         await self._put("publish", events)
         self._tell_all()
+
+    async def deliveries(self, place: str) -> list[Delivery]:
+        await self._again(self._idlest(), lambda one: one.execute(SQL["forget_deliveries"]))
+        return [Delivery(*row) for row in await self._look(lambda one: one.fetch(SQL["deliveries"], place))]
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        await self._put("put_delivery", deliveries)
 
     async def bury(self, letters: Sequence[DeadLetter], *, known: bool = False) -> None:
         if known:

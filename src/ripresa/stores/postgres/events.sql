@@ -3,6 +3,18 @@
 -- name: publish
 INSERT INTO outbox (id, run, type, data, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING;
 
+-- name: deliveries
+SELECT event, place, tries, given_up FROM delivery
+WHERE place = $1 AND EXISTS (SELECT 1 FROM outbox WHERE outbox.id = delivery.event) ORDER BY event;
+
+-- name: forget_deliveries
+-- What an engine of the release before has handed on.
+DELETE FROM delivery WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = delivery.event);
+
+-- name: put_delivery
+INSERT INTO delivery (event, place, tries, given_up) VALUES ($1, $2, $3, $4)
+ON CONFLICT (event, place) DO UPDATE SET tries = excluded.tries, given_up = excluded.given_up;
+
 -- name: bury
 INSERT INTO dead_letter (id, way, place, code, reason, type, event, subject, body, since, at, attempts, due)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)

@@ -105,6 +105,7 @@ WHERE locktype = 'relation' AND relation = 'outbox'::regclass AND mode = 'RowExc
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- name: published
+WITH gone AS (DELETE FROM delivery WHERE event = ANY ($1::text[]))
 DELETE FROM outbox WHERE id = ANY ($1::text[]);
 
 -- name: quality

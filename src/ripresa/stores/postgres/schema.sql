@@ -9,6 +9,7 @@
 --       ──1 ready        it needs an engine, now or at a time
 --       ──1 place        it goes on, or waits, with others of which only so many do
 --       ──< need         steps that wait for an engine with labels
+--   delivery             how often one in the outbox was tried in vain, and where
 --   dead_letter          an event that nobody could take, with the reason
 --   event_log            what became of events, for a while, for people who watch
 --   engine ──< written   who may write, and the last thing that each wrote
@@ -377,6 +378,14 @@ CREATE TABLE dead_letter (
 
 CREATE INDEX dead_letter_by_time ON dead_letter (at);
 CREATE INDEX dead_letter_due ON dead_letter (place, due) WHERE due IS NOT NULL;
+
+CREATE TABLE delivery (
+  event text COLLATE "C" NOT NULL,      -- one in the outbox
+  place text COLLATE "C" NOT NULL,
+  tries bigint NOT NULL,
+  given_up boolean NOT NULL,            -- it is, or was, a dead letter of this place
+  PRIMARY KEY (event, place)
+);
 
 CREATE TABLE event_log (
   number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

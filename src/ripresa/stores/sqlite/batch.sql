@@ -106,6 +106,9 @@ DELETE FROM task WHERE id IN ({?});
 -- name: published
 DELETE FROM outbox WHERE id IN ({?});
 
+-- name: forget_deliveries
+DELETE FROM delivery WHERE event IN ({?});
+
 -- name: add_blobs
 INSERT INTO blob (id, data) VALUES {(?, ?)}
 ON CONFLICT DO NOTHING;

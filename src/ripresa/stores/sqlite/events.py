@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ripresa.ports.events import DeadLetter, NotedEvent
+from ripresa.ports.events import DeadLetter, Delivery, NotedEvent
 from ripresa.ports.rows import Micros, Outgoing
 from ripresa.stores.named_sql import NamedSql
 from ripresa.stores.texts import encodable_rows
@@ -31,6 +31,14 @@ class EventVerbs(ABC):
 
     async def publish(self, events: Sequence[Outgoing]) -> None:
         await self._put("publish", encodable_rows(events))
+
+    async def deliveries(self, place: str) -> list[Delivery]:
+        await self._write(lambda connection: connection.execute(SQL["forget_deliveries"]).rowcount)
+        rows = await self._fetched("deliveries", {"place": place})
+        return [Delivery(event, where, tries, bool(given_up)) for event, where, tries, given_up in rows]
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        await self._put("put_delivery", encodable_rows(deliveries))
 
     async def bury(self, letters: Sequence[DeadLetter], *, known: bool = False) -> None:
         rows = [letter._asdict() for letter in encodable_rows(letters)]

@@ -329,6 +329,14 @@ CREATE TABLE dead_letter (
 CREATE INDEX dead_letter_by_time ON dead_letter (at);
 CREATE INDEX dead_letter_due ON dead_letter (place, due) WHERE due IS NOT NULL;
 
+CREATE TABLE delivery (
+  event TEXT NOT NULL,            -- one in the outbox
+  place TEXT NOT NULL,
+  tries INTEGER NOT NULL,         -- in vain
+  given_up INTEGER NOT NULL,      -- it is, or was, a dead letter of this place
+  PRIMARY KEY (event, place)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE event_log (
   number INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
   at INTEGER NOT NULL,

@@ -168,8 +168,12 @@ class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
         return None
 
     async def published(self, ids: list[str]) -> None:
+        def take_out(connection: sqlite3.Connection) -> None:
+            batches.put(connection, "forget_deliveries", batches.singles(ids))
+            batches.put(connection, "published", batches.singles(ids))
+
         if ids:
-            await self._write(lambda connection: batches.put(connection, "published", batches.singles(ids)))
+            await self._write(take_out)
 
     async def check(self) -> list[str]:
         return await self._read(check)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ripresa.ports.events import DeadLetter, NotedEvent
+from ripresa.ports.events import DeadLetter, Delivery, NotedEvent
 from ripresa.ports.rows import Outgoing
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import Engine, T
@@ -23,6 +23,18 @@ class Events(Promises):
         await engine.store.publish([first._replace(data="{}"), first._replace(id="e2")])
         await engine.store.publish([])
         assert await engine.store.outgoing(limit=9) == [first, first._replace(id="e2")]
+
+    async def test_what_was_tried_in_vain_is_kept_until_its_event_is_published(self, engine: Engine) -> None:
+        store = engine.store
+        await store.publish([Outgoing(one, "", "order.placed", "{}", T) for one in ("e1", "e2")])
+        first, second = Delivery("e1", "here", 1, given_up=False), Delivery("e2", "here", 3, given_up=True)
+        await store.put_deliveries([first, second, Delivery("e1", "there", 2, given_up=False)])
+        await store.put_deliveries([first._replace(tries=2), Delivery("gone", "here", 1, given_up=False)])
+        await store.put_deliveries([])
+        assert await store.deliveries("here") == [first._replace(tries=2), second]
+        await store.published(["e1"])
+        assert await store.deliveries("here") == [second]
+        assert await store.deliveries("there") == []
 
     async def test_a_dead_letter_is_kept_as_it_was(self, engine: Engine) -> None:
         store = engine.store
