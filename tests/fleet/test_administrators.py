@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from tests.fleet.shop import Shop, ledger
@@ -77,13 +78,13 @@ async def test_settings_that_are_meant_for_peoples_sessions(shop, sql):
     await shop.finish()
 
 
-async def test_tables_are_locked_for_long_and_written_anew(shop, sql):
-    tables = "engine, run, history, ready, inbox, attempt, written"
-    locking = asyncio.create_task(
-        sql(f"SET search_path = ripresa; BEGIN; LOCK TABLE {tables}; SELECT pg_sleep(2); COMMIT")
-    )
-    await shop.is_told("is busy (canceling statement due to lock timeout)")
-    await locking
+async def test_tables_are_locked_for_long_and_written_anew(shop, sql, postgres_url):
+    administrator = await asyncpg.connect(postgres_url)
+    async with administrator.transaction():
+        for table in ("engine", "run", "history", "ready", "inbox", "attempt", "written"):
+            await administrator.execute(f"LOCK TABLE ripresa.{table} IN ACCESS EXCLUSIVE MODE")
+        await shop.is_told("is busy (canceling statement due to lock timeout)")
+    await administrator.close()
     await shop.goes_on()
     await sql("VACUUM FULL ripresa.run")
     await sql("REINDEX SCHEMA ripresa")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -87,7 +89,7 @@ async def test_a_large_batch_whose_answer_is_lost_is_written_whole_or_not_at_all
         with pytest.raises(CommitUnknown):
             await store.commit(lease, large(2), lease_us=LEASE)
         if how == UNDER_WAY:
-            await wire.arrived.wait()
+            await asyncio.wait_for(wire.arrived.wait(), 60)
         if await store.last_batch(lease) == 1:
             await store.commit(lease, large(2), lease_us=LEASE)
         await assert_whole(store)

@@ -57,11 +57,6 @@ class PostgresServer(OwnPostgres):
         """`kill -9`: its children see that it is gone, and end at once."""
         self.stop(signal.SIGKILL)
 
-    def ended(self):
-        """Wait until it has ended by itself."""
-        self._process.wait(60)
-        self.stop(signal.SIGKILL)
-
     def restart(self):
         """Stop it, and have it come back on its port."""
         self.stop(signal.SIGINT)
