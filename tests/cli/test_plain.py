@@ -1,13 +1,14 @@
 """Plain progress, line by line, whatever had begun before anybody looked."""
 
 from ripresa.cli.plain import PlainLines
+from ripresa.cli.progress import RunView
 from ripresa.engine.watching import Notice
 
 
 def lines(capsys, *notices):
     plain = PlainLines()
     for notice in notices:
-        plain.heard(notice, None, "")
+        plain.heard(notice, RunView("r", "r", "shown", "running", 0), "")
     return [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
 
 
