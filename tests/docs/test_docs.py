@@ -32,7 +32,8 @@ class PatientClock(VirtualClock):
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_does_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ripresa.engine.app.SystemClock", PatientClock)  # a 30-day sleep of an example takes no time
+    # A 30-day sleep of an example takes no time.
+    monkeypatch.setattr("ripresa.engine.opening.SystemClock", PatientClock)
     for block, printed, says in run_page(page):
         if says is not None:
             assert fits(printed, says), f"{block.where} prints\n{printed}\nand the page says\n{says}"
