@@ -99,6 +99,21 @@ def test_events_are_followed_as_lines(shop):
     assert "404" in text
 
 
+def test_dead_letters_of_a_place_that_has_moved_are_retried_where_it_is_now(shop):
+    prepared(shop)
+    fill(shop, ("bury", [letter("a"), letter("b", way="out", place="https://old/hook")]))
+    now = "redis://127.0.0.1:1/0#ripresa:in/ripresa"
+    assert f"redis://h:6379/0#in/g is not a place of ripresa.toml's [events] (there is {now})" in (
+        shop("events", "dead", "retry", "a").stderr
+    )
+    refused = shop("events", "dead", "retry", "a", "--to", "redis://other", code=2).stderr
+    assert f"not a place of ripresa.toml's [events]: there is {now}; nothing was done" in refused
+    assert shop.json("events", "dead", "retry", "a", "--to", now) == ["a"]
+    assert shop.json("events", "dead", "show", "a")["place"] == now
+    assert shop.json("events", "dead", "show", "b")["due"] is None
+    assert "is not a place" not in shop("events", "dead", "retry", "a").stderr
+
+
 def test_dead_letters_are_listed_shown_retried_and_discarded(shop):
     prepared(shop)
     body = b'{"specversion":"1.0","id":"e1","source":"/w","type":"t","data":{"n":"x"}}'

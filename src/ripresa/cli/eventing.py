@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem
+from ripresa.cli.exits import INTERRUPTED, Ended, UsageProblem, say
 from ripresa.cli.output import write
 from ripresa.cli.process import now_us, on_interrupt
 from ripresa.cli.reading import opened
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ripresa.cli.settings import Settings
+    from ripresa.ports.events import DeadLetter
     from ripresa.ports.store import Store
 
 _MANY = 100_000
@@ -186,22 +187,57 @@ async def dead_one(url: str, id: str) -> DeadLetterRecord:
 
 
 async def decide(
-    url: str, verb: str, ids: Sequence[str], place: str | None, code: str | None, *, every: bool
+    set_up: Settings,
+    verb: str,
+    ids: Sequence[str],
+    place: str | None,
+    code: str | None,
+    *,
+    every: bool,
+    to: str | None = None,
 ) -> list[str]:
     """Retry or discard these; their ids.  Raises UsageProblem."""
     if bool(ids) == every:
         raise UsageProblem(f"{verb}: name dead letters, or say --all (with --place and --reason, if not quite all)")
-    async with opened(url) as store:
+    async with opened(set_up.store.value) as store:
         where: dict[str, Any] = {"ids": ids} if ids else {"place": place, "code": code}
-        found = [one.id for one in await store.dead_letters(limit=_MANY, **where)]
+        letters = await store.dead_letters(limit=_MANY, **where)
+        found = [one.id for one in letters]
         missing = [one for one in ids if one not in found]
         if missing:
             raise UsageProblem(f"no dead letter {', '.join(missing)} in {store.url}; nothing was done")
         if verb == "retry":
-            await store.retry_dead(found, now=await store.time() or now_us())
+            _look_at_places(set_up, letters, to)
+            await store.retry_dead(found, now=await store.time() or now_us(), place=to)
         else:
             await store.forget_dead(found)
         return found
+
+
+def _look_at_places(set_up: Settings, letters: Sequence[DeadLetter], to: str | None) -> None:
+    """Say what nobody will retry, as ripresa.toml has its place no more.  Raises UsageProblem for a new one."""
+    for way in sorted({one.way for one in letters}) if set_up.events is not None else ():
+        known = _places(set_up, way)
+        there = f"there {'are' if len(known) > 1 else 'is'} {', '.join(known)}" if known else "there is none"
+        if to is not None and to not in known:
+            raise UsageProblem(f"retry --to {to}: not a place of ripresa.toml's [events]: {there}; nothing was done")
+        gone = sorted({one.place for one in letters if one.way == way} - set(known)) if to is None else []
+        for place in gone:
+            say(f"{place} is not a place of ripresa.toml's [events] ({there}); if it has moved: retry … --to PLACE")
+
+
+def _places(set_up: Settings, way: str) -> list[str]:
+    """Under which names workers with these settings know where events come from, or go to."""
+    from ripresa.buses import open_sink, open_source
+
+    events = set_up.events
+    assert events is not None  # noqa: S101 - who asks has seen to it
+    try:
+        if way == "in":
+            return list(dict.fromkeys(open_source(rule).name for rule in events.consume))
+        return list(dict.fromkeys(open_sink(target).name for target in events.publish))
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
 
 
 def dead_table(found: Iterable[DeadLetterRecord]) -> None:

@@ -98,8 +98,8 @@ class EventStore(Protocol):
     async def dead_due(self, place: str, *, now: Micros, limit: int) -> list[DeadLetter]:
         """Those of this place that are due, longest due first."""
 
-    async def retry_dead(self, ids: Sequence[str], *, now: Micros) -> int:
-        """Make these due at once; how many of them there are."""
+    async def retry_dead(self, ids: Sequence[str], *, now: Micros, place: str | None = None) -> int:
+        """Make these due at once, at this place from now on if one is named; how many of them there are."""
 
     async def forget_dead(self, ids: Sequence[str]) -> int:
         """Remove these; how many of them there were."""

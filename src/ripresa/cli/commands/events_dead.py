@@ -60,15 +60,16 @@ def retry(
     every: AllOption = False,
     place: PlaceOption = None,
     reason: CodeOption = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="PLACE", help="Where they came from, or are to go, has this name by now."),
+    ] = None,
     output: FormatGiven = None,
     store: StoreOption = None,
 ) -> None:
     """Have them tried again, by a worker that takes from there or publishes; what is taken then is gone from here."""
-    from ripresa.cli import eventing
-
-    url = settings(store).store.value
-    done = asyncio.run(eventing.decide(url, "retry", ids or [], place, reason, every=every))
-    say(f"{len(done)} dead letter{'s'[: len(done) != 1]} will be tried again, as soon as a worker of that place runs")
+    done = _decided("retry", ids, place, reason, every=every, to=to, store=store)
+    say(f"{_count(done)} will be tried again, as soon as a worker of that place runs")
     emit(done, output, lambda: None)
 
 
@@ -82,9 +83,25 @@ def discard(
     store: StoreOption = None,
 ) -> None:
     """Forget them for good."""
+    done = _decided("discard", ids, place, reason, every=every, store=store)
+    say(f"{_count(done)} discarded")
+    emit(done, output, lambda: None)
+
+
+def _decided(
+    verb: str,
+    ids: list[str] | None,
+    place: str | None,
+    reason: str | None,
+    *,
+    every: bool,
+    store: str | None,
+    to: str | None = None,
+) -> list[str]:
     from ripresa.cli import eventing
 
-    url = settings(store).store.value
-    done = asyncio.run(eventing.decide(url, "discard", ids or [], place, reason, every=every))
-    say(f"{len(done)} dead letter{'s'[: len(done) != 1]} discarded")
-    emit(done, output, lambda: None)
+    return asyncio.run(eventing.decide(settings(store), verb, ids or [], place, reason, every=every, to=to))
+
+
+def _count(done: list[str]) -> str:
+    return f"{len(done)} dead letter{'s'[: len(done) != 1]}"

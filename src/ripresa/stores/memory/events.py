@@ -71,11 +71,11 @@ class EventVerbs(ABC):
         ]
         return [one for _, _, one in sorted(due, key=lambda row: row[:2])[:limit]]
 
-    async def retry_dead(self, ids: Sequence[str], *, now: Micros) -> int:
+    async def retry_dead(self, ids: Sequence[str], *, now: Micros, place: str | None = None) -> int:
         dead = self.database.dead
         found = [dead[one] for one in ids if one in dead]
         for one in found:
-            dead[one.id] = one._replace(due=now)
+            dead[one.id] = one._replace(due=now, place=place or one.place)
         self._wrote()
         return len(found)
 

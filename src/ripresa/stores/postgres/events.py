@@ -72,8 +72,9 @@ class EventVerbs(Hold):
         self._due[place] = seldom, min(first, now - _DUE_LATE_US)
         return letters
 
-    async def retry_dead(self, ids: Sequence[str], *, now: Micros) -> int:
-        return int(await self._again(self._idlest(), lambda one: one.fetchval(SQL["retry_dead"], list(ids), now)))
+    async def retry_dead(self, ids: Sequence[str], *, now: Micros, place: str | None = None) -> int:
+        params = (list(ids), now, place)
+        return int(await self._again(self._idlest(), lambda one: one.fetchval(SQL["retry_dead"], *params)))
 
     async def forget_dead(self, ids: Sequence[str]) -> int:
         return int(await self._again(self._idlest(), lambda one: one.fetchval(SQL["forget_dead"], list(ids))))

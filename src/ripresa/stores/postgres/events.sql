@@ -40,7 +40,7 @@ SELECT id, way, place, code, reason, type, event, subject, body, since, at, atte
 FROM dead_letter WHERE place = $1 AND due BETWEEN $4 AND $2 ORDER BY due, id LIMIT $3;
 
 -- name: retry_dead
-WITH retried AS (UPDATE dead_letter SET due = $2 WHERE id = ANY ($1::text[]) RETURNING 1) SELECT count(*) FROM retried;
+WITH retried AS (UPDATE dead_letter SET due = $2, place = coalesce($3, place) WHERE id = ANY ($1::text[]) RETURNING 1) SELECT count(*) FROM retried;
 
 -- name: forget_dead
 WITH gone AS (DELETE FROM dead_letter WHERE id = ANY ($1::text[]) RETURNING 1) SELECT count(*) FROM gone;

@@ -59,8 +59,8 @@ class EventVerbs(ABC):
         rows = await self._fetched("dead_due", {"place": place, "now": now, "limit": limit})
         return [DeadLetter._make(row) for row in rows]
 
-    async def retry_dead(self, ids: Sequence[str], *, now: Micros) -> int:
-        params = {"ids": json.dumps(list(ids)), "now": now}
+    async def retry_dead(self, ids: Sequence[str], *, now: Micros, place: str | None = None) -> int:
+        params = {"ids": json.dumps(list(ids)), "now": now, "place": place}
         return await self._write(lambda connection: connection.execute(SQL["retry_dead"], params).rowcount)
 
     async def forget_dead(self, ids: Sequence[str]) -> int:

@@ -41,7 +41,7 @@ SELECT id, way, place, code, reason, type, event, subject, body, since, at, atte
 FROM dead_letter WHERE place = :place AND due <= :now ORDER BY due, id LIMIT :limit;
 
 -- name: retry_dead
-UPDATE dead_letter SET due = :now WHERE id IN (SELECT value FROM json_each(:ids));
+UPDATE dead_letter SET due = :now, place = coalesce(:place, place) WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: forget_dead
 DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(:ids));

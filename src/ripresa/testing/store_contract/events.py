@@ -78,6 +78,10 @@ class Events(Promises):
         assert await due(T + 5) == ["c", "b"]
         assert await store.retry_dead(["a", "b", "unknown"], now=T) == 2
         assert await due(T) == ["a", "b"]
+        assert await store.retry_dead(["d"], now=T + 1, place="here") == 1
+        assert await due(T + 1) == ["a", "b", "d"]
+        assert [one.place for one in await store.dead_letters(limit=9, ids=["d"])] == ["here"]
+        await store.forget_dead(["d"])
         assert [one.id for one in await store.dead_due("here", now=T + 9, limit=1)] == ["a"]
 
     async def test_what_is_forgotten_is_gone(self, engine: Engine) -> None:
