@@ -23,6 +23,8 @@ Work = Callable[[Any], Awaitable[Result]]
 STATEMENT_S = 60.0
 _GRACE_S = 5.0  # what the server has more time than we
 _LIMIT_S = STATEMENT_S + _GRACE_S
+LONG_S = 1800.0
+"""For what goes through all that there is, statement by statement."""
 _REST_S = 0.2  # between two attempts to connect
 
 # Every statement goes along an index.  A plan that was made while the tables were empty, and is kept, would scan.
@@ -60,11 +62,11 @@ class Lane:
         self._failed_at = float("-inf")
         self._closed = True
 
-    async def do(self, work: Work[Result], *, limit_s: float | None = _LIMIT_S) -> Result:
+    async def do(self, work: Work[Result], *, limit_s: float = _LIMIT_S) -> Result:
         """Do work that may be done twice.  Raises a StoreError in place of the driver's; what else it raises passes.
 
         If a connection breaks that was made for earlier work, the work is done on a new one.  After `limit_s` it is
-        given up, with its connection; None: the server's own limit, for each statement, is enough.
+        given up, with its connection.
         """
         self.busy += 1
         try:
@@ -101,10 +103,8 @@ class Lane:
         finally:
             self.busy -= 1
 
-    async def _within(self, connection: Any, work: Work[Result], limit_s: float | None) -> Result:
+    async def _within(self, connection: Any, work: Work[Result], limit_s: float) -> Result:
         """Do it; drop the connection if that takes too long."""
-        if limit_s is None:
-            return await work(connection)
         late = False
 
         def give_up() -> None:

@@ -25,7 +25,7 @@ from ripresa.ports.moving import Chunk
 from ripresa.ports.rows import Micros, Outgoing
 from ripresa.stores.ages import first_id_at
 from ripresa.stores.postgres import checks, committing, moving
-from ripresa.stores.postgres.connection import connect
+from ripresa.stores.postgres.connection import LONG_S, connect
 from ripresa.stores.postgres.events import EventVerbs
 from ripresa.stores.postgres.faults import ERRORS, fenced, store_error
 from ripresa.stores.postgres.heartbeat import Heartbeat
@@ -114,7 +114,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
             self._seen = dict(await connection.fetch(SQL["written"]))
 
         try:
-            await self._work.do(begin, limit_s=None)  # a migration may take its time
+            await self._work.do(begin, limit_s=LONG_S)  # a migration may take its time
         except BaseException:
             self._opened = True
             await self.close()
@@ -282,7 +282,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
             await self._again(self._idlest(), lambda one: one.execute(SQL["published"], ids))
 
     async def check(self) -> list[str]:
-        return await self._look(checks.check)
+        return await self._idlest().do(checks.check, limit_s=LONG_S)
 
     # -- lines --------------------------------------------------------------------------------------------------------
 
@@ -337,7 +337,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
     # -- moving -------------------------------------------------------------------------------------------------------
 
     async def counts(self) -> dict[str, int]:
-        return await self._look(moving.counts)
+        return await self._idlest().do(moving.counts, limit_s=LONG_S)
 
     async def dump(self, *, size: int = 1_000) -> AsyncIterator[Chunk]:
         connection = await connect(self.address, {"search_path": f'"{self.address.schema}"'})
