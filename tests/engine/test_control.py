@@ -28,6 +28,7 @@ from ripresa import (
     wait_for_signal,
     workflow,
 )
+from ripresa.engine import elsewhere
 from ripresa.ports.batch import Batch
 from ripresa.testing import VirtualClock
 
@@ -604,6 +605,19 @@ async def test_a_cancelled_run_can_be_retried(world):
     assert await run.result("10s") == 5
 
 
+async def test_who_asks_for_a_retry_hears_of_it_when_this_engine_takes_it(world, monkeypatch):
+    monkeypatch.setattr(elsewhere, "_LOOK_S", 3600.0)  # nobody looks unless there is news
+    parts = pipeline(world)
+    app = await world.open(parts)
+    run = await app.start(parts)
+    with pytest.raises(RunFailed, match="broken"):
+        await run.result("30s")
+    world.did("mended")
+    async with asyncio.timeout(60):
+        await app.retry(run)
+    assert await run.result("30s") == "abc"
+
+
 async def test_only_a_run_that_did_not_succeed_is_retried(world):
     app = await world.open(add, sleeper, clock=world.clock_that_stands())
     run = await app.start(add, 1, id="a")
@@ -830,7 +844,7 @@ def test_run_blocks_until_the_end(tmp_path):
         ripresa.run(add, 2, store=url, id="sum")
 
 
-@pytest.mark.own_store
+@pytest.mark.own_store  # about the store of who names none
 def test_run_has_a_store_of_its_own_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RIPRESA_STORE", raising=False)

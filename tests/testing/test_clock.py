@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from ripresa import App, Retry, Retryable, RunFailed, context, sleep, step, wait_for_signal, workflow
+from ripresa.stores.memory import MemoryStore
 from ripresa.testing import VirtualClock
 from ripresa.testing.clock import EPOCH_US
 
@@ -19,14 +20,17 @@ async def naps(days: int) -> int:
 
 
 def opened(*workflows, clock):
-    return App("memory://", workflows=workflows, clock=clock)
+    return opened_on("memory://", *workflows, clock=clock)
+
+
+def opened_on(store, *workflows, clock):
+    return App(store, workflows=workflows, clock=clock)
 
 
 def days_on(clock):
     return (clock.now() - EPOCH_US) / DAY_US
 
 
-@pytest.mark.own_store  # virtual time runs on while a server answers
 async def test_time_jumps_from_one_due_moment_to_the_next():
     clock = VirtualClock()
     async with opened(naps, clock=clock) as app:
@@ -103,6 +107,38 @@ async def test_time_does_not_jump_while_a_step_is_under_way():
     assert seen == [0]
 
 
+class FarAway(MemoryStore):
+    """Its answers take a while, as a server's do."""
+
+    async def get_run(self, ref):
+        await asyncio.sleep(0.01)
+        return await super().get_run(ref)
+
+
+async def test_who_looks_again_and_again_does_not_hold_time_up():
+    async with opened_on(FarAway(), naps, clock=VirtualClock()) as app:
+        run = await app.start(naps, 1)
+        async with asyncio.timeout(60):
+            while (await run.refresh()).status != "succeeded":
+                pass
+
+
+async def test_time_does_not_jump_while_the_store_is_asked():
+    @workflow
+    async def patient() -> str:
+        try:
+            return await wait_for_signal("word", str, timeout="1d")
+        except TimeoutError:
+            return "late"
+
+    clock = VirtualClock()
+    async with opened_on(FarAway(), patient, clock=clock) as app:
+        run = await app.start(patient)
+        await app.signal(run, "word", "in time")
+        assert await run.result("30s") == "in time"
+        assert days_on(clock) == 0
+
+
 async def test_delays_between_attempts_are_virtual():
     clock = VirtualClock()
 
@@ -144,7 +180,6 @@ async def test_steps_that_wait_for_their_turn_go_one_at_a_time_by_time_and_then_
     assert clock.steps_waiting == 0
 
 
-@pytest.mark.own_store  # virtual time runs on while a server answers
 async def test_a_step_that_is_called_off_while_it_waits_holds_nobody_up():
     clock = VirtualClock()
 

@@ -53,6 +53,11 @@ class Elsewhere:
         """Something was written by others."""
         self._news.set()
 
+    def written(self) -> None:
+        """We have written something: a run that was nobody's may have become ours, with what it was asked."""
+        if self._looking:
+            self._news.set()
+
     async def serve(self) -> None:
         """Wake who waits for runs that end elsewhere, for ever."""
         loop = asyncio.get_running_loop()
@@ -104,7 +109,7 @@ class Elsewhere:
             waiting = {one.id for one in await self._engine.store.messages(run.id)}
             return message not in waiting or (kind != "retry" and await self._has_ended(run))
 
-        await self._until(is_taken)
+        await self._engine.calls.answer(self._until(is_taken))
         if kind != "retry" and message in {one.id for one in await self._engine.store.messages(run.id)}:
             raise RunFinished(run.key or run.id, f"{kind}: run {run.key or run.id!r} has ended")
 

@@ -26,6 +26,7 @@ from ripresa.contracts.errors import (
 )
 from ripresa.contracts.status import TERMINAL, RunStatus
 from ripresa.engine.attempts import Attempts
+from ripresa.engine.calls import Calls
 from ripresa.engine.carry_out import CarryOut
 from ripresa.engine.children import Children
 from ripresa.engine.committer import Committer
@@ -90,10 +91,12 @@ class Engine:
         evict_after_us: int,
         announces: bool = False,
     ) -> None:
-        self.store = patiently(store)
+        self.loop = asyncio.get_running_loop()
+        self.clock = clock
+        self.calls = Calls(self)
+        self.store = self.calls.counted(patiently(store))
         self.lease = lease
         self.number = lease.engine
-        self.clock = clock
         self.now = clock.now
         self.sources = sources
         self.config = config
@@ -138,19 +141,17 @@ class Engine:
         self.stopping = False
         self.draining = False
         """Nothing new is taken; what is under way ends, and the runs go to others."""
-        self.loop: asyncio.AbstractEventLoop
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- life ----------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take over what the last owner left, and begin to work."""
-        self.loop = asyncio.get_running_loop()
         self.attempts.open(self.loop)
         self.committer.rested = self.watching.ask_idle
         self.committer.show = self.turns.tell
         self.committer.withdraw = self.verbs.withdraw
-        self.committer.told = self.turns.now
+        self.committer.told = self._told
         self._tasks = [
             self.task(self.leasing.serve(), name="ripresa lease"),
             self.task(self.loading.serve(), name="ripresa loading"),
@@ -232,6 +233,11 @@ class Engine:
         except Exception as error:
             logger.exception("the engine stops: a background task failed")
             self._store_failed(StoreError(f"the engine stopped: {error!r}"))
+
+    def _told(self) -> None:
+        """Everybody has been told of a commit of ours."""
+        self.turns.now()
+        self.elsewhere.written()
 
     def _heard(self) -> None:
         """Others have written what may be for us."""

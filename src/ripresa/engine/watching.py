@@ -125,11 +125,17 @@ class Watching:
             self._engine.loop.call_soon(self._look_idle, 2)
 
     def _look_idle(self, again: int) -> None:
+        calls = self._engine.calls
         if self._engine.working:
+            calls.go_on()
+            self._idle_asked = False
+            return
+        if calls.hold():
             self._idle_asked = False
             return
         if again:
             self._engine.loop.call_soon(self._look_idle, again - 1)
             return
+        calls.go_on()
         self._idle_asked = False
         self._engine.clock.idle()

@@ -16,7 +16,8 @@ class Clock(Protocol):
     """Time for one engine; `now` is in microseconds since 1970, UTC, and never goes back.
 
     A clock with a true `passes_by_itself` is not told when the engine is idle.  One that holds steps back says how many
-    in `steps_waiting`; with nothing else under way the engine is idle all the same.
+    in `steps_waiting`; with nothing else under way the engine is idle all the same.  One that can `attach` what makes
+    the engine look whether it is idle is not told so while the store is asked for anything.
     """
 
     def now(self) -> int:
