@@ -157,6 +157,11 @@ class Shop:
         self.processes: list[subprocess.Popen[bytes]] = []
         (folder / "shop.py").write_text(WORKFLOWS)
 
+    @property
+    def store(self) -> str:
+        """The address of the store that the command works on."""
+        return self.env.get("RIPRESA_STORE", f"sqlite:///{self.folder}/.ripresa/ripresa.db")
+
     def __call__(
         self, *args: str, stdin: str = "", code: int | None = 0, **env: str
     ) -> subprocess.CompletedProcess[str]:

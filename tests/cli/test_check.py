@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 
 def test_settings_are_told_with_their_origin(shop):
     (shop.folder / "ripresa.toml").write_text('[engine]\nthreads = 3\n[workflows]\nf = "shop.py:text"\n')
@@ -45,13 +43,12 @@ def test_code_that_a_replay_cannot_repeat_is_found(shop):
     assert shop.json("check", "shop.py")["workflows"][0]["findings"] == []
 
 
-@pytest.mark.own_store
 def test_open_runs_whose_workflow_the_code_has_not_are_told(shop):
     (shop.folder / "other.py").write_text("from ripresa import workflow\n@workflow\nasync def other() -> None: ...\n")
     shop("run", "shop.py:approval", "--id", "a1", "--detach")
-    done = shop("check", "--against", ".ripresa/ripresa.db", "other.py", "-o", "json", code=1)
+    done = shop("check", "--against", shop.store, "other.py", "-o", "json", code=1)
     assert json.loads(done.stdout)[0]["verdict"] == "unknown"
-    assert "1 open run, 0 not compatible" in shop("check", "--against", ".ripresa/ripresa.db", "shop.py").stderr
+    assert "1 open run, 0 not compatible" in shop("check", "--against", shop.store, "shop.py").stderr
     assert shop.json("runs", "show", "a1")["status"] == "queued"
     assert "no store at" in shop("check", "--against", "none.db", "shop.py", code=5).stderr
 

@@ -7,8 +7,6 @@ import pytest
 
 from tests.cli.conftest import TIMEOUT_S, stop
 
-pytestmark = pytest.mark.own_store  # about files, and what lies in them
-
 STORE = ".ripresa/ripresa.db"
 
 
@@ -71,6 +69,7 @@ def test_what_cannot_be_meant_is_refused(full, arguments, told):
     assert told in found.stderr
 
 
+@pytest.mark.own_store  # it moves a file
 def test_a_project_moves_in_mid_flight(full):
     """Also a run whose engine was killed under it: it goes on in the new place, and nothing recorded is done again."""
     process = full.start("run", "shop.py:doze", "-p", "seconds=600", "--id", "killed")
@@ -94,6 +93,7 @@ def test_a_project_moves_in_mid_flight(full):
     assert full.calls().count("charge") == 2, "one of the run that was killed, done once; one of the run that waits"
 
 
+@pytest.mark.own_store  # it moves a file
 def test_a_source_keeps_its_name_if_that_is_wanted(full):
     told = full("db", "copy", f"sqlite:///{STORE}", "new.db", "--keep")
     assert told.stdout.startswith("3 runs in ")
@@ -101,6 +101,7 @@ def test_a_source_keeps_its_name_if_that_is_wanted(full):
     assert ids(full) == ids(full, "--store", "new.db")
 
 
+@pytest.mark.own_store  # it moves a file
 def test_a_target_with_something_in_it_is_refused(full):
     full("run", "shop.py:text", "--store", "other.db")
     told = full("db", "copy", f"sqlite:///{STORE}", "other.db", code=2)
@@ -111,6 +112,7 @@ def test_a_target_with_something_in_it_is_refused(full):
     full("db", "copy", "memory://", "new.db", code=5)
 
 
+@pytest.mark.own_store  # it moves a file
 def test_a_source_at_work_is_refused(full):
     worker = full.worker()
     told = full("db", "copy", f"sqlite:///{STORE}", "new.db", code=5)

@@ -9,8 +9,6 @@ from ripresa.ports.batch import Batch
 from ripresa.ports.rows import Definition, NewRun
 from ripresa.stores import open_store
 
-pytestmark = pytest.mark.own_store  # about files, and what lies in them
-
 V1 = '{"workflow":{"name":"daily","version":"1","jobs":[{"job":{"name":"extract","image":"lake/extract:1"}}]}}'
 V2 = V1.replace("extract:1", "extract:2").replace('"version":"1"', '"version":"2"')
 MINUTE_US = 60_000_000
@@ -21,7 +19,7 @@ def seen(shop):
     """A store that has seen two versions of a definition file, and one of a function."""
 
     async def fill():
-        store = open_store(f"sqlite:///{shop.folder}/.ripresa/ripresa.db")
+        store = open_store(shop.store)
         await store.open()
         lease = await store.acquire(now=1, lease_us=MINUTE_US, who="test")
         definitions = [

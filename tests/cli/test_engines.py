@@ -117,7 +117,7 @@ async def test_a_worker_that_is_told_to_stop_while_its_store_is_gone_ends(capsys
     assert "the store cannot be written: what is not in it is done by the next worker" in capsys.readouterr().err
 
 
-@pytest.mark.own_store
+@pytest.mark.own_store  # about the one engine of a file
 def test_one_engine_of_a_file_is_listed_and_drained_by_a_signal(fleet):
     one, number = serving(fleet)
     assert "SIGTERM" in fleet("engine", "drain", str(number)).stderr

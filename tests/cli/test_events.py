@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from ripresa.ports.events import DeadLetter, NotedEvent
-from ripresa.stores.sqlite import SqliteStore
+from ripresa.stores import open_store
 
 T = 1_700_000_000_000_000
 
@@ -41,7 +41,7 @@ def fill(shop, *work):
     """What engines would have written."""
 
     async def filled():
-        store = SqliteStore(shop.folder / ".ripresa" / "ripresa.db")
+        store = open_store(shop.store)
         await store.open()
         for verb, rows in work:
             await getattr(store, verb)(rows)

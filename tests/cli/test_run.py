@@ -56,11 +56,10 @@ def test_an_output_that_the_encoding_cannot_hold_is_escaped(shop):
     assert "Usage" in shop("--help", PYTHONIOENCODING="ascii").stdout
 
 
-@pytest.mark.own_store
 def test_a_reader_that_has_gone_is_no_error(shop):
     shop("run", "shop.py:text")
     listing = subprocess.Popen(
-        [RIPRESA, "runs", "list"], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [RIPRESA, "runs", "list"], cwd=shop.folder, env=shop.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert listing.stdout is not None
     listing.stdout.close()
@@ -83,7 +82,6 @@ def test_a_file_whose_name_is_another_modules_works_all_the_same(shop):
     assert shop("run", "daily-sales.py:weighed", "-p", "order=book").stdout == "1.5\n"
 
 
-@pytest.mark.own_store
 def test_a_module_a_packages_file_and_a_registered_name_are_targets_too(shop):
     package = shop.folder / "flows"
     package.mkdir()
@@ -92,11 +90,9 @@ def test_a_module_a_packages_file_and_a_registered_name_are_targets_too(shop):
     (package / "greet.py").write_text(
         "from ripresa import workflow\nfrom .words import WORD\n@workflow\nasync def hi() -> str:\n    return WORD\n"
     )
-    (shop.folder / "ripresa.toml").write_text('store = "mine.db"\n[workflows]\nhi = "flows/greet.py:hi"\n')
+    (shop.folder / "ripresa.toml").write_text('[workflows]\nhi = "flows/greet.py:hi"\n')
     for target in ("flows.greet:hi", "flows/greet.py:hi", "flows/greet.py", "hi"):
         assert shop("run", target).stdout == "hello\n"
-    assert (shop.folder / "mine.db").exists()
-    assert not (shop.folder / ".ripresa").exists()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +236,6 @@ def test_a_cancelled_run_ends_with_4(shop):
     assert running.wait(60) == 4
 
 
-@pytest.mark.own_store
 def test_a_blocked_run_ends_with_1_and_goes_on_when_fitting_code_is_back(shop):
     file = shop.folder / "shop.py"
     good = file.read_text()
@@ -254,16 +249,16 @@ def test_a_blocked_run_ends_with_1_and_goes_on_when_fitting_code_is_back(shop):
     done = shop("run", "shop.py:approval", "--id", "a1", code=1)
     assert "run 'a1' is blocked: run a1 no longer fits its code" in done.stderr
     assert "shop.py:" in done.stderr
-    verdicts = json.loads(shop("check", "--against", ".ripresa/ripresa.db", "shop.py", "-o", "json", code=1).stdout)
+    verdicts = json.loads(shop("check", "--against", shop.store, "shop.py", "-o", "json", code=1).stdout)
     assert [(one["run"], one["verdict"]) for one in verdicts] == [("a1", "blocked")]
     assert "shop.py:" in verdicts[0]["why"]
     file.write_text(good)
-    assert shop.json("check", "--against", ".ripresa/ripresa.db", "shop.py")[0]["verdict"] == "compatible"
+    assert shop.json("check", "--against", shop.store, "shop.py")[0]["verdict"] == "compatible"
     shop("runs", "signal", "a1", "label", '"ok"')
     assert shop("run", "shop.py:approval", "--id", "a1").stdout == "ok\n"
 
 
-@pytest.mark.own_store
+@pytest.mark.own_store  # about files, and the one process that has one
 def test_a_store_that_is_in_use_damaged_or_out_of_reach_ends_with_5(shop):
     worker = shop.worker()
     done = shop("run", "shop.py:text", code=5)
@@ -283,7 +278,7 @@ def test_an_address_that_names_no_store_is_a_usage_error(shop):
     assert "unknown kind of store" in shop("run", "shop.py:text", "--store", "mysql://x/y", code=2).stderr
 
 
-@pytest.mark.own_store
+@pytest.mark.own_store  # about where a store is named: it needs several
 def test_the_store_is_taken_from_the_flag_the_variable_or_the_file(shop):
     (shop.folder / "ripresa.toml").write_text('store = "file.db"\n')
     shop("run", "shop.py:text")
@@ -292,6 +287,7 @@ def test_the_store_is_taken_from_the_flag_the_variable_or_the_file(shop):
     shop("--store", "front.db", "run", "shop.py:text", RIPRESA_STORE="variable.db")
     for name in ("file", "variable", "flag", "front"):
         assert len(shop.json("runs", "list", "--store", f"{name}.db")) == 1
+    assert not (shop.folder / ".ripresa").exists()
 
 
 def test_a_configuration_that_cannot_be_understood_names_the_field(shop):

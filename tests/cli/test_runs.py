@@ -12,7 +12,7 @@ def events(shop, run):
     return [event["kind"] for event in shop.json("runs", "history", run)]
 
 
-@pytest.mark.own_store
+@pytest.mark.own_store  # about a file that is not there
 def test_a_store_that_does_not_exist_is_said_kindly_and_not_made(shop):
     for args in (
         ["runs", "list"],

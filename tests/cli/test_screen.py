@@ -1,14 +1,9 @@
 """The screen of an engine of this process: what it shows of a run that was under way before anybody looked."""
 
 import asyncio
-import threading
-
-import pytest
 
 from ripresa import App, step, wait_for_signal, workflow
 from ripresa.cli.screen import Audience
-from ripresa.stores.sqlite.pace import Pace
-from ripresa.stores.sqlite.writer import Writer
 
 
 class Drawn:
@@ -43,28 +38,26 @@ class Begun:
         self.workflow = approval
 
 
-@pytest.fixture
-def held_up(monkeypatch):
-    """Commits wait until this is set."""
-    commit_now, free = Writer._commit_now, threading.Event()
+def held_up(store):
+    """The store's commits wait until this is set."""
+    commit, free = store.commit, asyncio.Event()
 
-    def commit_slowly(writer, connection):
-        assert free.wait(60)
-        commit_now(writer, connection)
+    async def commit_slowly(*args, **options):
+        await free.wait()
+        return await commit(*args, **options)
 
     free.set()
-    monkeypatch.setattr(Pace, "is_quick", lambda _: False)
-    monkeypatch.setattr(Writer, "_commit_now", commit_slowly)
-    yield free
-    free.set()
+    store.commit = commit_slowly
+    return free
 
 
-async def test_a_step_whose_end_is_on_its_way_to_the_disk_is_shown(tmp_path, held_up):
+async def test_a_step_whose_end_is_on_its_way_to_the_disk_is_shown(tmp_path):
     shop = Begun()
     async with App(tmp_path / "runs.db", [shop.workflow]) as app:
         run = await app.start(shop.workflow)
         await shop.begun.wait()
-        held_up.clear()
+        free = held_up(app.store)
+        free.clear()
         other = asyncio.create_task(app.start(shop.workflow))
         while not app.engine.committer._writing:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
@@ -75,12 +68,12 @@ async def test_a_step_whose_end_is_on_its_way_to_the_disk_is_shown(tmp_path, hel
         audience = Audience(app.engine, Drawn())
         following = asyncio.create_task(audience.follow(run.row))
         await asyncio.sleep(0)
-        held_up.set()
+        free.set()
         await asyncio.gather(following, other)
         assert [(item.operation, item.status) for item in audience.root.items.values()] == [("charge", "succeeded")]
 
 
-async def test_a_step_that_has_only_just_begun_is_shown(tmp_path, held_up):
+async def test_a_step_that_has_only_just_begun_is_shown(tmp_path):
     shop = Begun()
     async with App(tmp_path / "runs.db", [shop.workflow]) as app:
         run = await app.start(shop.workflow)

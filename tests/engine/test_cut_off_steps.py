@@ -6,8 +6,6 @@ import pytest
 
 from ripresa import App, RunCancelled, RunFailed, step, workflow
 from ripresa.kernel import history as h
-from ripresa.stores.sqlite.pace import Pace
-from ripresa.stores.sqlite.writer import Writer
 
 
 class Shop:
@@ -50,25 +48,20 @@ def kinds(events):
     return [(event.kind, event.operation) for event in events]
 
 
-@pytest.mark.own_store  # it holds up SQLite's own commits
 @pytest.mark.parametrize("evict_after", ["30s", 0])
-async def test_an_outcome_on_its_way_when_the_run_is_cancelled_is_undone(evict_after, tmp_path, monkeypatch):
+async def test_an_outcome_on_its_way_when_the_run_is_cancelled_is_undone(evict_after, tmp_path):
     shop = Shop()
     async with App(tmp_path / "runs.db", [shop.one], evict_after=evict_after) as app:
         run = await app.start(shop.one)
         await shop.begun.wait()
-        commit_now = Writer._commit_now
+        commit, release = app.store.commit, asyncio.Event()
 
-        def commit_slowly(writer, connection):
-            loop.call_soon_threadsafe(shop.go_on.set)  # the step ends while the cancellation is being written
-            release.wait(5)
-            commit_now(writer, connection)
+        async def commit_slowly(*args, **options):
+            shop.go_on.set()  # the step ends while the cancellation is being written
+            await release.wait()
+            return await commit(*args, **options)
 
-        import threading
-
-        loop, release = asyncio.get_running_loop(), threading.Event()
-        monkeypatch.setattr(Pace, "is_quick", lambda _: False)
-        monkeypatch.setattr(Writer, "_commit_now", commit_slowly)
+        app.store.commit = commit_slowly
         cancelling = asyncio.create_task(app.cancel(run))
         await shop.done.wait()
         await asyncio.sleep(0.01)  # for the engine to take its outcome in

@@ -119,6 +119,7 @@ async def steps(app, run):
 # -- the same results -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.also_on_postgres
 async def test_the_outcome_is_the_same(world, way, tmp_path):
     app, run = await start(world, way, tmp_path, "none")
     result = await run.result("60s")
@@ -187,6 +188,7 @@ class _Mended(Exception):
         super().__init__(f"mended: {said}")
 
 
+@pytest.mark.also_on_postgres
 async def test_a_crash_repeats_nothing_that_was_recorded(world, way, tmp_path):
     definition = WAYS[way](tmp_path)
     clock = VirtualClock(autojump=False)

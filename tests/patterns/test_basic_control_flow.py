@@ -10,6 +10,8 @@ from ripresa import DAG, Retry, Terminal, sleep, step, task, workflow
 from ripresa.testing import app_fixture
 from tests.patterns.story import completed, hours, statuses
 
+pytestmark = pytest.mark.also_on_postgres
+
 
 @step(retry=Retry(max_attempts=2, delay="1h"))
 async def write(title: str) -> str:

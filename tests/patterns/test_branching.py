@@ -10,6 +10,8 @@ from ripresa import DAG, child, sleep, step, task, wait_for_signal, workflow
 from ripresa.testing import app_fixture
 from tests.patterns.story import completed, hours, hours_of, statuses
 
+pytestmark = pytest.mark.also_on_postgres
+
 
 @step
 async def emergency(call: str) -> list[str]:

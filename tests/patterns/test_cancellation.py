@@ -10,6 +10,8 @@ from ripresa import RunCancelled, map_, on_signal, sleep, step, wait_for_signal,
 from ripresa.testing import VirtualClock, app_fixture
 from tests.patterns.story import completed, hours
 
+pytestmark = pytest.mark.also_on_postgres
+
 undone: list[str] = []
 
 

@@ -10,6 +10,8 @@ from ripresa import child, sleep, step, workflow
 from ripresa.testing import app_fixture
 from tests.patterns.story import completed, hours
 
+pytestmark = pytest.mark.also_on_postgres
+
 
 @step
 async def draft(version: int) -> str:

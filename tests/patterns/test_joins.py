@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from ripresa import on_signal, sleep, step, wait_until, workflow
 from ripresa.testing import app_fixture
 from tests.patterns.story import completed, hours, hours_of
+
+pytestmark = pytest.mark.also_on_postgres
 
 
 @step

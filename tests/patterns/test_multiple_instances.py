@@ -23,6 +23,8 @@ from ripresa import (
 from ripresa.testing import VirtualClock, app_fixture
 from tests.patterns.story import completed, hours, hours_of
 
+pytestmark = pytest.mark.also_on_postgres
+
 
 # --8<-- [start:wcp-12]
 @workflow

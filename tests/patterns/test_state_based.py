@@ -21,6 +21,8 @@ from ripresa import (
 from ripresa.testing import VirtualClock, app_fixture
 from tests.patterns.story import completed, hours
 
+pytestmark = pytest.mark.also_on_postgres
+
 
 @step
 async def hand_over(keys: str) -> str:

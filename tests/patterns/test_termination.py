@@ -10,6 +10,8 @@ from ripresa import DAG, RunFailed, Terminal, sleep, step, task, workflow
 from ripresa.testing import app_fixture
 from tests.patterns.story import completed, hours, statuses
 
+pytestmark = pytest.mark.also_on_postgres
+
 
 @step
 async def announce(what: str = "news") -> str:

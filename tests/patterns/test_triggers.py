@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from ripresa import on_signal, sleep, step, wait_for_signal, workflow
 from ripresa.testing import VirtualClock, app_fixture
 from tests.patterns.story import completed, hours_of
+
+pytestmark = pytest.mark.also_on_postgres
 
 
 @step

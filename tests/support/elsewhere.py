@@ -2,15 +2,40 @@
 
 `memory://` and a file each become a database of the test's own; what names the same store twice is given the same one.
 So every scenario of the engine, of the ways to write workflows and of the commands runs there: `make test-postgres`.
-A test that is about one kind of store bears the mark `own_store`, and is left out.
+A test that is about one kind of store bears the mark `own_store`, and is left out.  One that bears `also_on_postgres`
+runs there in `make test` too, beside the store that it names.
 """
 
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from ripresa.stores.memory import MemoryStore
+
+EXAMPLES = 10
+"""Of Hypothesis, for a test that says nothing else: each may open several Apps, which takes a server a while."""
+
+
+def some(examples):
+    """So many examples, or as many fewer as all tests have to do with."""
+    return max(2, examples * settings().max_examples // settings.get_profile("home").max_examples)
+
+
+def pytest_configure(config):
+    if config.getoption("--on") is not None:
+        settings.register_profile("elsewhere", parent=settings(), max_examples=EXAMPLES)
+        settings.load_profile("elsewhere")
+
+
+def pytest_generate_tests(metafunc):
+    marked = metafunc.definition.get_closest_marker("also_on_postgres") is not None
+    if marked and metafunc.config.getoption("--on") is None:
+        metafunc.parametrize("places", [None, "postgres"], indirect=True, ids=["as_given", "on_postgres"])
 
 
 def pytest_collection_modifyitems(config, items):
@@ -28,16 +53,25 @@ class Places:
     def __init__(self, server):
         self._server = server
         self._urls = {}
-        self._kept = []
+        self._left = []
+        """Databases that nobody can name any more."""
 
     def url(self, given):
         """Where an App works that was given this store; None: where it says."""
+        while self._left:
+            self._server.clean(self._left.pop())
         name = self._name(given)
         if name is None:
             return None
         if name not in self._urls:
             self._urls[name] = self._server.database()
+            if isinstance(given, MemoryStore):
+                weakref.finalize(given.database, self._leave, name).atexit = False
         return self._urls[name]
+
+    def _leave(self, name):
+        if name in self._urls:
+            self._left.append(self._urls.pop(name))
 
     def store(self, url, given, lock_timeout):
         """The store at a place of ours; what `memory://` stands for is gone with it."""
@@ -61,10 +95,7 @@ class Places:
         self._server.clean(url)
 
     def _name(self, given):
-        from ripresa.stores.memory import MemoryStore
-
         if isinstance(given, MemoryStore):
-            self._kept.append(given.database)  # else another could get its number
             return id(given.database)
         if not isinstance(given, str | os.PathLike):
             return None
@@ -76,14 +107,15 @@ class Places:
         return None
 
     def close(self):
-        for url in self._urls.values():
+        for url in [*self._left, *self._urls.values()]:
             self._server.clean(url)
+        self._left, self._urls = [], {}
 
 
 @pytest.fixture(autouse=True)
 def places(request, monkeypatch):
-    """With `--on postgres`: where Apps work."""
-    if request.config.getoption("--on") != "postgres":
+    """With `--on postgres`, and for tests that bear the mark `also_on_postgres`: where Apps work."""
+    if getattr(request, "param", request.config.getoption("--on")) != "postgres":
         yield None
         return
     from ripresa import App

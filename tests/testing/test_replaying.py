@@ -225,8 +225,7 @@ async def test_a_retried_run_remembers_what_had_succeeded():
 # --- files --------------------------------------------------------------------------------------
 
 
-@pytest.mark.own_store  # the command is given the file
-async def test_what_runs_export_writes_is_what_replay_reads(tmp_path):
+async def test_what_runs_export_writes_is_what_replay_reads(tmp_path, places):
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     async with App(store, workflows=[fulfil], clock=VirtualClock()) as app:
         run = await app.start(fulfil, 3, id="order-7")
@@ -238,7 +237,8 @@ async def test_what_runs_export_writes_is_what_replay_reads(tmp_path):
             await export_history(app, "order-8")
     file = tmp_path / "order-7.json"
     cli = "from ripresa.cli.main import main; main()"
-    command = [sys.executable, "-c", cli, "runs", "export", "order-7", "--output", str(file), "--store", store]
+    at = store if places is None else places.url(store)
+    command = [sys.executable, "-c", cli, "runs", "export", "order-7", "--output", str(file), "--store", at]
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
     assert json.loads(file.read_text()) == exported
     assert replay(file, fulfil) == replay(str(file), fulfil) == replay(exported, fulfil)

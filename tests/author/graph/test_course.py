@@ -67,6 +67,7 @@ async def test_a_signal_that_came_early_is_kept(world):
     assert await run.result("30s") == 5
 
 
+@pytest.mark.also_on_postgres
 async def test_a_signal_that_does_not_come_in_time_fails_its_node(world):
     graph = flow(signal("approval", timeout_us=60_000_000), call("alarm", good, ("approval", "failed")))
     app, run = await started(world, graph)
@@ -76,7 +77,7 @@ async def test_a_signal_that_does_not_come_in_time_fails_its_node(world):
     assert await statuses(app, run) == {"approval": "failed", "alarm": "succeeded"}
 
 
-@pytest.mark.own_store  # virtual time runs on while a server answers
+@pytest.mark.also_on_postgres
 async def test_a_run_that_is_tried_again_waits_for_its_signal_once_more(world):
     app, run = await started(world, flow(signal("approval", timeout_us=60_000_000)))
     with pytest.raises(RunFailed):
@@ -134,6 +135,7 @@ async def test_a_child_that_fails_fails_its_node(world):
     assert await statuses(app, run) == {"child": "failed"}
 
 
+@pytest.mark.also_on_postgres
 async def test_another_workflow_is_started_anew_as_its_policy_says(world):
     tries = []
 
@@ -233,6 +235,7 @@ async def test_the_first_failure_is_the_nodes_and_names_the_item(world):
     assert (found["f"], found["g"], "f[2]" in found) == ("failed", "skipped", False)
 
 
+@pytest.mark.also_on_postgres
 async def test_min_success_lets_some_items_fail(world):
     graph = flow(call("f", odd_fails, with_=item_value, for_each=each([1, 2, 3, 4], min_success=2)))
     app, run = await started(world, graph)
@@ -277,6 +280,7 @@ async def test_a_node_that_takes_too_long_fails_whatever_it_does(world):
     assert await statuses(app, run) == {"f": "failed"}
 
 
+@pytest.mark.also_on_postgres
 async def test_a_run_that_takes_too_long_fails_and_starts_nothing_more(world):
     graph = flow(wait("long", 7200), call("after", good, "long"), call("clean", good), timeout_us=3_600_000_000)
     app, run = await started(world, graph)
@@ -330,6 +334,7 @@ async def test_nothing_is_undone_when_all_went_well(world):
     assert set(await statuses(app, run)) == {"a", "b"}
 
 
+@pytest.mark.also_on_postgres
 async def test_a_cancelled_run_is_undone(world):
     app, run = await started(world, undoable(world, signal("never", "b"), call("after", good, "never")))
     await until(lambda found: "b" in found, app, run)
@@ -342,6 +347,7 @@ async def test_a_cancelled_run_is_undone(world):
     assert found["after"].reason == "the run was cancelled"
 
 
+@pytest.mark.also_on_postgres
 async def test_what_was_undone_is_done_anew_when_the_run_is_tried_again(world):
     broken = [True]
 
@@ -401,6 +407,7 @@ async def test_finally_runs_whatever_happened(world, how):
     assert (await statuses(app, run))["sweep"] == "succeeded"
 
 
+@pytest.mark.also_on_postgres
 async def test_finally_comes_after_undoing(world):
     graph = undoable(world, call("c", bad, "b"), finally_=[call("last", world.did, with_=lambda _: {"what": "last"})])
     _, run = await started(world, graph)

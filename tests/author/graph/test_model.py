@@ -11,6 +11,7 @@ from ripresa import Quarantine, Terminal
 from ripresa.contracts.payload import load
 from ripresa.testing import run_both_ways
 from tests.author.graph.graphs import call, flow
+from tests.support.elsewhere import some
 
 KINDS = ("good", "good", "good", "bad", "unwanted", "sick")
 WHENS = (None, None, "succeeded", "failed", "skipped", "done", "quarantined")
@@ -109,7 +110,7 @@ def seen(history):
 
 
 @given(graphs())
-@settings(max_examples=150)
+@settings(max_examples=some(150))
 def test_every_node_becomes_what_the_rules_say(drawn):
     nodes, on_failure = drawn
     became = model(nodes, on_failure)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ripresa import (
+    App,
     QualityMetrics,
     QualityThresholds,
     QualityTrend,
@@ -202,14 +203,11 @@ async def test_a_trend_may_be_switched_off(memory):
     assert [event.kind for event in await app.history(run)] == [h.RUN_STARTED, h.STEP_COMPLETED, h.FINISHED]
 
 
-@pytest.mark.own_store  # it breaks the memory store
 async def test_a_trend_that_cannot_be_read_does_not_stop_the_run(memory, monkeypatch):
-    from ripresa.stores.memory import MemoryStore
-
     async def broken(*_, **__):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(MemoryStore, "quality", broken)
+    monkeypatch.setattr(type(App(memory.store())._make_store()), "quality", broken)
     app, run, context = await finish(memory, Step.lambda_("load", measure), params={"valid": 99})
     assert context.get_output("load") == {"rows": 100}
     assert h.STEP_FAILED in [event.kind for event in await app.history(run)]
