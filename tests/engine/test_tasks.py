@@ -19,8 +19,10 @@ class Carrier:
     def carry(self, queue, ids):
         self.carried += ids
 
+    waiting = 0
+
     async def depth(self, queue):
-        return 0
+        return self.waiting
 
     async def close(self):
         pass
@@ -73,3 +75,58 @@ async def test_a_task_that_is_not_on_disk_yet_is_not_taken_for_gone(world, monke
             await asyncio.sleep(0.001)
     for run in (first, second):
         assert {one.status for one in await app.store.attempts(run.uuid)} == {"running"}
+
+
+@workflow
+async def many() -> list[int]:
+    return await ripresa.map_(works, list(range(20)), max_parallel=20)
+
+
+async def test_as_many_tasks_are_sent_again_as_are_missing_and_a_few_at_a_time(world, monkeypatch):
+    """A broker that lost a few of a long queue is not told of all, and new tasks need not wait for all old ones."""
+    monkeypatch.setattr(tasks, "_LOOK_S", 0.01)
+    monkeypatch.setattr(tasks, "_AGAIN_MAX", 4)
+    monkeypatch.setattr(Carrier, "resend_us", 1)
+    carrier = Carrier()
+    carrier.waiting = 20
+    again, carry = [], carrier.carry
+
+    def carried(queue, ids):
+        carry(queue, ids)
+        if len(carrier.carried) > 20:
+            again.append(ids)
+            carrier.waiting += len(ids)
+
+    monkeypatch.setattr(carrier, "carry", carried)
+    runtimes = {"inline": InlineRuntime(), "thread": ThreadRuntime(1), "celery": carrier}
+    app = await world.open(many, clock=SystemClock(), runtimes=runtimes)
+    looks, look = [], app.store.tasks
+
+    async def looked(ids=None):
+        looks.append(ids)
+        return await look(ids)
+
+    monkeypatch.setattr(app.store, "tasks", looked)
+
+    async def some_looks():
+        seen = len(looks)
+        while len(looks) < seen + 3:  # noqa: ASYNC110 - a list is no event
+            await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(30):
+        await app.start(many)
+        while len(carrier.carried) < 20:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        await some_looks()
+        assert again == []
+        carrier.waiting = 17
+        await some_looks()
+        assert [len(ids) for ids in again] == [3]
+        carrier.waiting = 10  # ten are gone
+        await some_looks()
+        await some_looks()
+        await some_looks()
+    assert [len(ids) for ids in again] == [3, 4, 4, 2]
+    first = carrier.carried[:20]
+    assert {*again[0], *again[1], *again[2], *again[3]} <= set(first)
+    assert len({*again[0], *again[1], *again[2], *again[3]}) == 13  # those that were sent longest ago

@@ -42,6 +42,8 @@ _LOOK_S = 1.0
 _TIDY_S = 60.0
 _REST_S = 0.02
 _AT_ONCE = 500
+_AGAIN_MAX = 1_000
+"""So many are sent again by one look, as new ones stand in line behind them."""
 
 
 class _Awaited:
@@ -184,7 +186,11 @@ class Tasks:
             self._lose(awaited, f"worker {state.worker} has given no sign of life for {silent_s:.1f} s")
 
     async def _carry_again(self, queue: str, group: list[_Awaited]) -> None:
-        """Carry those again that waited for long, unless as many wait in the queue: then it is only long."""
+        """Carry as many of those again that waited for long as are missing from the queue, the longest first.
+
+        Which are missing is not known: what is sent though it is there is claimed once all the same.  A long queue from
+        which workers have just fetched some is not doubled by that.
+        """
         now = self._engine.now()
         late = [one for one in group if now - one.carried_at >= self._carrier.resend_us]
         if not late:
@@ -192,6 +198,7 @@ class Tasks:
         depth = await self._carrier.depth(queue)
         if depth is None or depth >= len(group):
             return
+        late = sorted(late, key=lambda one: one.carried_at)[: min(len(group) - depth, _AGAIN_MAX)]
         logger.info("%d tasks of queue %s were claimed by nobody: they are sent again", len(late), queue)
         for one in late:
             one.carried_at = now
