@@ -34,8 +34,7 @@ def until(is_so):
 
 def pools(shop):
     (shop.folder / "pooled.py").write_text(POOLED)
-    shop("pools", "set", "lakehouse", "slots=2", code=None)  # a file is not there yet
-    shop("run", "shop.py:text")
+    shop("run", "shop.py:text")  # a file is there from then on
 
 
 def test_pools_are_set_listed_shown_and_removed(shop):
