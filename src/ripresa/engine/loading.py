@@ -40,6 +40,8 @@ By one of full weight; one that has half the slots of the largest takes half of 
 _LOOK_AGAIN_S = 0.01
 _ASK_AGAIN_S = 0.01
 _ASK_AGAIN_S_MAX = 1.0
+_LATE_S = 90.0
+"""A request that was not answered may yet be carried out, as late as a server's limit for a statement allows."""
 
 
 class Loading:
@@ -51,6 +53,7 @@ class Loading:
         self._waker: asyncio.Event = asyncio.Event()
         self._look = True
         self._unsure = False
+        self._unsure_again_at = float("inf")
         self._next_ready: Due | None = None
         self._noted: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
@@ -144,6 +147,8 @@ class Loading:
                         self._look = True
                         self._engine.pools.news()
                         self._engine.heard_of_tasks()
+                if loop.time() >= self._unsure_again_at:
+                    self._unsure, self._unsure_again_at = True, float("inf")
                 await self._serve_once()
                 delay = _ASK_AGAIN_S
             except StoreUnavailable as error:
@@ -164,8 +169,13 @@ class Loading:
             await self._claim_due()
 
     def unsure(self) -> None:
-        """A request for runs was not answered, or what came of it could not be read: some may be ours, and not held."""
+        """A request for runs was not answered, or what came of it could not be read: some may be ours, and not held.
+
+        Some may become ours yet, so that it is looked for them once more, later.
+        """
         self._unsure = self._look = True
+        if self._engine.fleet.shared:
+            self._unsure_again_at = self._engine.loop.time() + _LATE_S
         self._waker.set()
 
     async def _take_in_unknown(self) -> None:
