@@ -10,6 +10,7 @@ On a store that engines share the run may be another's, at first or later: then 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from ripresa.cli.inputs import input_text
 from ripresa.cli.process import app_of, now_us, on_interrupt, steps_write_to_stderr
 from ripresa.cli.reading import existing, store_at
 from ripresa.cli.result import HALTED, outcome
-from ripresa.cli.screen import Audience, screen
+from ripresa.cli.screen import BUFFERED_MAX, Audience, screen
 from ripresa.cli.sending import who_will
 from ripresa.cli.settings import Settings, same_store
 from ripresa.cli.submitting import submitted
@@ -35,6 +36,7 @@ from ripresa.engine.rows import first_input
 if TYPE_CHECKING:
     from ripresa.engine.app import App
     from ripresa.engine.handles import Run
+    from ripresa.engine.watching import Notice
     from ripresa.ports import rows
     from ripresa.ports.store import Store
 
@@ -124,9 +126,13 @@ async def _executed(order: Order, set_up: Settings, known: rows.Run | None) -> r
     """Execute the run here and show it until it stops.  Raises Ended when Ctrl-C detached from it."""
     interrupted = on_interrupt()
     with steps_write_to_stderr():
-        async with app_of(set_up, order.found.workflows) as app:
+        app = app_of(set_up, order.found.workflows)
+        heard: deque[Notice] = deque(maxlen=BUFFERED_MAX)
+        app.observers.append(heard.append)  # a run that is there may go on before anything can be shown of it
+        async with app:
             assert app.engine is not None  # noqa: S101 - it is open
-            audience = Audience(app.engine, screen(follow=order.follow))
+            app.observers.clear()
+            audience = Audience(app.engine, screen(follow=order.follow), heard)
             elsewhere = Elsewhere(app.engine, audience)
             try:
                 run = await _begun(app, order, known)

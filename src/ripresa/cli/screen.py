@@ -22,12 +22,14 @@ from ripresa.contracts.errors import StoreUnavailable
 from ripresa.engine.watching import Notice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ripresa.engine.engine import Engine
     from ripresa.ports.rows import LogLine, Run
 
 FRAME_S = 0.1
 _SLOW_FRAME_S = 1.0
-_BUFFERED_MAX = 10_000
+BUFFERED_MAX = 10_000
 
 
 class Screen(Protocol):
@@ -83,14 +85,17 @@ def wants_colour(stream: Any) -> bool:
 
 
 class Audience:
-    """Listens to an engine on behalf of a screen; sorts notices by run."""
+    """Listens to an engine on behalf of a screen; sorts notices by run.
 
-    def __init__(self, engine: Engine, on: Screen) -> None:
+    `heard` is what was told before there was a screen.
+    """
+
+    def __init__(self, engine: Engine, on: Screen, heard: Iterable[Notice] = ()) -> None:
         self._engine = engine
         self._screen = on
         self._known: dict[str, RunView] = {}
         self._labels: dict[str, str] = {}
-        self._early: deque[Notice] = deque(maxlen=_BUFFERED_MAX)
+        self._early: deque[Notice] = deque(heard, maxlen=BUFFERED_MAX)
         self._news = asyncio.Event()
         self.root: RunView | None = None
         engine.watching.observers.append(self._hear)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ripresa.contracts.pools import Pool
     from ripresa.engine.engine import Engine
     from ripresa.engine.sources import Sources
+    from ripresa.engine.watching import Notice
     from ripresa.ports.clock import Clock
     from ripresa.ports.rows import HistoryEvent, Quality
     from ripresa.ports.runtime import Runtime
@@ -87,6 +88,8 @@ class App:
             pools=tuple(pools),
         )
         self._opening: Opening
+        self.observers: list[Callable[[Notice], None]] = []
+        """Told of what happens at its engine, from the first moment; for showing, not for deciding."""
         self.store: Store | None = None
         self.engine: Engine | None = None
 

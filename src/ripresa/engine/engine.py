@@ -58,11 +58,12 @@ from ripresa.kernel.transitions import require
 from ripresa.ports.rows import HistoryEvent, RunChange
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from ripresa.engine.config import Config
     from ripresa.engine.known import Known
     from ripresa.engine.sources import Sources
+    from ripresa.engine.watching import Notice
     from ripresa.ports.clock import Clock
     from ripresa.ports.lease import Lease
     from ripresa.ports.runtime import Runtime
@@ -90,6 +91,7 @@ class Engine:
         known: Known,
         evict_after_us: int,
         announces: bool = False,
+        observers: list[Callable[[Notice], None]] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = clock
@@ -110,7 +112,7 @@ class Engine:
         self.held: dict[str, Held] = {}
         self.waiters: dict[str, list[asyncio.Future[None]]] = {}
         self.updates: dict[str, asyncio.Future[tuple[str | None, str | None]]] = {}
-        self.watching = Watching(self)
+        self.watching = Watching(self, [] if observers is None else observers)
         self.outcomes = Outcomes(self)
         self.announcing = Announcing(self, wanted=announces)
         self.pools = Pools(self)

@@ -108,6 +108,7 @@ class Opening:
             known=given.known,
             evict_after_us=given.evict_after_us,
             announces=bool(given.events.publish),
+            observers=app.observers,
         )
         if given.config.capture_logs:
             from ripresa.engine.logs import StepLogHandler  # noqa: PLC0415 - only with an engine

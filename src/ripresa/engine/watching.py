@@ -44,9 +44,9 @@ class Notice(NamedTuple):
 class Watching:
     """The engine's observers."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observers: list[Callable[[Notice], None]]) -> None:
         self._engine = engine
-        self.observers: list[Callable[[Notice], None]] = []
+        self.observers = observers
         self._idle_asked = bool(getattr(engine.clock, "passes_by_itself", False))  # then nobody need ask
         self._writing = False
         """Lines wait to be written."""
