@@ -83,7 +83,9 @@ def test_every_waiting_step_says_why_and_how_many_go_before(shop):
         shown = shop.json("pools", "show", "lakehouse")
         assert (shown["held"], shown["waiting"], shown["by_workflow"]) == (2, 3, {"loads": 2})
         assert sorted(step["key"] for step in shown["steps"]) == ["even", "even", "even", "odd", "odd"]
+        assert {step["run_id"] for step in shown["steps"]} == {"p1"}
         table = shop("pools", "show", "lakehouse", "--limit", "3").stdout
+        assert table.count(" p1 ") == 3
         assert "2 of 2" in table
         assert "2 more" in table
         (shop.folder / "ok").touch()

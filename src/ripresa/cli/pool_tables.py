@@ -20,8 +20,8 @@ def rows(found: Sequence[PoolRecord]) -> list[tuple[Cell | str, ...]]:
     return [(one.name, _in_use(one), str(one.waiting), limits(one.settings), _breakers(one.breakers)) for one in found]
 
 
-def pool(found: PoolRecord, waits: Sequence[WaitRecord], hidden: int) -> None:
-    """One pool, who holds a slot of it, and who waits."""
+def pool(found: PoolRecord, waits: Sequence[WaitRecord], ids: dict[str, str], *, hidden: int) -> None:
+    """One pool, who holds a slot of it, and who waits; `ids` are what their runs are called, by UUID."""
     facts: list[tuple[str, Cell | str]] = [
         ("pool", found.name),
         ("in use", _in_use(found)),
@@ -36,16 +36,16 @@ def pool(found: PoolRecord, waits: Sequence[WaitRecord], hidden: int) -> None:
     columns([(Cell(name, "2"), text) for name, text in facts])
     if waits:
         columns([], head=())
-        columns([wait_row(one) for one in waits], head=("step", "workflow", "run", "key", "since", "state"))
+        columns([_wait(one, ids[one.run]) for one in waits], head=("step", "workflow", "run", "key", "since", "state"))
     if hidden > 0:
         columns([(Cell(f"… {hidden:,} more", "2"),)])
 
 
-def wait_row(one: WaitRecord) -> tuple[Cell | str, ...]:
+def _wait(one: WaitRecord, run: str) -> tuple[Cell | str, ...]:
     """A step that waits, or holds a slot."""
     state = Cell("probes" if one.probe else "runs", "36") if one.held_since else one.reason or "waits"
     since = clock(one.held_since or one.since)
-    return (one.operation, one.workflow, one.run, one.key, since, state)
+    return (one.operation, one.workflow, run, one.key, since, state)
 
 
 def limits(settings: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli import pool_tables, tables
 from ripresa.cli.exits import UsageProblem
@@ -26,25 +26,46 @@ if TYPE_CHECKING:
 _SHOWN_MAX = 30
 
 
+class Seen(NamedTuple):
+    """One pool, as it is shown."""
+
+    pool: PoolRecord
+    waits: list[WaitRecord]
+    ids: dict[str, str]
+    """What the runs of `waits` are called, by UUID."""
+
+    @property
+    def hidden(self) -> int:
+        """How many more steps hold a slot or wait."""
+        return self.pool.held + self.pool.waiting - len(self.waits)
+
+    def told(self) -> dict[str, object]:
+        """For programs."""
+        steps = [{**one.model_dump(mode="json"), "run_id": self.ids[one.run]} for one in self.waits]
+        return {**self.pool.model_dump(mode="json"), "steps": steps}
+
+
 async def pools(url: str) -> list[PoolRecord]:
     """All pools."""
     async with opened(url) as store:
         return await pool_records(store, now_us())
 
 
-async def pool(url: str, name: str, limit: int) -> tuple[PoolRecord, list[WaitRecord]]:
+async def pool(url: str, name: str, limit: int) -> Seen:
     """One pool with its steps.  Raises UsageProblem if there is none of this name."""
     async with opened(url) as store:
         return await _one(store, name, limit)
 
 
-async def _one(store: Store, name: str, limit: int) -> tuple[PoolRecord, list[WaitRecord]]:
+async def _one(store: Store, name: str, limit: int) -> Seen:
     found = {one.name: one for one in await pool_records(store, now_us())}
     if name not in found:
         from ripresa.cli.nearest import did_you_mean
 
         raise UsageProblem(f"no pool {name!r} in {store.url}{did_you_mean(name, found)}")
-    return found[name], await wait_records(store, now_us(), pool=name, limit=limit, shown=until)
+    waits = await wait_records(store, now_us(), pool=name, limit=limit, shown=until)
+    runs = {one.run: await store.get_run(one.run) for one in waits}
+    return Seen(found[name], waits, {uuid: uuid if run is None else run.key or uuid for uuid, run in runs.items()})
 
 
 async def waits_of(store: Store, run: str) -> dict[str, WaitRecord]:
@@ -129,5 +150,5 @@ async def _drawn(store: Store, name: str | None) -> Callable[[], None]:
     if name is None:
         found = await pool_records(store, now_us())
         return lambda: tables.columns(pool_tables.rows(found), head=pool_tables.HEAD)
-    one, waits = await _one(store, name, _SHOWN_MAX)
-    return lambda: pool_tables.pool(one, waits, one.held + one.waiting - len(waits))
+    seen = await _one(store, name, _SHOWN_MAX)
+    return lambda: pool_tables.pool(*seen, hidden=seen.hidden)

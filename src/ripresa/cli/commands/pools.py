@@ -42,9 +42,8 @@ def show(
     """Show one pool: who holds a slot of it, and who waits, in order and why."""
     from ripresa.cli import pool_tables, pooling
 
-    found, waits = asyncio.run(pooling.pool(settings(store).store.value, name, limit))
-    told = {**found.model_dump(mode="json"), "steps": [one.model_dump(mode="json") for one in waits]}
-    emit(told, output, lambda: pool_tables.pool(found, waits, found.held + found.waiting - len(waits)))
+    seen = asyncio.run(pooling.pool(settings(store).store.value, name, limit))
+    emit(seen.told(), output, lambda: pool_tables.pool(*seen, hidden=seen.hidden))
 
 
 def watch(
