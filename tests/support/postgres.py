@@ -49,7 +49,7 @@ class PostgresServer(OwnPostgres):
     """A server that hands out databases."""
 
     def __init__(self, **settings):
-        super().__init__(**settings)
+        super().__init__(**{"log_line_prefix": "%m [%p] %d ", **settings})
         self._names = count(1)
         self._clean = []
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
-
-import asyncpg
 
 from ripresa.kernel.pooling import Closed, Outcome
 from ripresa.ports.lease import Lease
@@ -130,9 +127,7 @@ async def _learn(connection: Any) -> None:
     try:
         for query in (_FENCE, *SQL.texts()):
             if numbers := _PARAMETER.findall(query):
-                with suppress(asyncpg.IntegrityConstraintViolationError):  # a row of nothing is none
-                    async with connection.transaction():
-                        await connection.fetch(query, *[None] * max(map(int, numbers)))
+                await connection.fetch(query, *[None] * max(map(int, numbers)))
     finally:
         await transaction.rollback()
 

@@ -1,4 +1,5 @@
 -- Pools: who waits for a slot, who holds one, and what decides it.
+-- Asked of nothing – all parameters null – each statement does nothing, and is no error: so the server is taught them.
 
 -- name: open_desks
 INSERT INTO desk (pool) SELECT name FROM unnest($1::text[]) AS new (name)
@@ -29,7 +30,9 @@ SELECT
 -- name: join
 INSERT INTO ticket
   (run, operation, pool, step, workflow, key, priority, since, keeps, engine, turn, granted_at, told, probe)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, false, false);
+SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::bigint, $8::bigint, $9::boolean, $10::bigint,
+  $11::bigint, NULL::bigint, false, false
+WHERE $1 IS NOT NULL;
 
 -- name: pools_of
 SELECT DISTINCT pool FROM ticket WHERE engine = $1 AND granted_at IS NULL ORDER BY pool;
@@ -56,7 +59,7 @@ DELETE FROM pool_outcome WHERE pool = $1;
 SELECT target, circuit FROM breaker WHERE pool = $1;
 
 -- name: put_circuit
-INSERT INTO breaker (pool, target, circuit) VALUES ($1, $2, $3)
+INSERT INTO breaker (pool, target, circuit) SELECT $1::text, $2::text, $3::text WHERE $1 IS NOT NULL
 ON CONFLICT (pool, target) DO UPDATE SET circuit = excluded.circuit;
 
 -- name: drop_circuit
@@ -66,7 +69,7 @@ DELETE FROM breaker WHERE pool = $1 AND target = $2;
 SELECT key, until, why FROM cooldown WHERE pool = $1;
 
 -- name: put_cooldown
-INSERT INTO cooldown (pool, key, until, why) VALUES ($1, $2, $3, $4)
+INSERT INTO cooldown (pool, key, until, why) SELECT $1::text, $2::text, $3::bigint, $4::text WHERE $1 IS NOT NULL
 ON CONFLICT (pool, key) DO UPDATE SET until = excluded.until, why = excluded.why;
 
 -- name: drop_cooldown
@@ -88,7 +91,8 @@ ORDER BY priority DESC, turn, since, run, operation LIMIT $2;
 UPDATE ticket SET granted_at = $3, told = false, probe = $4 WHERE run = $1 AND operation = $2;
 
 -- name: serve
-INSERT INTO pool_served (pool, priority, key, turn) VALUES ($1, $2, $3, $4)
+INSERT INTO pool_served (pool, priority, key, turn)
+SELECT $1::text, $2::bigint, $3::text, $4::bigint WHERE $1 IS NOT NULL
 ON CONFLICT (pool, priority, key) DO UPDATE SET turn = greatest(pool_served.turn, excluded.turn);
 
 -- name: served_before
@@ -134,12 +138,12 @@ SELECT DISTINCT pool FROM ticket ORDER BY pool;
 SELECT DISTINCT pool FROM ticket WHERE run = $1 ORDER BY pool;
 
 -- name: put_pool
-INSERT INTO pool (name, settings, declared, free_at) VALUES ($1, $2, NULL, 0)
+INSERT INTO pool (name, settings, declared, free_at) SELECT $1::text, $2::text, NULL::text, 0 WHERE $1 IS NOT NULL
 ON CONFLICT (name) DO UPDATE SET settings = excluded.settings;
 
 -- name: declare_pool
 -- What a person has set stays, as long as programs declare the same as before.
-INSERT INTO pool (name, settings, declared, free_at) VALUES ($1, $2, $2, 0)
+INSERT INTO pool (name, settings, declared, free_at) SELECT $1::text, $2::text, $2, 0 WHERE $1 IS NOT NULL
 ON CONFLICT (name) DO UPDATE SET settings = excluded.settings, declared = excluded.declared
 WHERE pool.declared IS DISTINCT FROM excluded.declared;
 
