@@ -7,12 +7,15 @@ import logging
 
 import pytest
 
-from ripresa import Retry, Retryable, RunFailed, StepFailed, Terminal, map_, sleep, step, workflow
+from ripresa import App, Retry, Retryable, RunFailed, StepFailed, Terminal, map_, sleep, step, workflow
 from ripresa.author.job_step import JobStep
 from ripresa.contracts.pools import Breaker, Pool
 from ripresa.contracts.time_limits import TimeLimits
+from ripresa.engine import pools
 from ripresa.kernel.circuit import opened
 from ripresa.kernel.live import current_run
+from ripresa.ports.pools import Freed
+from ripresa.stores.memory import MemoryDatabase, MemoryStore
 
 LAKE = Pool("lake", slots=2)
 
@@ -183,6 +186,24 @@ async def test_a_crash_leaks_no_slot_and_the_next_engine_goes_on(world, gate, fa
     assert await (await app.get(run.id)).result("30s") == [0, 1, 2, 3, 4]
     assert gate.most == 2
     await nothing_is_held(app)
+
+
+@pytest.mark.own_store
+async def test_a_place_in_line_that_another_engine_gave_back_is_asked_for_again(gate, fan, monkeypatch):
+    """It had the run before, and gives back late what it wanted: the same run and operation."""
+    monkeypatch.setattr(pools, "_REMIND_US", 200_000)
+    database = MemoryDatabase()
+    async with App(MemoryStore(database, shared=True), [fan], pools=[LAKE], config={"lease_s": 1.0}) as app:
+        run = await app.start(fan)
+        await gate.entered(2)
+        await until(app, (2, 3))
+        for name, row in list(database.tickets.rows.items()):
+            if row.granted_at is None:
+                database.tickets.free(Freed(*name, 0))
+        await until(app, (2, 3))
+        gate.open()
+        assert await run.result("60s") == [0, 1, 2, 3, 4]
+        assert gate.most == 2
 
 
 async def test_closing_gives_back_all_slots(world, gate, fan):

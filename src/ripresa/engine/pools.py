@@ -16,6 +16,8 @@ import json
 import logging
 from contextlib import suppress
 from difflib import get_close_matches
+from heapq import nsmallest
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ripresa.contracts.errors import EngineFenced, RipresaError, StoreUnavailable
@@ -45,18 +47,22 @@ _TOLD_MAX = 1_000
 _WHY_MAX = 200
 _KEY_MAX = 255
 _RETRY_S_MAX = 1.0
+_REMIND_US = 5_000_000
+_REMINDED_MAX = 50
 
 
 class Seat:
     """A flight's place at a pool."""
 
-    __slots__ = ("flight", "left", "sent", "ticket")
+    __slots__ = ("flight", "left", "sent", "sent_at", "ticket")
 
     def __init__(self, flight: Flight, ticket: Ticket) -> None:
         self.flight = flight
         self.ticket = ticket
         self.sent = False
         """The store was asked for it, or is being asked."""
+        self.sent_at = 0
+        """When it was last."""
         self.left = False
         """The flight wants it no more."""
 
@@ -87,6 +93,7 @@ class Pools:
         self._again: Due | None = None
         self._read_at = 0
         self._told_at = 0
+        self._reminded_at = 0
         self._stale = False
 
     async def open(self, declared: Iterable[Pool]) -> None:
@@ -275,9 +282,10 @@ class Pools:
         engine = self._engine
         if not self._waiting:
             return
+        self._remind()
         asked = [seat for seat in self._unsent.values() if seat.name not in self._leaving]
         for seat in asked:
-            seat.sent = True
+            seat.sent, seat.sent_at = True, engine.now()
             del self._unsent[seat.name]
         self._asked = asked
         try:
@@ -289,6 +297,20 @@ class Pools:
                     self._give_back(Freed(*seat.name, engine.now()))
         if not engine.stopping:
             self._take(granted)
+
+    def _remind(self) -> None:
+        """Ask again for those that were asked for long ago.
+
+        An engine that had the run before may give back what it no longer wants after we have asked for the same: then
+        nobody stands in line for us.  To ask twice changes nothing, so this is no question of what has happened.
+        """
+        engine = self._engine
+        now = engine.now()
+        if not engine.fleet.shared or now < self._reminded_at + _REMIND_US // 5:
+            return
+        self._reminded_at = now
+        long_ago = [one for one in self._waiting.values() if one.sent and one.sent_at <= now - _REMIND_US]
+        self._unsent |= {one.name: one for one in nsmallest(_REMINDED_MAX, long_ago, key=attrgetter("sent_at"))}
 
     def _take(self, granted: Granted) -> None:
         engine = self._engine
