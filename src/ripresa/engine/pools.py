@@ -201,7 +201,7 @@ class Pools:
     def _give_back(self, freed: Freed) -> None:
         name = freed.run, freed.operation
         self._leaving[name] = self._leaving.get(name, 0) + 1
-        self._engine.committer.batch.freed.append(freed)
+        self._engine.committer.batch.freed.append(freed._replace(engine=self._engine.number))
         self._engine.committer.then(lambda _: self._gone(name))
 
     def _gone(self, name: Name) -> None:
@@ -301,8 +301,8 @@ class Pools:
     def _remind(self) -> None:
         """Ask again for those that were asked for long ago.
 
-        An engine that had the run before may give back what it no longer wants after we have asked for the same: then
-        nobody stands in line for us.  To ask twice changes nothing, so this is no question of what has happened.
+        A place may be gone without our knowing: an engine of an older release gives back what the next one of its run
+        has asked for meanwhile.  To ask twice changes nothing, so this is no question of what has happened.
         """
         engine = self._engine
         now = engine.now()

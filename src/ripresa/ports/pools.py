@@ -43,6 +43,8 @@ class Freed(NamedTuple):
     """Until when no step of its key starts."""
     why: str = ""
     """What made it rest."""
+    engine: int | None = None
+    """Whose it was: a ticket that another engine has meanwhile is passed over; None: whoever has it."""
 
 
 class Granted(NamedTuple):

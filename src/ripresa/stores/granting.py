@@ -69,7 +69,10 @@ class Rows(Protocol):
         """The pool's settings, and when its next start is due; None and 0: there is no such pool."""
 
     def retake(self, wanted: Ticket, engine: int) -> bool:
-        """If the ticket is known and of the same pool, let it be the engine's, to be told of again; else forget it."""
+        """If the ticket is known and of the same pool, let it be the engine's, to be told of again; else forget it.
+
+        One of another engine that has the run is let be: who asks had the run before.
+        """
 
     def turns(self, wanted: Ticket) -> Turns:
         """Where its key stands."""

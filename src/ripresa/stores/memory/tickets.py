@@ -67,9 +67,9 @@ class Tickets:
     # -- changes that come with a batch -----------------------------------------------------------
 
     def free(self, freed: Freed) -> None:
-        """Give the ticket back; one that is not there is passed over."""
+        """Give the ticket back; one that is not there, or another engine's by now, is passed over."""
         row = self.rows.get((freed.run, freed.operation))
-        if row is None:
+        if row is None or (freed.engine is not None and row.engine not in (None, freed.engine)):
             return
         pool, key = row.ticket.pool, row.ticket.key
         if freed.good is not None:
@@ -96,6 +96,9 @@ class Tickets:
         row = self.rows.get((wanted.run, wanted.operation))
         if row is None:
             return False
+        run = self._runs.get(wanted.run)
+        if run is not None and row.engine not in (None, engine) and row.engine == run.owner:
+            return True  # who asks had the run before, and asked when he still had it
         self._drop(row)
         if row.ticket.pool == wanted.pool:
             self._put(row._replace(engine=engine))

@@ -42,7 +42,9 @@ class PoolRows:
         return (None, 0) if row is None else (row[0], row[1])
 
     def retake(self, wanted: Ticket, engine: int) -> bool:
-        known = self._one("known", wanted.run, wanted.operation)
+        known = self._one("known", wanted.run, wanted.operation, engine)
+        if known is not None and known[1]:
+            return True
         if known is not None and known[0] == wanted.pool:
             self._do("retake", wanted.run, wanted.operation, engine)
             return True

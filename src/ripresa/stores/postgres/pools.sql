@@ -13,7 +13,9 @@ SELECT 1 FROM desk WHERE pool = ANY ($1::text[]) ORDER BY pool FOR UPDATE;
 SELECT settings, free_at FROM pool WHERE name = $1;
 
 -- name: known
-SELECT pool FROM ticket WHERE run = $1 AND operation = $2;
+-- Its pool, and whether it is another engine's that has the run.
+SELECT pool, engine <> $3 AND EXISTS (SELECT 1 FROM run WHERE run.id = $1 AND run.owner = ticket.engine) AS taken
+FROM ticket WHERE run = $1 AND operation = $2;
 
 -- name: retake
 UPDATE ticket SET engine = $3, told = false WHERE run = $1 AND operation = $2;

@@ -24,7 +24,7 @@ from ripresa.testing.store_contract.needs import Needs
 from ripresa.testing.store_contract.opening import Opening
 from ripresa.testing.store_contract.owning import OneOwner, Owning
 from ripresa.testing.store_contract.places import Places
-from ripresa.testing.store_contract.pools import Pools
+from ripresa.testing.store_contract.pools import Pools, SharedPools
 from ripresa.testing.store_contract.reading import Reading
 from ripresa.testing.store_contract.refusing import Refusing
 from ripresa.testing.store_contract.retention import Retention
@@ -103,5 +103,5 @@ class StoreContract(_Common, OneOwner):
     """The promises of a store with one owner at a time; a subclass says how a store is made."""
 
 
-class SharedStoreContract(_Common, ManyOwners):
+class SharedStoreContract(_Common, ManyOwners, SharedPools):
     """The promises of a store on which several engines are at work at once; a subclass says how a store is made."""

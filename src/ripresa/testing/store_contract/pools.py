@@ -10,6 +10,7 @@ from ripresa.contracts.errors import EngineFenced
 from ripresa.contracts.pools import Breaker, Pool
 from ripresa.kernel.circuit import Circuit, opened
 from ripresa.ports.pools import Freed, Granted
+from ripresa.ports.rows import Ready
 from ripresa.ports.store import Store
 from ripresa.testing.store_contract.base import Promises
 from ripresa.testing.store_contract.rows import LEASE, A, B, Engine, T, change, new_run, ticket
@@ -274,3 +275,27 @@ class Pools(Promises):
         with pytest.raises(EngineFenced):
             await engine.tickets("a")
         assert await engine.store.standing() == []
+
+
+class SharedPools(Promises):
+    """And what it promises where several engines are at work."""
+
+    async def test_what_an_engine_had_asked_for_a_run_that_it_let_go_of_is_not_its_own_any_more(
+        self, engine: Engine, second: Engine
+    ) -> None:
+        """Late, it asks for the same once more, and gives that back: the next engine of the run notices nothing."""
+        ours, theirs = engine.lease.engine, second.lease.engine
+        await declare(engine.store, slots=1)
+        await engine.commit(runs=[new_run(A, owner=ours)])
+        assert given(await engine.tickets("a", "b")) == ["a"]
+        await engine.commit(changes=[change(A, "running", owner=None)], ready=[Ready(A, T)])
+        assert await second.claim_due() == [A]
+        assert given(await second.tickets("a", "b")) == ["a"]
+        assert given(await engine.tickets("a", "b")) == []
+        await engine.commit(freed=[Freed(A, "a", T, engine=ours), Freed(A, "b", T, engine=ours)])
+        assert [(one.engine, one.granted_at is not None) for one in await engine.store.standing()] == [
+            (theirs, True),
+            (theirs, False),
+        ]
+        await second.commit(freed=[Freed(A, "a", T, engine=theirs)])
+        assert given(await second.tickets()) == ["b"]
