@@ -9,6 +9,7 @@ from ripresa.engine.elsewhere import Elsewhere
 from ripresa.engine.labels import Labelled
 from ripresa.engine.loading import Loading
 from ripresa.engine.parking import Parking
+from ripresa.engine.pools import Pools
 from ripresa.ports.rows import Ready, RunChange
 from ripresa.stores.memory import MemoryDatabase, MemoryStore
 from ripresa.stores.memory.needs import NeedVerbs
@@ -118,6 +119,19 @@ def what_a_run_needs_is_forgotten(_):
 @mutant(NeedVerbs, "_may_fit", scenario="labelled")
 def runs_of_others_are_claimed_for_their_labels(_):
     return lambda self, run, leave: True
+
+
+@mutant(Pools, "_give_back", (Pools, "_remind", lambda self: None), scenario="pooled_drained")
+def what_the_next_engine_asked_for_is_given_back(_):
+    """By one that had asked for the same before it let go of the run."""
+
+    def give_back(self, freed):
+        name = freed.run, freed.operation
+        self._leaving[name] = self._leaving.get(name, 0) + 1
+        self._engine.committer.batch.freed.append(freed)
+        self._engine.committer.then(lambda _: self._gone(name))
+
+    return give_back
 
 
 @mutant(Labelled, "leave", scenario="labelled")

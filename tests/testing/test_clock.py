@@ -239,3 +239,41 @@ async def test_a_signal_in_the_middle_of_a_wait():
         await clock.advance(days=1)
         await app.signal(run, "word", "in time")
         assert await run.result("10s") == "in time"
+
+
+class Slow(MemoryStore):
+    """Whoever asks for tags has to wait for an answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def tags(self, run):
+        self.asked.set()
+        await self.answer.wait()
+        return await super().tags(run)
+
+
+async def test_time_stands_while_somebody_waits_for_an_answer_however_often_others_ask():
+    clock, store = VirtualClock(autojump=False), Slow()
+    async with opened_on(store, naps, clock=clock) as app:
+        run = await app.start(naps, 1)
+        asking = asyncio.ensure_future(app.engine.store.tags(run.uuid))
+        await store.asked.wait()
+        clock.run_free()
+        for _ in range(200):
+            await app.get(run.id)
+            await asyncio.sleep(0)
+        assert days_on(clock) == 0
+        store.answer.set()
+        await asking
+        assert await run.result("60s") == 1
+
+
+async def test_who_only_looks_again_and_again_does_not_hold_time_up():
+    clock = VirtualClock()
+    async with opened(naps, clock=clock) as app:
+        run = await app.start(naps, 3)
+        while (await app.get(run.id)).row.status != "succeeded":  # noqa: ASYNC110 - that is what is tried
+            await asyncio.sleep(0)
+    assert days_on(clock) == 3

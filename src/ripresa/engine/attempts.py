@@ -215,6 +215,9 @@ class Attempts:
                 self.verdicts.record(flight, "lost", finished_at=self._engine.now())
             self._leave(flight)
             return
+        if flight.held.holds_back:
+            flight.held.at_bay.append(flight)
+            return
         loop = self._engine.loop
         step = flight.ask.step
         flight.launched = True
@@ -229,6 +232,12 @@ class Attempts:
             loop.call_later(_YOUNG_US / 1e6, self._record_grown)
         if self._engine.watching.observers:
             self._engine.watching.notify("attempt_started", flight.held, flight.ask, flight.attempt)
+
+    def release(self, held: Held) -> None:
+        """The run's code knows what was asked of the run: what it still wants may start."""
+        at_bay, held.at_bay = held.at_bay, []
+        for flight in at_bay:
+            self._launch(flight)
 
     def _record_grown(self) -> None:
         """Record the attempts that have run for a while."""
@@ -410,6 +419,9 @@ class Attempts:
         if flight.member is not None:
             flight.member.cancel()
         elif flight.launched:
+            self._leave(flight)
+        elif flight in flight.held.at_bay:
+            flight.held.at_bay.remove(flight)
             self._leave(flight)
 
     def _let_go_of_slot(self, flight: Flight, *, leave: bool) -> None:

@@ -7,6 +7,7 @@ it is under way.  Who only looks, again and again, does not hold it up for ever.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from ripresa.ports.store import Store
 
 
-_HOLDS = 30
-"""How often in a row a call may hold time up while nothing else happens: more than a verb has calls."""
+_LOOKS = 30
+"""So often in a row a task may ask while nothing else happens, and hold time up: more than a verb has calls."""
 
 
 class Calls:
@@ -26,31 +27,34 @@ class Calls:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._under_way = 0
-        self._holds = 0
+        self._holding = 0
+        self._looks: dict[asyncio.Task[Any] | None, int] = {}
+        """How often each task has asked since anything happened."""
 
     def counted(self, store: Store) -> Store:
         """The store, with what is asked of it counted here if the clock wants to know."""
         return cast("Store", _Counted(store, self)) if hasattr(self._engine.clock, "attach") else store
 
     async def answer(self, asked: Awaitable[Any]) -> Any:
-        """Wait for an answer."""
-        self._under_way += 1
+        """Wait for an answer, however long it takes and whatever others ask meanwhile."""
+        asks = asyncio.current_task()
+        self._looks[asks] = looks = self._looks.get(asks, 0) + 1
+        holds = looks <= _LOOKS
+        self._holding += holds
         try:
             return await asked
         finally:
-            self._under_way -= 1
+            self._holding -= holds
             if not self._engine.stopping:
                 self._engine.watching.ask_idle()
 
     def hold(self) -> bool:
         """Whether time is to stand still; asked when nothing else is under way."""
-        self._holds += 1
-        return self._holds <= _HOLDS * self._under_way
+        return self._holding > 0
 
     def go_on(self) -> None:
         """Something happens, or time moves on."""
-        self._holds = 0
+        self._looks.clear()
 
 
 class _Counted:

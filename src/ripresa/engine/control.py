@@ -98,6 +98,7 @@ class Control:
             self._go_on(held)
         held.quarantined.clear()
         engine.append_and_tell(held, h.CANCEL_REQUESTED)
+        held.cancel_seq = held.seq
 
     def _end_held_blocked(self, held: Held) -> None:
         engine = self._engine

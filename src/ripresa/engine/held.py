@@ -155,8 +155,10 @@ class Held:
     __slots__ = (
         "anew",
         "asked",
+        "at_bay",
         "at_hand",
         "base_seq",
+        "cancel_seq",
         "children",
         "code_dropped",
         "correlation_id",
@@ -248,6 +250,10 @@ class Held:
         """Messages that are in the journal or on their way to it."""
         self.shown = seq
         """Number of the last event that the code was shown; a load may be ahead of the telling."""
+        self.cancel_seq = 0
+        """Number of the last event that asks it to stop."""
+        self.at_bay: list[Flight] = []
+        """Attempts that were about to start while it held back."""
         self.inbox: list[HistoryEvent] = []
         self.flights: dict[str, Flight] = {}
         self.timers: dict[str, Due] = {}
@@ -268,6 +274,11 @@ class Held:
         self.signals: list[Signal] = []
         """That callers hand in, and that wait for its code to be where its history ends."""
         self.idle_since = 0
+
+    @property
+    def holds_back(self) -> bool:
+        """No attempt starts: that it is to go on is not on disk yet, or its code was not told that it is to stop."""
+        return self.restarting > 0 or self.cancel_seq > self.shown
 
     @property
     def ref(self) -> str:

@@ -124,6 +124,8 @@ class Loading:
         self.busy += 1
         try:
             await self._take_in(adopted, recovered=True)
+            if adopted:
+                self.look()  # what was due of them goes from the list of what is to be claimed
         finally:
             self.busy -= 1
             self._engine.watching.ask_idle()

@@ -102,6 +102,8 @@ class Turns:
             return
         if commands:
             self._engine.carry_out.all(held, commands)
+        if held.at_bay:
+            self._engine.attempts.release(held)
         self.settle(held)
 
     def settle(self, held: Held) -> None:
@@ -147,6 +149,8 @@ class Turns:
             self._engine.carry_out.take_messages(held)
         self._engine.carry_out.all(held, commands)
         held.recovered = False
+        if held.at_bay:
+            self._engine.attempts.release(held)
         self.settle(held)
 
     def _block_with_line(self, held: Held, history: list[HistoryEvent]) -> None:

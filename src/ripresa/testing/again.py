@@ -60,13 +60,14 @@ class Again:
         plan = self.plan
         if plan is None:
             return f"{self.faults!r}{on}"
-        return f"plan=Plan({plan.faults}, {plan.at_times}, trouble={plan.trouble}, latency_s={plan.latency_s}){on}"
+        chances = f"trouble={plan.trouble}, slow={plan.slow}, latency_s={plan.latency_s}"
+        return f"plan=Plan({plan.faults}, {plan.at_times}, {chances}){on}"
 
     def _can_be_told(self) -> bool:
         plan = self.plan
         if plan is None:
             return self.faults == Faults()
-        return bool(plan.faults) and not plan.at_times and not plan.trouble and not plan.latency_s
+        return bool(plan.faults) and not plan.at_times and not (plan.trouble or plan.slow or plan.latency_s)
 
 
 def scenario_called(target: str) -> Scenario:

@@ -56,6 +56,10 @@ class Client:
         """Stop the engine in good order and boot another."""
         await self._world.restart()
 
+    async def drain(self, within_s: float) -> None:
+        """Have the engine pass its runs on, for so many seconds at most, and boot another."""
+        await self._world.drain(within_s)
+
     def leave_open(self, run: str) -> None:
         """The scenario does not mean this run to end."""
         self.left_open.add(run)
@@ -83,12 +87,24 @@ class Client:
                 return handle.row.status, None, None
             return "succeeded", value, app.find_workflow(handle.definition, handle.row.version).dump(value)
 
+        unsure = any((op.verb, op.run, op.told) == ("pause", run, "info") for op in self._world.ops)
+        resuming = asyncio.ensure_future(self._keep_resumed(run)) if unsure else None
         op, (status, value, text) = await self._ask("result", run, wait)
+        if resuming is not None:
+            resuming.cancel()
         row = self.row(run)
         op.durable = row is not None and row.status == status and (status != "succeeded" or row.output == text)
         op.value = (status, dump(value))
         op.expected = None if expected is ... else (dump(expected),)
         return value if status == "succeeded" else status
+
+    async def _keep_resumed(self, run: str) -> None:
+        """A pause of which nobody said what became of it may come yet, after the resume."""
+        while True:
+            await asyncio.sleep(1)
+            row = self.row(run)
+            if row is not None and row.status == "paused":
+                await self.resume(run)
 
     async def signal(self, run: str, name: str, token: Any) -> bool:
         """Send a signal of a unique value; False: the run had ended.  After an `info` it looks before it repeats."""

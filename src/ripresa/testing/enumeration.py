@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ripresa.testing.sim_postgres import SimPostgres
 
-_STILL = Faults(count=0, trouble=0.0, crashes=0)
+_STILL = Faults(count=0, trouble=0.0, slow=0.0, crashes=0)
 
 
 @dataclass(slots=True)

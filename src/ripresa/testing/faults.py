@@ -65,18 +65,20 @@ class Faults:
 
     `count` planned faults at most, among the first `points` effect points; besides, each commit is
     answered "unknown" or "busy" with probability `trouble`, and `crashes` processes at most die (or stop) at a
-    random time within `within_s` virtual seconds.  `latency_s` is the longest way to the store and back.
+    random time within `within_s` virtual seconds.  `latency_s` is the longest way to the store and back, but with
+    probability `slow` a way to the store or back takes longer, up to more than a lease.
     """
 
     count: int = 4
     points: int = 160
     trouble: float = 0.03
+    slow: float = 0.05
     crashes: int = 1
     within_s: float = 12.0
     latency_s: float = 0.02
 
 
-NO_FAULTS = Faults(count=0, trouble=0.0, crashes=0, latency_s=0.0)
+NO_FAULTS = Faults(count=0, trouble=0.0, slow=0.0, crashes=0, latency_s=0.0)
 
 
 @dataclass(slots=True)
@@ -86,11 +88,17 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
     at_times: list[tuple[float, Kind]] = field(default_factory=list)
     trouble: float = 0.0
+    slow: float = 0.0
     latency_s: float = 0.0
     passed: list[str] = field(default_factory=list)
     fired: list[str] = field(default_factory=list)
     active: bool = True
     _counts: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        timed = [f"{kind}@{at:.1f}s" for at, kind in self.at_times]
+        told = ", ".join([*map(str, self.faults), *timed]) or "none"
+        return f"{told}; trouble {self.trouble}; slow {self.slow}; latency {self.latency_s} s"
 
     def at(self, point: str) -> Kind | None:
         """Count a point; the fault that is due there, if any."""
@@ -123,4 +131,6 @@ def draw(faults: Faults, random: Random) -> Plan:
         (random.random() * faults.within_s, random.choice((Kind.CRASH_BEFORE, Kind.CRASH_BEFORE, Kind.HANG_BEFORE)))
         for _ in range(random.randint(0, faults.crashes))
     ]
-    return Plan(planned, at_times, faults.trouble if random.random() < 0.5 else 0.0, faults.latency_s)
+    trouble = faults.trouble if random.random() < 0.5 else 0.0
+    slow = faults.slow if random.random() < 0.5 else 0.0
+    return Plan(planned, at_times, trouble, slow, faults.latency_s)

@@ -68,14 +68,20 @@ async def spilt() -> str:
 WORKFLOWS = (drawn, asked, spilt)
 
 
-async def _drawing(client: Client, key: str, count: int) -> None:
+async def drawing(client: Client, key: str, count: int) -> None:
+    """As many steps as that of this key, which wait for two slots."""
     await client.start(drawn, key, count, id=f"draw-{key}")
-    if client.random.random() < 0.3:
-        await client.sleep(client.random.random() * 0.3)
-        await client.cancel(f"draw-{key}")
-        await client.result(f"draw-{key}")
-        return
     await client.result(f"draw-{key}", expected=[f"{key}-{n}" for n in range(count)])
+
+
+async def _drawing(client: Client, key: str, count: int) -> None:
+    if client.random.random() >= 0.3:
+        await drawing(client, key, count)
+        return
+    await client.start(drawn, key, count, id=f"draw-{key}")
+    await client.sleep(client.random.random() * 0.3)
+    await client.cancel(f"draw-{key}")
+    await client.result(f"draw-{key}")
 
 
 async def _asking(client: Client, count: int) -> None:

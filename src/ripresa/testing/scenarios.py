@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ripresa.ports.rows import Message
 from ripresa.testing import reference as r
 from ripresa.testing.reference_labels import labelled
-from ripresa.testing.reference_pools import pooled
+from ripresa.testing.reference_pools import drawing, pooled
 from ripresa.testing.simulation import Scenario
 
 if TYPE_CHECKING:
@@ -168,6 +168,14 @@ async def _restart(client: Client, id: str) -> None:
     await client.result(id, expected=10)
 
 
+async def _drained(client: Client, id: str) -> None:
+    """An engine that leaves lets what is under way end, and passes the rest on."""
+    await client.start(r.fan, 6, id=id)
+    await client.sleep(client.random.random() * 0.1)
+    await client.drain(client.random.random() * 3)
+    await client.result(id, expected=[10, 12, 14, 16, 18, 20])
+
+
 STORIES: tuple[Story, ...] = (
     _sequential,
     _retrying,
@@ -188,6 +196,7 @@ STORIES: tuple[Story, ...] = (
     _plainly,
     _race,
     _restart,
+    _drained,
 )
 
 
@@ -234,6 +243,19 @@ async def _handed_on(client: Client, id: str) -> None:
 pooled_fleet = replace(pooled, name="pooled_fleet", engines=3)
 """Three engines compete for slots too."""
 
+
+async def _queue_while_engines_leave(client: Client) -> None:
+    async def leave() -> None:
+        for _ in range(client.random.randint(2, 6)):
+            await client.sleep(client.random.random() * 0.5)
+            await client.drain(client.random.random() * 2)
+
+    await asyncio.gather(drawing(client, "a", 10), drawing(client, "b", 10), leave(), leave())
+
+
+pooled_drained = replace(pooled_fleet, name="pooled_drained", drive=_queue_while_engines_leave)
+"""Engines leave in good order, and pass on runs whose steps stand in line."""
+
 fleet_enumerated = Scenario(
     name="fleet_enumerated", workflows=r.WORKFLOWS, drive=told(_handed_on), evict_after=(0,), engines=2
 )
@@ -259,6 +281,7 @@ ALL = {
     "mixed": mixed,
     "pooled": pooled,
     "pooled_fleet": pooled_fleet,
+    "pooled_drained": pooled_drained,
     "labelled": labelled,
     "fleet": fleet,
     "fleet_enumerated": fleet_enumerated,

@@ -337,6 +337,7 @@ class SimStore:
             if late is not None:
                 world.hold_up(late)
             raise _unknown(verb)
+        await world.dawdle(verb)
         if fault is Kind.ERROR_AFTER:
             world.disk.lose_answer(self.inner)
         answer = await apply()
@@ -347,6 +348,7 @@ class SimStore:
             await _once_more(apply)
         if fault in (Kind.CRASH_AFTER, Kind.HANG_AFTER):
             await world.strike(fault)
+        await world.dawdle(verb)
         await world.travel()
         if fault is Kind.ERROR_AFTER:
             raise _unknown(verb)

@@ -167,10 +167,9 @@ def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
             for process in world.processes:
                 world.bury(process)
             loop.let_go()
-    described = ", ".join([str(fault) for fault in plan.faults] + [f"{kind}@{at:.1f}s" for at, kind in plan.at_times])
     return Report(
         again.seed, scenario.name, trace_hash, plan.fired, violations, evidence, plan.passed,
-        f"{described or 'none'}; trouble {plan.trouble}; latency {plan.latency_s} s; evict_after {world.evict_after!r}",
+        f"{plan}; evict_after {world.evict_after!r}",
         redraws, loop.time(), loop.turns, again,
     )  # fmt: skip
 
@@ -208,7 +207,7 @@ async def _settle(world: World, client: Client) -> None:
     end = world.loop.time() + _SETTLE_S_MAX
     while world.loop.time() < end:
         if all(key in client.left_open for key in world.disk.open_keys()):
-            await asyncio.sleep(1)
+            await asyncio.sleep(1 + world.slowest_s)  # what is on its way arrives
             return
         await asyncio.sleep(1)
 

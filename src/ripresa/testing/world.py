@@ -26,7 +26,7 @@ from ripresa.testing.sim_runtime import SimRuntime
 from ripresa.testing.sim_store import SimStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from random import Random
 
     from ripresa.contracts.durations import Duration
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 LEASE_S = 3.0
 _WATCH_S = 0.25
 _HELD_UP_ARRIVE = 0.7
+_SLOW_LOG = -2.0, 0.7
+"""A way that takes long takes 10 ms to 5 s, evenly over the logarithm."""
 _WORDS_KEPT = 0.9
 """So many of the words that engines send one another arrive."""
 
@@ -170,8 +172,22 @@ class World:
         self.trace("trouble", kind)
         return kind
 
+    @property
+    def slowest_s(self) -> float:
+        """How long the slowest way of the simulation takes."""
+        return 10 ** _SLOW_LOG[1] if self.plan.slow else 0
+
+    async def dawdle(self, verb: str) -> None:
+        """Now and then the way to the store or back takes long."""
+        plan = self.plan
+        if not plan.active or not plan.slow or self.random.random() >= plan.slow or PROCESS.get() is None:
+            return
+        shortest, longest = _SLOW_LOG
+        self.trace("slow", verb)
+        await asyncio.sleep(10 ** (shortest + self.random.random() * (longest - shortest)))
+
     async def travel(self) -> None:
-        """The way to the store or back: no time at all, or a little."""
+        """The way to the world or back: no time at all, or a little."""
         drawn = self.random.random()
         if self.plan.latency_s and drawn < 0.25:
             await asyncio.sleep(drawn * 4 * self.plan.latency_s)
@@ -303,8 +319,23 @@ class World:
     async def restart(self) -> None:
         """Stop a current process in good order; its supervisor boots the next."""
         process = await self.serving()
-        closing = self.loop.spawn(process, self.apps[process.name].close())
-        await asyncio.wait([closing, process.gone], return_when=asyncio.FIRST_COMPLETED)
+        await self._end_well(process, self.apps[process.name].close())
+
+    async def drain(self, within_s: float) -> None:
+        """Let a current process pass its runs on for so long at most, and stop it; others may serve meanwhile."""
+        process = await self.serving()
+        app = self.apps[process.name]
+
+        async def leave() -> None:
+            if app.engine is not None:
+                await app.engine.drain_within(within_s)
+            await app.close()
+
+        await self._end_well(process, leave())
+
+    async def _end_well(self, process: Process, ending: Coroutine[Any, Any, None]) -> None:
+        done = self.loop.spawn(process, ending)
+        await asyncio.wait([done, process.gone], return_when=asyncio.FIRST_COMPLETED)
         process.leave("closed")
 
     async def end(self) -> None:
