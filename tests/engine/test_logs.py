@@ -4,6 +4,8 @@ import asyncio
 import logging
 import threading
 
+import pytest
+
 from ripresa import App, step, workflow
 
 logger = logging.getLogger("shop")
@@ -32,6 +34,7 @@ async def test_each_app_keeps_what_its_own_steps_log(tmp_path):
         assert (await told(one), await told(two)) == (["it is red"], ["it is blue"])
 
 
+@pytest.mark.own_store  # connections that nobody closed would be told as leaks
 async def test_an_app_that_nobody_closed_does_not_disturb_another(tmp_path):
     left = []
 
