@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -69,6 +70,8 @@ def test_engines_are_listed_and_told_to_drain(fleet, url):
     assert [(engine["engine"], engine["state"]) for engine in listed] == [(other, "at work"), (number, "at work")]
     assert listed[0]["definitions"] == {"two": ["v1"]}
     assert "two v1" in fleet("engine", "list", *at).stdout
+    since = datetime.fromisoformat(listed[0]["since"]).astimezone(timezone(timedelta(hours=9)))
+    assert f"{since:%Y-%m-%d %H:%M:%S}" in fleet("engine", "list", *at, TZ="Asia/Tokyo").stdout
     shown = fleet("engine", "show", str(number), *at).stdout
     assert f"{one.pid} on " in shown
     assert "drains" in fleet("engine", "drain", str(number), *at).stderr

@@ -75,3 +75,19 @@ def test_the_documentation_names_every_command_and_every_option_of_its_own():
         source = inspect.getsource(getattr(module, command.function))
         for option in re.findall(r'"(--[a-z-]+)"', source):
             assert option in page, (command.name, option)
+
+
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        (["rnu"], "run"),
+        (["engines"], "engine"),
+        (["runs", "lst"], "list"),
+        (["events", "dead", "retyr"], "retry"),
+        (["logs"], "runs logs"),
+        (["prune"], "db prune"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_is_nearly_one_or_lacks_its_group_is_told_what_was_meant(shop, args, meant):
+    assert f'did you mean "{meant}"?' in shop(*args, code=2).stderr

@@ -41,7 +41,8 @@ def test_pools_are_set_listed_shown_and_removed(shop):
     pools(shop)
     assert "no pool is declared" in shop("pools", "list").stderr
     done = shop("pools", "set", "lakehouse", "slots=2", "rate=10/s", "breaker.failures=3")
-    assert done.stdout.startswith("pool lakehouse: slots=2, rate=10/s, breaker.failures=3")
+    assert done.stdout == "pool lakehouse: slots=2, rate=10/s, breaker.failures=3\n"
+    assert "  rate=10/s, breaker.failures=3" in shop("pools", "list").stdout
     (listed,) = shop.json("pools", "list")
     assert (listed["name"], listed["held"], listed["waiting"]) == ("lakehouse", 0, 0)
     assert listed["settings"]["rate"] == "10/s"
@@ -54,7 +55,9 @@ def test_pools_are_set_listed_shown_and_removed(shop):
     assert "did you mean" in shop("pools", "show", "lakehous", code=2).stderr
     shop("pools", "remove", "lakehouse")
     assert shop.json("pools", "list") == []
-    assert "no pool 'lakehouse'" in shop("pools", "remove", "lakehouse", code=2).stderr
+    assert "no pool 'lakehouse' (there are: none)" in shop("pools", "remove", "lakehouse", code=2).stderr
+    (shop.folder / "ripresa.toml").write_text("[pools.later]\nslots = 1\n")
+    assert "those of ripresa.toml (later) are put there by" in shop("pools", "list").stderr
 
 
 def test_a_breaker_is_tripped_and_reset_by_hand(shop):

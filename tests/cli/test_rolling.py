@@ -241,7 +241,7 @@ def test_a_run_in_another_engines_hands_is_shown_as_it_goes_on(shop):
     assert (out, process.returncode) == (b"ciao\n", 0)
     assert b"second | second may go" in rest
     assert b"second succeeded" in rest
-    assert rest.count(b"run is succeeded") == 1
+    assert rest.count(b"run succeeded") == 1
 
 
 @pytest.mark.usefixtures("attached")

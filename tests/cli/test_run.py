@@ -224,6 +224,24 @@ def test_a_failed_run_ends_with_1_and_says_how_to_go_on(shop):
     assert "ripresa runs retry g1" in done.stderr
 
 
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=str)
+@pytest.mark.parametrize(
+    "args",
+    [("--id", ""), ("--id", "x" * 256), ("--id", "a\tb"), ("--priority", str(2**31)), ("--tag", "a=")],
+    ids=lambda args: f"{args[0]} {args[1][:9]!r}",
+)
+def test_an_id_a_priority_or_a_tag_that_no_run_may_have_is_a_usage_error(shop, args, detach):
+    done = shop("run", "shop.py:text", *args, *detach, code=2)
+    assert done.stderr.startswith(f"error: {args[0]}")
+    assert len(done.stderr) < 160
+    assert not (shop.folder / ".ripresa").exists()
+
+
+def test_what_is_proposed_can_be_typed_as_it_stands(shop):
+    done = shop("run", "shop.py:gate", "--id", "gate of $HOME", code=1)
+    assert "ripresa runs retry 'gate of $HOME'\n" in done.stderr
+
+
 def test_a_quarantined_run_ends_with_3(shop):
     done = shop("run", "shop.py:aside", "--id", "q1", code=3)
     assert "run 'q1' is quarantined: odd number" in done.stderr

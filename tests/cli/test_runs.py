@@ -25,6 +25,22 @@ def test_a_store_that_does_not_exist_is_said_kindly_and_not_made(shop):
     assert sorted(path.name for path in shop.folder.iterdir()) == ["shop.py"]
 
 
+@pytest.mark.own_store  # about a schema that is not there
+def test_a_database_without_a_store_is_looked_at_and_left_as_it_is(shop, postgres):
+    at = ("--store", postgres.database(empty=True))
+    schemas = lambda: postgres.sql("SELECT nspname FROM pg_namespace", at[1].rpartition("/")[2]).split()  # noqa: E731
+    for args in (["runs", "list"], ["pools", "set", "x", "slots=1"], ["db", "check"], ["engine", "list"]):
+        assert "no store in schema ripresa of " in shop(*args, *at, code=5).stderr
+    assert shop.json("check", "shop.py", *at)["store"]["exists"] is False
+    assert "ripresa" not in schemas()
+    shop("db", "upgrade", *at)
+    assert "ripresa" in schemas()
+    assert shop("runs", "list", *at).stdout == "no runs\n"
+    other = ("--store", f"{at[1]}?schema=other")
+    assert shop("run", "shop.py:text", "--id", "t", *other).stdout == "just text\n"
+    assert shop.json("runs", "show", "t", *other)["status"] == "succeeded"
+
+
 def test_records_hold_what_the_contract_says_in_every_format(shop):
     yaml = pytest.importorskip("yaml")
     shop("run", "shop.py:retried", "--id", "r1", "--tag", "region=eu")

@@ -24,7 +24,7 @@ workflow:
     (shop.folder / "ripresa.toml").write_text('[runtimes.process.images]\n"box" = "."\n')
     terminal = shop.terminal("run", "talks.yaml", "--follow")
     assert terminal.wait() == 0
-    for line in (r"say started", r"say \| first", r"say \| second", r"say succeeded in ", r"run is succeeded"):
+    for line in (r"say started", r"say \| first", r"say \| second", r"say succeeded in ", r"run succeeded"):
         assert re.search(line, terminal.text)
     assert "\x1b[?25l" not in terminal.raw, "no tree was drawn"
 

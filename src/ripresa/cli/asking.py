@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ripresa.cli.exits import UsageProblem
+from ripresa.cli.inputs import require_fit_to_start
 from ripresa.cli.reading import find, opened
 from ripresa.cli.sending import engine_of, sent, who_will
 from ripresa.contracts.errors import RunNotFinished
@@ -55,8 +55,7 @@ async def forked(url: str, ref: str, from_step: str, key: str | None) -> tuple[d
     from ripresa.cli import submitting
     from ripresa.contracts.records import JobRun
 
-    if key == "":
-        raise UsageProblem("--id: an id has 1 to 255 characters")
+    require_fit_to_start(key)
     async with opened(url) as store:
         run = await submitting.forked(store, await find(store, ref), from_step, key=key)
         return JobRun.of(run).model_dump(mode="json"), await who_will(store)

@@ -12,6 +12,7 @@ from ripresa.contracts.errors import StoreUnavailable
 from ripresa.engine.config import Config
 from ripresa.kernel.guard import scan
 from ripresa.stores import shown_address
+from ripresa.stores.missing import StoreMissing
 
 
 async def checked(set_up: Settings, targets: list[str]) -> dict[str, Any]:
@@ -54,11 +55,15 @@ def _settings(set_up: Settings) -> list[dict[str, Any]]:
 
 async def _store(url: str) -> dict[str, Any]:
     shown = shown_address(url)
+    missing: dict[str, Any] = {"url": shown, "exists": False, "problems": []}
     try:
         store = existing(url)
     except StoreUnavailable:
-        return {"url": shown, "exists": False, "problems": []}
-    await store.open()
+        return missing
+    try:
+        await store.open()
+    except StoreMissing:
+        return missing
     try:
         return {"url": shown, "exists": True, "problems": await store.check()}
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli import tables
@@ -38,8 +39,9 @@ async def engine(url: str, number: int) -> dict[str, Any]:
 async def _one(store: Store, number: int) -> dict[str, Any]:
     found = {one["engine"]: one for one in await _records(store)}
     if number not in found:
-        known = ", ".join(map(str, found)) or "none"
-        raise UsageProblem(f"no engine {number} is known to {store.url} (there are: {known})")
+        raise UsageProblem(
+            f"no engine {number} is known to {store.url}: `ripresa engine list --all` shows those that are"
+        )
     return found[number]
 
 
@@ -72,7 +74,7 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[Cell | str, ...]]:
             Cell(one["state"], _COLOURS[one["state"]]),
             str(one["pid"] or ""),
             one["host"] or "",
-            one["since"][:19],
+            tables.at(datetime.fromisoformat(one["since"])),
             ", ".join(one["labels"]),
             ", ".join(_versions(one)),
         )
@@ -87,8 +89,10 @@ def facts(one: dict[str, Any]) -> list[tuple[Cell | str, ...]]:
         "state": Cell(one["state"], _COLOURS[one["state"]]),
         "command": one["who"],
         "process": f"{one['pid']} on {one['host']}",
-        "since": one["since"][:19],
-        "lease until": (one["lease_until"] or "it was given up")[:19],
+        "since": tables.at(datetime.fromisoformat(one["since"])),
+        "lease until": tables.at(datetime.fromisoformat(one["lease_until"]))
+        if one["lease_until"]
+        else "it was given up",
     }
     return [
         *((Cell(name, "2"), value) for name, value in told.items()),
@@ -120,11 +124,14 @@ async def drain(url: str, number: int) -> str:
 
 
 async def watch(url: str) -> None:
-    """Show the engines until Ctrl-C.  Raises Ended then."""
+    """Show the engines that are at work, and those that leave meanwhile, until Ctrl-C.  Raises Ended then."""
+    seen: set[int] = set()
     async with opened(url) as store:
 
         async def look() -> Callable[[], None]:
-            found = await _records(store)
+            known = await _records(store)
+            seen.update(one["engine"] for one in known if one["state"] != "gone")
+            found = [one for one in known if one["engine"] in seen]
             return lambda: tables.columns(rows(found), head=HEAD)
 
         await follow(look)

@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.elsewhere import Elsewhere
@@ -98,9 +99,9 @@ async def _known(order: Order, url: str) -> rows.Run | None:
         return None
     try:
         store = existing(url)
+        await store.open()
     except StoreUnavailable:
-        return None
-    await store.open()
+        return None  # not there yet; or out of reach, which whoever needs it will say
     try:
         run = await store.get_run(order.id)
         if run is not None:
@@ -151,7 +152,7 @@ async def _begun(app: App, order: Order, known: rows.Run | None) -> Run[Any]:
     assert app.engine is not None  # noqa: S101 - it is open
     if known is not None:
         if known.status == RunStatus.PAUSED:
-            say(f"run {order.id} is paused: ripresa runs resume {order.id}{same_store()}")
+            say(f"run {order.id} is paused: ripresa runs resume {quote(order.id or known.id)}{same_store()}")
         await app.engine.loading.hold(known)  # into memory, so that it can be seen what it waits for
         run = await app.get(known.id)
         if run.row.owner not in (None, app.engine.number):
@@ -193,10 +194,10 @@ async def _end(run: Run[Any]) -> None:
 
 
 def _detached(order: Order, ref: str) -> str:
-    store = same_store()
+    store, target, typed = same_store(), quote(order.found.name), quote(ref)
     return (
         f"detached: run {ref} stays in the store\n"
-        f"  go on here:   ripresa run {order.found.name} --id {ref}{store}\n"
-        f"  by a worker:  ripresa worker {order.found.name}{store}\n"
-        f"  watch it:     ripresa runs watch {ref}{store}"
+        f"  go on here:   ripresa run {target} --id {typed}{store}\n"
+        f"  by a worker:  ripresa worker {target}{store}\n"
+        f"  watch it:     ripresa runs watch {typed}{store}"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -13,6 +14,9 @@ from ripresa.cli.catalogue import ENTRIES, Command, Group
 from ripresa.cli.exits import reporting
 from ripresa.cli.options import FormatGiven, StoreOption
 from ripresa.cli.settings import GIVEN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -30,8 +34,22 @@ class LazyGroup(TyperGroup):
         entry = self.entries.get(cmd_name)
         return None if entry is None else _loaded(entry)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in self.entries:
+            ctx.fail(f"No such command {args[0]!r}{_meant(args[0], self.entries)}")
+        return super().resolve_command(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write(type(self).page())
+
+
+def _meant(name: str, entries: Mapping[str, Command | Group]) -> str:
+    """What was probably meant: a command of this name behind another word, or a name that is near."""
+    groups = (one for one in entries.values() if isinstance(one, Group))
+    behind = [f"{group.name} {name}" for group in groups if any(one.name == name for one in group.commands)]
+    meant = behind or get_close_matches(name, entries, 1)
+    names = " or ".join(f'"{one}"' for one in meant)
+    return f"; did you mean {names}?" if meant else ""
 
 
 def root() -> Any:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.exits import UsageProblem
 from ripresa.cli.nearest import did_you_mean
 from ripresa.contracts.errors import PayloadError
 from ripresa.contracts.payload import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def input_text(workflow: Any, params: list[str], file: str | None) -> str:
@@ -37,6 +40,20 @@ def pairs(given: list[str], option: str) -> dict[str, str]:
             raise UsageProblem(f"{option} {one}: write KEY=VALUE")
         found[key] = text
     return found
+
+
+def require_fit_to_start(key: str | None, priority: int = 0, tags: Mapping[str, str] | None = None) -> None:
+    """Raise UsageProblem unless a run may have this id, priority and tags."""
+    from ripresa.engine import given
+
+    try:
+        given.require_id(key, what="--id")
+        given.require_priority(priority, what="--priority")
+        for name, text in (tags or {}).items():
+            given.require_text(name, what="--tag")
+            given.require_text(text, what=f"--tag {name}")
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
 
 
 def json_value(text: str, where: str) -> Any:

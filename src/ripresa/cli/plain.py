@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ripresa.engine.watching import Notice
 
 
+_ENDED = {"succeeded": "run succeeded", "failed": "run failed", "cancelled": "run was cancelled"}
+
+
 class PlainLines:
     """Tells of each notice in a line."""
 
@@ -75,11 +78,16 @@ class PlainLines:
             case "step_set_aside":
                 return f"{notice.operation} set aside: {brief(notice.failure) if notice.failure else ''}"
             case "run_status" if notice.status not in {"running", "waiting"}:
-                return f"run is {notice.status}"
+                return in_words(notice.status or "")
             case "log":
                 return f"{notice.operation or 'run'} | {printable(notice.text or '')}"
             case _:
                 return None
+
+
+def in_words(status: str) -> str:
+    """How a run stands: `run succeeded`, `run is waiting`."""
+    return _ENDED.get(status, f"run is {status}")
 
 
 class PlainChanges:
@@ -115,7 +123,7 @@ class PlainChanges:
                 why = f": {item.why}" if item.why else ""
                 say(f"{clock_time(item.ended or now_us())} {label}{item.operation} {item.status}{why}")
         if self._is_new((run.uuid, ""), (run.status, 0)):
-            say(f"{clock_time(run.ended or now_us())} {label}run is {run.status}")
+            say(f"{clock_time(run.ended or now_us())} {label}{in_words(run.status)}")
 
     def _is_new(self, mark: tuple[str, str], state: tuple[str, int]) -> bool:
         known = self._known.get(mark)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.tables import Cell, at, clock, columns
+from ripresa.contracts.pools import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ HEAD = ("pool", "in use", "waiting", "limits", "breaker")
 
 def rows(found: Sequence[PoolRecord]) -> list[tuple[Cell | str, ...]]:
     """A line a pool."""
-    return [(one.name, _in_use(one), str(one.waiting), limits(one.settings), _breakers(one.breakers)) for one in found]
+    return [(one.name, _in_use(one), str(one.waiting), _beside_slots(one), _breakers(one.breakers)) for one in found]
 
 
 def pool(found: PoolRecord, waits: Sequence[WaitRecord], ids: dict[str, str], *, hidden: int) -> None:
@@ -26,7 +27,7 @@ def pool(found: PoolRecord, waits: Sequence[WaitRecord], ids: dict[str, str], *,
         ("pool", found.name),
         ("in use", _in_use(found)),
         ("waiting", str(found.waiting)),
-        ("limits", limits(found.settings) or "none"),
+        ("limits", _beside_slots(found) or "none"),
         *[("breaker", _breaker(one)) for one in found.breakers],
         *[("cooldown", f"{one.key or found.name} until {at(one.until)}: {one.why}") for one in found.cooldowns],
         *([("next start", at(found.next_start_at))] if found.next_start_at else []),
@@ -49,9 +50,17 @@ def _wait(one: WaitRecord, run: str) -> tuple[Cell | str, ...]:
 
 
 def limits(settings: dict[str, Any]) -> str:
-    """What limits it, in short."""
-    told = [f"{name}={value}" for name, value in settings.items() if name not in {"breaker", "slots"}]
-    return ", ".join(told)
+    """What limits it, as `pools set` takes it: what was said, and not what holds anyway."""
+    usual = Breaker(failures=None).to_json()
+    breaker = settings.get("breaker") or {}
+    said = {f"breaker.{name}": value for name, value in breaker.items() if value != usual.get(name)}
+    plain = {name: value for name, value in settings.items() if name != "breaker"}
+    return ", ".join(f"{name}={value}" for name, value in {**plain, **said}.items())
+
+
+def _beside_slots(one: PoolRecord) -> str:
+    """Its limits but the slots, of which another column tells."""
+    return limits({name: value for name, value in one.settings.items() if name != "slots"})
 
 
 def _in_use(one: PoolRecord) -> Cell | str:

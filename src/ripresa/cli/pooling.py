@@ -79,7 +79,7 @@ async def waits_of(store: Store, run: str) -> dict[str, WaitRecord]:
 
 async def set_limits(url: str, name: str, limits: list[str]) -> Pool:
     """Change a pool's limits.  Raises UsageProblem."""
-    changes = {field: _value(text) for field, text in pairs(limits, "FIELD=VALUE").items()}
+    changes = {field: _value(text) for field, text in pairs(limits, "limit").items()}
     async with opened(url) as store:
         try:
             return await pool_act.set_limits(store, name, changes)
@@ -127,13 +127,7 @@ def _value(text: str) -> Any:
 
 def in_words(pool: Pool) -> str:
     """What limits it."""
-    told = pool.to_json()
-    breaker = told.pop("breaker", None) or {}
-    return ", ".join(f"{name}={value}" for name, value in {**told, **_dotted(breaker)}.items()) or "no limits"
-
-
-def _dotted(breaker: dict[str, Any]) -> dict[str, Any]:
-    return {f"breaker.{name}": value for name, value in breaker.items()}
+    return pool_tables.limits(pool.to_json()) or "no limits"
 
 
 # --- watching ----------------------------------------------------------------------------------

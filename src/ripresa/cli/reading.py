@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Store]:
-    """The store, open for reading and sending.  Raises StoreUnavailable if there is none yet."""
-    store = existing(url)
+async def opened(url: str, *, create: bool = False) -> AsyncIterator[Store]:
+    """The store, open for reading and sending.  Raises StoreUnavailable if there is none yet.
+
+    With `create` a database, but not a file, may get one.
+    """
+    store = existing(url, create=create)
     await store.open()
     try:
         yield store
@@ -28,19 +31,22 @@ async def opened(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-def store_at(url: str) -> Store:
-    """The store at this address, not yet open.  Raises UsageProblem for an address that names none."""
+def store_at(url: str, *, create: bool = True) -> Store:
+    """The store at this address, not yet open.  Raises UsageProblem for an address that names none.
+
+    Without `create`, opening a database that holds no store raises StoreMissing.
+    """
     from ripresa.stores import open_store
 
     try:
-        return open_store(url)
+        return open_store(url, create=create)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
 
 
-def existing(url: str) -> Store:
-    """The same, but it is there already.  Raises StoreUnavailable."""
-    store = store_at(url)
+def existing(url: str, *, create: bool = False) -> Store:
+    """The same, but it is there already.  Raises StoreUnavailable: here for a file, else when it is opened."""
+    store = store_at(url, create=create)
     if url.startswith("memory:"):
         raise StoreUnavailable("memory:// lives and ends with its own process: there is nothing to look at")
     path = getattr(store, "path", None)

@@ -6,6 +6,7 @@ The errors are those of `App`, so that one table of exit codes serves all comman
 from __future__ import annotations
 
 import json
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ripresa.cli.output import write
@@ -33,7 +34,7 @@ def outcome(run: Run) -> Any:
         case RunStatus.FAILED:
             raise RunFailed(
                 ref,
-                f"run {ref!r} failed{why}\n  go on from there: ripresa runs retry {ref}{same_store()}",
+                f"run {ref!r} failed{why}\n  go on from there: ripresa runs retry {quote(ref)}{same_store()}",
                 cause=failure,
             )
         case RunStatus.CANCELLED:
@@ -41,7 +42,7 @@ def outcome(run: Run) -> Any:
         case RunStatus.QUARANTINED:
             raise RunQuarantined(
                 ref,
-                f"run {ref!r} is quarantined{why}\n  decide: ripresa quarantine show {ref}{same_store()}",
+                f"run {ref!r} is quarantined{why}\n  decide: ripresa quarantine show {quote(ref)}{same_store()}",
                 cause=failure,
             )
         case RunStatus.BLOCKED:

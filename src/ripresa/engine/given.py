@@ -6,6 +6,7 @@ from typing import Any
 
 _PRIORITY_MAX = 2**31 - 1
 _CHARS_MAX = 255
+_SHOWN_MAX = 60
 
 
 def require_id(value: object, *, what: str = "id") -> None:
@@ -17,14 +18,15 @@ def require_id(value: object, *, what: str = "id") -> None:
 def require_text(value: object, *, what: str) -> None:
     """Raise ValueError unless it is 1 to 255 printable characters."""
     if not isinstance(value, str) or not 1 <= len(value) <= _CHARS_MAX or not value.isprintable():
-        msg = f"{what}: {value!r} is not 1 to 255 printable characters"
+        shown = repr(value) if len(repr(value)) <= _SHOWN_MAX else f"{repr(value)[:_SHOWN_MAX]}…"
+        msg = f"{what}: {shown} is not 1 to 255 printable characters"
         raise ValueError(msg)
 
 
-def require_priority(value: object) -> None:
+def require_priority(value: object, *, what: str = "priority") -> None:
     """Raise ValueError unless it is a whole number of 32 bits."""
     if type(value) is not int or abs(value) > _PRIORITY_MAX:
-        msg = f"priority: {value!r} is not a whole number from -{_PRIORITY_MAX} to {_PRIORITY_MAX}"
+        msg = f"{what}: {value!r} is not a whole number from -{_PRIORITY_MAX} to {_PRIORITY_MAX}"
         raise ValueError(msg)
 
 

@@ -83,5 +83,5 @@ async def _state(store: PoolStore, name: str) -> PoolState:
         return known[name]
     near = get_close_matches(name, known, 1)
     have = ", ".join(known) or "none"
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {have}"
-    raise UnknownPool(f"no pool {name!r} ({hint})")
+    hint = f'; did you mean "{near[0]}"?' if near else f" (there are: {have})"
+    raise UnknownPool(f"no pool {name!r}{hint}")

@@ -17,12 +17,13 @@ _KNOWN = (
 )
 
 
-def open_store(url: str, *, lock_timeout_s: float = 10.0) -> Store:
+def open_store(url: str, *, lock_timeout_s: float = 10.0, create: bool = True) -> Store:
     """The store at this address, not yet open; it waits `lock_timeout_s` for another process's lock.
 
     `memory://`, `sqlite:///shop.db`, the path of a file that ends in `.db`, or `postgresql://user@host/database` (with
-    `?schema=` for another schema than `ripresa`).  Raises ValueError if the address names no store,
-    StoreUnavailable if what PostgreSQL needs (`ripresa[postgres]`) is not installed.
+    `?schema=` for another schema than `ripresa`).  Without `create` a PostgreSQL database that holds no store is left
+    as it is: `open` raises StoreMissing.  Raises ValueError if the address names no store, StoreUnavailable if what
+    PostgreSQL needs (`ripresa[postgres]`) is not installed.
     """
     scheme, separator, rest = url.partition("://")
     if not separator and url.endswith(".db"):
@@ -37,12 +38,12 @@ def open_store(url: str, *, lock_timeout_s: float = 10.0) -> Store:
 
             return SqliteStore(url, lock_timeout=lock_timeout_s)
         case "postgresql" | "postgres" if separator:
-            return _postgres(url, lock_timeout_s)
+            return _postgres(url, lock_timeout_s, create=create)
         case _:
             raise ValueError(f"store {_shown(url)!r}: unknown kind of store; use {_KNOWN}")
 
 
-def _postgres(url: str, lock_timeout_s: float) -> Store:
+def _postgres(url: str, lock_timeout_s: float, *, create: bool) -> Store:
     try:
         from ripresa.stores.postgres import PostgresStore
     except ModuleNotFoundError as error:
@@ -51,7 +52,7 @@ def _postgres(url: str, lock_timeout_s: float) -> Store:
         raise StoreUnavailable(
             f"store {_shown(url)!r} needs the driver asyncpg, which is not installed: pip install 'ripresa[postgres]'"
         ) from error
-    return PostgresStore(url, lock_timeout=lock_timeout_s)
+    return PostgresStore(url, lock_timeout=lock_timeout_s, create=create)
 
 
 def shown_address(url: str) -> str:

@@ -15,11 +15,14 @@ from ripresa.cli.settings import settings
 
 
 def upgrade(*, output: FormatGiven = None, store: StoreOption = None) -> None:
-    """Bring a store to the schema of this ripresa; other commands do so too when they open it."""
+    """Bring a store to the schema of this ripresa; other commands do so too when they open it.
+
+    In a PostgreSQL database that has none yet, it is made.
+    """
     from ripresa.cli.reading import opened
 
     async def open_it() -> str:
-        async with opened(settings(store).store.value) as source:
+        async with opened(settings(store).store.value, create=True) as source:
             return source.url
 
     url = asyncio.run(open_it())

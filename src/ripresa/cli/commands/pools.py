@@ -10,7 +10,7 @@ import typer
 from ripresa.cli.exits import UsageProblem, say
 from ripresa.cli.options import FormatGiven, StoreOption
 from ripresa.cli.output import emit, write
-from ripresa.cli.settings import settings
+from ripresa.cli.settings import Settings, settings
 
 NameArgument = Annotated[str, typer.Argument(metavar="POOL", help="Name of the pool.", show_default=False)]
 StepOption = Annotated[
@@ -22,14 +22,24 @@ def list_(*, output: FormatGiven = None, store: StoreOption = None) -> None:
     """List the pools: slots in use, steps that wait, limits, breakers that are open."""
     from ripresa.cli import pool_tables, pooling, tables
 
-    found = asyncio.run(pooling.pools(settings(store).store.value))
+    set_up = settings(store)
+    found = asyncio.run(pooling.pools(set_up.store.value))
 
     def text() -> None:
         tables.columns(pool_tables.rows(found), head=pool_tables.HEAD if found else ())
 
     emit([one.model_dump(mode="json") for one in found], output, text)
     if not found:
-        say("no pool is declared: App(pools=[…]), [pools.NAME] in ripresa.toml, or `ripresa pools set`")
+        say(_none(set_up))
+
+
+def _none(set_up: Settings) -> str:
+    if set_up.pools:
+        named = ", ".join(pool.name for pool in set_up.pools)
+        return (
+            f"no pool is in the store yet: those of ripresa.toml ({named}) are put there by `ripresa run` or a worker"
+        )
+    return "no pool is declared: App(pools=[…]), [pools.NAME] in ripresa.toml, or `ripresa pools set`"
 
 
 def show(

@@ -65,7 +65,7 @@ def run(
     is attached to with --id, or when a worker runs.
     """
     from ripresa.cli.executing import Order, carry_out, leave
-    from ripresa.cli.inputs import input_text, pairs
+    from ripresa.cli.inputs import input_text, pairs, require_fit_to_start
     from ripresa.cli.result import write_result
     from ripresa.cli.target import workflow_of
 
@@ -74,7 +74,9 @@ def run(
     params = [*(param or []), *([f"execution_date={date}"] if date is not None else [])]
     given = bool(params) or input is not None
     text = input_text(found.chosen, params, input) if given or id is None or dry_run else None
-    order = Order(found, text, id, priority, pairs(tag or [], "--tag"), follow)
+    tags = pairs(tag or [], "--tag")
+    require_fit_to_start(id, priority, tags)
+    order = Order(found, text, id, priority, tags, follow)
     if dry_run:
         from ripresa.cli.dry_running import planned, write_plan
 

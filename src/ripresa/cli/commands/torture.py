@@ -44,31 +44,39 @@ def torture(
     seeds: Annotated[int, typer.Option("--seeds", metavar="M", help="So many seeds, one after the other.")] = 1,
     stops: Annotated[
         int | None,
-        typer.Option("--stops", metavar="N", help="SIGSTOP until others took over, then SIGCONT.", show_default="N/4"),
+        typer.Option(
+            "--stops", metavar="N", help="SIGSTOP until others took over, then SIGCONT.", show_default="kills/4"
+        ),
     ] = None,
     holds: Annotated[
         int | None,
-        typer.Option("--holds", metavar="N", help="Nothing passes to the database for so long.", show_default="N/10"),
+        typer.Option(
+            "--holds", metavar="N", help="Nothing passes to the database for so long.", show_default="kills/10"
+        ),
     ] = None,
     cuts: Annotated[
         int | None,
-        typer.Option("--cuts", metavar="N", help="The connection breaks during a commit.", show_default="N"),
+        typer.Option("--cuts", metavar="N", help="The connection breaks during a commit.", show_default="as --kills"),
     ] = None,
     terminations: Annotated[
         int | None,
-        typer.Option("--terminations", metavar="N", help="The server ends one of our connections.", show_default="N/4"),
+        typer.Option(
+            "--terminations", metavar="N", help="The server ends one of our connections.", show_default="kills/4"
+        ),
     ] = None,
     crashes: Annotated[
         int | None,
-        typer.Option("--crashes", metavar="N", help="kill -9 of the server that we started.", show_default="N/12"),
+        typer.Option("--crashes", metavar="N", help="kill -9 of the server that we started.", show_default="kills/12"),
     ] = None,
     restarts: Annotated[
         int | None,
-        typer.Option("--restarts", metavar="N", help="Restarts of the server that we started.", show_default="N/12"),
+        typer.Option(
+            "--restarts", metavar="N", help="Restarts of the server that we started.", show_default="kills/12"
+        ),
     ] = None,
     rolls: Annotated[
         int | None,
-        typer.Option("--rolls", metavar="N", help="Upgrades of all engines, one by one.", show_default="N/50"),
+        typer.Option("--rolls", metavar="N", help="Upgrades of all engines, one by one.", show_default="kills/50"),
     ] = None,
     broker: Annotated[
         list[str] | None,
@@ -81,15 +89,17 @@ def torture(
     ] = None,
     wipes: Annotated[
         int | None,
-        typer.Option("--wipes", metavar="N", help="A broker loses all that waits in it.", show_default="N/10"),
+        typer.Option("--wipes", metavar="N", help="A broker loses all that waits in it.", show_default="kills/10"),
     ] = None,
     worker_kills: Annotated[
         int | None,
-        typer.Option("--worker-kills", metavar="N", help="kill -9 of a Celery worker.", show_default="N/4"),
+        typer.Option("--worker-kills", metavar="N", help="kill -9 of a Celery worker.", show_default="kills/4"),
     ] = None,
     worker_stops: Annotated[
         int | None,
-        typer.Option("--worker-stops", metavar="N", help="SIGSTOP of one until it was given up.", show_default="N/10"),
+        typer.Option(
+            "--worker-stops", metavar="N", help="SIGSTOP of one until it was given up.", show_default="kills/10"
+        ),
     ] = None,
     nested: Annotated[bool, typer.Option("--nested", help="Kill engines while they take over.")] = False,
     engines: Annotated[int, typer.Option("--engines", metavar="N", help="Engines at work at once.")] = 3,

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from ripresa.contracts.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from ripresa.stores.missing import StoreMissing
 from ripresa.stores.postgres.address import Address
 from ripresa.stores.postgres.faults import is_transient
 
@@ -35,8 +36,11 @@ def migrations() -> tuple[str, ...]:
     return tuple(step.read_text("utf-8") for step in sorted(steps, key=lambda entry: entry.name))
 
 
-async def prepare(connection: Any, address: Address) -> None:
-    """Create the schema or bring it up to date.  Raises the driver's errors, StoreCorrupt, StoreTooNew."""
+async def prepare(connection: Any, address: Address, *, create: bool = True) -> None:
+    """Create the schema or bring it up to date.  Raises the driver's errors, StoreCorrupt, StoreTooNew.
+
+    Without `create` StoreMissing is raised where there is none.
+    """
     server = int(await connection.fetchval("SHOW server_version_num"))
     if server < VERSION_MIN:
         raise StoreUnavailable(f"{address.shown} is PostgreSQL {server // 10_000}: ripresa needs 14 or newer")
@@ -45,8 +49,14 @@ async def prepare(connection: Any, address: Address) -> None:
             f"{address.shown} keeps texts as {encoding}, which has no place for all: create a database with UTF8 "
             "(createdb -E UTF8 -T template0)"
         )
-    if await _version(connection, address) == len(migrations()):
+    version = await _version(connection, address)
+    if version == len(migrations()):
         return
+    if version == 0 and not create:
+        raise StoreMissing(
+            f"no store in schema {address.schema} of {address.shown} yet: `ripresa run` creates it, --store names "
+            "another"
+        )
     for attempt in range(1, _TRIES + 1):
         try:
             await _migrate(connection, address)

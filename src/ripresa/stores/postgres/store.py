@@ -58,7 +58,8 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
     """One schema of a PostgreSQL database: several engines own its runs, any process may read it or send to its runs.
 
     `url` is `postgresql://user@host/database`; `?schema=` names another schema than `ripresa`.  `lock_timeout` is how
-    many seconds a statement waits for another transaction before StoreBusy is raised.
+    many seconds a statement waits for another transaction before StoreBusy is raised.  Without `create`, opening raises
+    StoreMissing where there is no store yet, and changes nothing.
     """
 
     poll_s: float | None = 1.0
@@ -71,10 +72,12 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         url: str,
         *,
         lock_timeout: float = 10.0,
+        create: bool = True,
         heartbeat_thread: bool = True,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         super().__init__(url, lock_timeout=lock_timeout)
+        self._create = create
         self._heartbeat_thread = heartbeat_thread
         self._monotonic = monotonic
         """What time passes by between two of our own calls."""
@@ -110,7 +113,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
 
         async def begin(connection: Any) -> None:
             await checks.at_opening(connection, self.address)
-            await prepare(connection, self.address)
+            await prepare(connection, self.address, create=self._create)
             self._seen = dict(await connection.fetch(SQL["written"]))
 
         try:
