@@ -7,7 +7,8 @@ import pytest
 
 from ripresa.contracts.errors import EngineFenced
 from ripresa.ports.batch import Batch
-from ripresa.stores.postgres import PostgresStore
+from ripresa.ports.pools import Ticket
+from ripresa.stores.postgres import PostgresStore, pools
 
 LEASE_US = 600_000
 PATIENCE_S = 60
@@ -37,6 +38,24 @@ async def test_a_loop_that_stands_still_keeps_its_lease(store, postgres, postgre
     database = postgres_url.rpartition("/")[2]
     until(lambda: int(postgres.sql(LEASE, database)) > now + 3 * LEASE_US)
     await store.commit(lease, Batch(1, await store.time()), lease_us=LEASE_US)
+
+
+async def test_a_loop_that_stands_still_while_slots_are_asked_for_keeps_its_lease(
+    store, postgres, postgres_url, monkeypatch
+):
+    monkeypatch.setattr(pools, "_FENCE", pools._FENCE.replace("'2s'", "'10min'"))  # no limit of the server's helps
+    now = await store.time()
+    lease = await store.acquire(now=now, lease_us=LEASE_US, who="test")
+    database = postgres_url.rpartition("/")[2]
+    hand_out = pools.hand_out
+
+    def stands_still(*given):
+        until(lambda: int(postgres.sql(LEASE, database)) > now + 3 * LEASE_US)
+        return hand_out(*given)
+
+    monkeypatch.setattr(pools, "hand_out", stands_still)
+    ticket = Ticket("r", "1", "lake", "load", "flow", "", 0, now)
+    assert (await store.tickets(lease, [ticket], now=now)).tickets
 
 
 async def test_a_lease_that_was_broken_is_not_taken_back(store, postgres, postgres_url):

@@ -22,16 +22,23 @@ class Beating(ABC):
         """Another engine has taken over."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="ripresa-heartbeat", daemon=True)
-        self.prolonged(now, lease_us)
+        self.renewed(now, lease_us, monotonic())
 
     def start(self) -> None:
         self._thread.start()
 
-    def prolonged(self, now: Micros, lease_us: int) -> None:
-        """Take note that the lease was prolonged otherwise; `now` is the owner's clock, which this thread goes by."""
-        self._now = now
+    def renewed(self, now: Micros, lease_us: int, read_at: float) -> None:
+        """The lease was prolonged at `now` of the owner's clock, which this thread goes by.
+
+        `read_at`: when that was read, by the monotonic clock; the answer may have waited for a loop that stood still.
+        """
+        self._clock = now, read_at
+        self._last = now
         self._lease_us = lease_us
-        self._at = monotonic()
+
+    def committed(self, at: Micros) -> None:
+        """A batch of this time has prolonged the lease; when it was made it does not tell, so it sets no clock."""
+        self._last = max(self._last, at)
 
     def stop(self) -> None:
         """End the thread and wait until it has let go; stopping twice, or before the start, is fine."""
@@ -49,5 +56,6 @@ class Beating(ABC):
 
     def _wanted_until(self) -> Micros | None:
         """Until when the lease is to last; None: somebody else has seen to it lately."""
-        quiet_us = int((monotonic() - self._at) * 1e6)
-        return None if quiet_us < self._lease_us // 3 else self._now + quiet_us + self._lease_us
+        now, read_at = self._clock
+        now += int((monotonic() - read_at) * 1e6)
+        return None if now - self._last < self._lease_us // 3 else now + self._lease_us

@@ -23,11 +23,12 @@ from ripresa.stores.postgres.waiting import aside, wait
 SQL = NamedSql("ripresa.stores.postgres", "pools.sql")
 
 _FENCE = """
-SELECT fence_1($1)
-FROM set_config('idle_in_transaction_session_timeout', '2s', true) AS idle, set_config('lock_timeout', '1s', true)
+SELECT true FROM engine,
+  set_config('idle_in_transaction_session_timeout', '2s', true) AS idle, set_config('lock_timeout', '1s', true) AS wait
+WHERE number = $1 AND lease_until > 0 FOR KEY SHARE OF engine
 """
-"""Who stands still in the middle of it holds desks, and its lease, for two seconds; who waits for a desk lets its own
-batches and signs of life pass now and then."""
+"""Nobody can break the lease until the transaction ends; we can prolong it, with our batches and signs of life, however
+long this takes.  Who stands still in the middle of it holds desks, and its lease, for two seconds."""
 _PARAMETER = re.compile(r"\$(\d+)")
 
 

@@ -184,7 +184,8 @@ UPDATE engine SET draining = true WHERE number = $1 AND lease_until > 0 RETURNIN
 UPDATE engine SET lease_until = greatest(lease_until, $1) WHERE number = $2 AND lease_until > 0;
 
 -- name: release
-UPDATE engine SET lease_until = 0 WHERE number = $1;
+-- Waits for whatever of ours still asks for slots.
+UPDATE engine SET lease_until = 0 WHERE number = (SELECT number FROM engine WHERE number = $1 FOR UPDATE);
 
 -- name: last_batch
 -- Waits for a commit of ours that is under way on a connection that broke.

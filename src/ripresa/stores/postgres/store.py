@@ -153,8 +153,11 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
         params = (now + lease_us, lease.engine)
+        self._now = now, self._monotonic()
+        read_at = system_monotonic()
         draining: bool = await self._as_owner(lease, lambda one: one.fetchval(SQL["renew"], *params))
-        self._prolonged(now, lease_us)
+        if self._heartbeat is not None:
+            self._heartbeat.renewed(now, lease_us, read_at)
         return draining
 
     async def drain(self, engine: int) -> bool:
@@ -178,7 +181,10 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
             )
         finally:
             self._committing = False
-        self._prolonged(batch.at, lease_us)
+        if self._heartbeat is not None:
+            self._heartbeat.committed(batch.at)
+        if batch.at > (self._clock() or 0):  # it may be much older than its commit
+            self._now = batch.at, self._monotonic()
         if (
             batch.ready
             or batch.needs
@@ -260,7 +266,7 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
         here = this_process()
         rows = await self._look(lambda one: one.fetch(SQL["engines"]))
         # Our engine's clock, if we have one, as leases go by that; else the server's.
-        ours = None if self._now is None else self._now[0] + int((self._monotonic() - self._now[1]) * 1e6)
+        ours = self._clock()
         return [
             {
                 "engine": number,
@@ -366,10 +372,8 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
 
     # -- our own lease ------------------------------------------------------------------------------------------------
 
-    def _prolonged(self, now: Micros, lease_us: int) -> None:
-        self._now = now, self._monotonic()
-        if self._heartbeat is not None:
-            self._heartbeat.prolonged(now, lease_us)
+    def _clock(self) -> Micros | None:
+        return None if self._now is None else self._now[0] + int((self._monotonic() - self._now[1]) * 1e6)
 
     async def _stop_heartbeat(self) -> None:
         heartbeat, self._heartbeat = self._heartbeat, None

@@ -90,8 +90,10 @@ class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
         return lease
 
     async def renew(self, lease: Lease, *, now: Micros, lease_us: int) -> bool:
+        read_at = time.monotonic()
         await self._write(lambda connection: owner.renew(connection, lease, now + lease_us))
-        self._prolonged(now, lease_us)
+        if self._heartbeat is not None:
+            self._heartbeat.renewed(now, lease_us, read_at)
         return False
 
     async def drain(self, engine: int) -> bool:
@@ -110,7 +112,8 @@ class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
             refused = await self._commit(lease, batch, lease_us)
         finally:
             self._committing = False
-        self._prolonged(batch.at, lease_us)
+        if self._heartbeat is not None:
+            self._heartbeat.committed(batch.at)
         return refused
 
     async def _commit(self, lease: Lease, batch: Batch, lease_us: int) -> frozenset[str]:
@@ -268,10 +271,6 @@ class SqliteStore(ReadingVerbs, NeedVerbs, PoolVerbs, TaskVerbs, EventVerbs):
             raise store_error(error, self.url) from error
 
     # -- our own lease ------------------------------------------------------------------------------------------------
-
-    def _prolonged(self, now: Micros, lease_us: int) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.prolonged(now, lease_us)
 
     async def _stop_heartbeat(self) -> None:
         heartbeat, self._heartbeat = self._heartbeat, None
