@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ripresa import EffectConflict, Retry, RunCancelled, RunFailed, step, workflow
+from ripresa import EffectConflict, Retry, RunCancelled, RunFailed, step, wait_for_signal, workflow
 from ripresa.ports.effects import Effect
 
 
@@ -30,7 +30,15 @@ class Press:
         async def wants(day: str) -> str:
             return await print_report(day)
 
-        self.wants = wants
+        @workflow
+        async def hasty(day: str) -> str:
+            try:
+                async with asyncio.timeout(1):
+                    return await print_report(day)
+            except TimeoutError:
+                return await wait_for_signal("enough", str)
+
+        self.wants, self.hasty = wants, hasty
 
 
 async def test_the_second_run_gets_what_the_first_one_did(every_world):
@@ -87,6 +95,54 @@ async def test_a_cancelled_run_leaves_it_to_another(world):
         await run.result("30s")
     press.go_on.set()
     assert await (await app.start(press.wants, "monday")).result("30s") == "report of monday"
+
+
+async def test_who_gives_up_before_its_claim_is_answered_stands_in_nobodys_way(world, monkeypatch):
+    press = Press(world)
+    press.go_on.set()
+    app = await world.open(press.wants, press.hasty)
+    claim, claimed, answers = app.store.claim_effect, asyncio.Event(), asyncio.Event()
+
+    async def slow(lease, wanted):
+        stands = await claim(lease, wanted)
+        claimed.set()
+        await answers.wait()
+        return stands
+
+    monkeypatch.setattr(app.store, "claim_effect", slow)
+    first = await app.start(press.hasty, "monday")
+    await claimed.wait()
+    await world.clock_to(app, 2)
+    second = await app.start(press.wants, "monday")
+    answers.set()
+    assert await second.result("30s") == "report of monday"
+    await app.signal(first, "enough", "of it")
+    assert await first.result("30s") == "of it"
+    assert world.ledger == ["monday"]
+
+
+async def test_what_was_given_up_in_a_crash_is_given_up_after_it(world, monkeypatch):
+    """The journal says that time is up, and the store that the step has the effect: the next engine tells it."""
+    press = Press(world)
+    app = await world.open(press.wants, press.hasty)
+    commit, giving_up = app.store.commit, asyncio.Event()
+
+    async def until_it_gives_up(lease, batch, **more):
+        if batch.given_up:
+            giving_up.set()
+            await asyncio.get_running_loop().create_future()
+        return await commit(lease, batch, **more)
+
+    monkeypatch.setattr(app.store, "commit", until_it_gives_up)
+    await app.start(press.hasty, "monday", id="first")
+    await press.begun.wait()
+    await world.clock_to(app, 2)
+    await giving_up.wait()
+    app = await world.crash(app)
+    press.go_on.set()
+    assert await (await app.start(press.wants, "monday")).result("30s") == "report of monday"
+    await app.signal("first", "enough", "of it")
+    assert await (await app.get("first")).result("30s") == "of it"
 
 
 async def test_one_name_is_one_call(world):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from ripresa.engine import attempts, verdicts
+from ripresa.engine.attempts import Attempts
 from ripresa.engine.control import Control
+from ripresa.engine.effects import Effects
 from ripresa.engine.elsewhere import Elsewhere
 from ripresa.engine.labels import Labelled
 from ripresa.engine.loading import Loading
@@ -17,6 +20,13 @@ from tests.simulation.mutants import Mutant, seeded
 
 FLEET_MUTANTS: list[Mutant] = []
 mutant = partial(seeded, FLEET_MUTANTS, scenario="fleet")
+
+
+def give_up_what_is_known(effects, flight):
+    """As an engine does that believes to have claimed only what it was told of."""
+    effect, flight.effect = flight.effect, None
+    if effect is not None:
+        effects._leave(effect)
 
 
 @mutant(
@@ -142,3 +152,25 @@ def needs_stay_noted(_):
         flight.elsewhere = False
 
     return leave
+
+
+@mutant(Attempts, "cancel", scenario="once")
+def what_an_engine_claimed_before_it_died_is_kept(original):
+    """A step that nobody wants any more, and whose effect others wait for."""
+    return lambda self, held, operation, shared=None: original(self, held, operation)
+
+
+@mutant(Effects, "_claim", (Effects, "give_up", give_up_what_is_known), scenario="once")
+def a_claim_that_is_answered_late_is_kept(_):
+    async def claim(self, flight, wanted):
+        flight.effect = None
+        stands = await self._engine.store.claim_effect(self._engine.lease, wanted)
+        flight.effect = wanted
+        return stands
+
+    return claim
+
+
+@mutant(attempts, "at_most_once", (verdicts, "at_most_once", lambda flight: False), scenario="once")
+def a_letter_is_sent_again_after_a_crash(_):
+    return lambda flight: False

@@ -27,6 +27,7 @@ SCENARIOS = {**ALL, "graphs_fleet": graphs_fleet}
 SAMPLE = {
     "fleet": 12,
     "labelled": 4,
+    "once": 2,
     "pooled_fleet": 2,
     "retried_fleet": 3,
     "pause_and_signal_fleet": 3,

@@ -7,6 +7,7 @@ import pytest
 
 from ripresa.contracts.errors import StoreBusy
 from ripresa.ports.batch import Batch
+from ripresa.ports.effects import Effect
 from ripresa.ports.rows import Ready
 from ripresa.stores.postgres import PostgresStore
 from ripresa.testing.store_contract import LEASE, A, B, T, change, event, message, new_run, run_id
@@ -65,6 +66,24 @@ async def test_engines_that_write_to_each_others_runs_in_any_order_get_by(postgr
     assert await sender.check() == []
     for store in (sender, *[one[0] for one in engines]):
         await store.close()
+
+
+async def test_who_asks_for_an_effect_that_is_given_up_meanwhile_has_it(postgres_url, monkeypatch):
+    """Between the claim, which comes too early, and the look at what stands."""
+    store, lease, commit = await engine(postgres_url, 0)
+    await commit(runs=[new_run(A), new_run(B)])
+    first, second = (Effect("key:order", run, f"{run}:charge", 7, T) for run in (A, B))
+    assert await store.claim_effect(lease, first) == first
+    look = store.effect
+
+    async def once_given_up(effect):
+        monkeypatch.setattr(store, "effect", look)
+        await commit(given_up=[(first.id, first.holder)])
+        return await look(effect)
+
+    monkeypatch.setattr(store, "effect", once_given_up)
+    assert await store.claim_effect(lease, second) == second
+    await store.close()
 
 
 async def test_runs_of_one_key_and_lines_of_one_name_are_given_once_in_any_order(postgres_url):

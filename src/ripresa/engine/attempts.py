@@ -67,6 +67,7 @@ class Attempts:
     def close(self) -> None:
         """Take no more."""
         self._crew.close()
+        self._effects.close()
         self._adopting.close()
 
     # --- starting ------------------------------------------------------------------------------
@@ -276,7 +277,7 @@ class Attempts:
                 if effect is None:
                     output = await runtime.run(work)
                 else:
-                    output = await self._effects.once(flight, effect, lambda: runtime.run(work))
+                    output = await self._effects.once(flight, lambda: runtime.run(work))
         except asyncio.CancelledError as error:
             self._cut_off(flight, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
@@ -370,12 +371,18 @@ class Attempts:
 
     # --- stopping ------------------------------------------------------------------------------
 
-    def cancel(self, held: Held, operation: str) -> bool:
-        """Stop the work of an operation that nobody wants any more; True: too late, its outcome is on its way."""
+    def cancel(self, held: Held, operation: str, shared: ScheduleStep | None = None) -> bool:
+        """Stop the work of an operation that nobody wants any more; True: too late, its outcome is on its way.
+
+        `shared`: what was asked for, if it is an effect.
+        """
         flight = held.flights.get(operation)
         if flight is not None and flight.decided:
             return True
-        if flight is not None:
+        if flight is None:
+            if shared is not None:  # an engine that had the run before may have claimed it
+                self._effects.call_off(held, shared)
+        else:
             self.forget(flight)
             self._effects.give_up(flight)
             if flight.recorded:

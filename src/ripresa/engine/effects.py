@@ -5,13 +5,16 @@
       └──────────────────────────────────────────────────────────────┘
 
 Who finds an effect under way elsewhere asks again until it is decided; the time limit of the step runs meanwhile.
-After a crash the holder is known by its idempotency key, and goes on.
+After a crash the holder is known by its idempotency key, and goes on, or gives up what it does not want any more.
+Invariants: an effect that its step gives up is given up in the store, whoever claimed it for that step and however late
+the store answers; it is not claimed again for the same step before that is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ripresa.contracts.errors import EffectConflict, StoreUnavailable
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ripresa.engine.engine import Engine
-    from ripresa.engine.held import Flight
+    from ripresa.engine.held import Flight, Held
+    from ripresa.kernel.commands import ScheduleStep
 
 _ASK_AGAIN_S = 0.02
 _ASK_AGAIN_S_MAX = 1.0
@@ -33,14 +37,26 @@ class Effects:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._asking: set[asyncio.Task[Effect]] = set()
+        """Claims that the store has not answered; one that was cut off may be carried out all the same."""
+        self._leaving: dict[tuple[str, str], asyncio.Future[None]] = {}
+        """Effects that their holders have given up, which is not on disk yet."""
 
-    async def once(self, flight: Flight, effect: str | Callable[..., str], work: Callable[[], Awaitable[str]]) -> str:
+    def close(self) -> None:
+        """Ask for nothing more."""
+        for asking in self._asking:
+            asking.cancel()
+
+    async def once(self, flight: Flight, work: Callable[[], Awaitable[str]]) -> str:
         """The effect's output: of this step's work, or of whoever was first.  Raises EffectConflict."""
-        wanted = self._wanted(flight, effect)
-        known = await self._claimed(wanted)
-        if known.output is not None:
-            return known.output
+        wanted = self._wanted(flight.held, flight.ask)
+        while (leaving := self._leaving.get((wanted.id, wanted.holder))) is not None:
+            await asyncio.wait([leaving])
         flight.effect = wanted
+        known = await self._claimed(flight, wanted)
+        if known.output is not None:
+            flight.effect = None
+            return known.output
         return await work()
 
     def done(self, flight: Flight, output: str | None) -> None:
@@ -51,29 +67,45 @@ class Effects:
             self._engine.committer.batch.effects.append(effect._replace(output=output or "null", at=at))
 
     def give_up(self, flight: Flight) -> None:
-        """The step does not do it after all: another may."""
-        effect, flight.effect = flight.effect, None
-        if effect is not None:
-            self._engine.committer.batch.given_up.append((effect.id, effect.holder))
-            self._engine.committer.kick()
+        """The step does not do it after all, whether or not it has been claimed for it: another may."""
+        flight.effect = None
+        if getattr(flight.ask.step, "effect", None) is not None:
+            self.call_off(flight.held, flight.ask)
 
-    def _wanted(self, flight: Flight, effect: str | Callable[..., str]) -> Effect:
-        ask = flight.ask
+    def call_off(self, held: Held, ask: ScheduleStep) -> None:
+        """Nobody wants the step any more: another may do it, should it have been claimed for this one."""
+        with suppress(Exception):  # what its name cannot be worked out of was never claimed
+            self._leave(self._wanted(held, ask))
+
+    def _leave(self, effect: Effect) -> None:
+        engine = self._engine
+        name = effect.id, effect.holder
+        self._leaving[name] = gone = engine.loop.create_future()
+
+        def on_disk(_: frozenset[str]) -> None:
+            gone.set_result(None)
+            if self._leaving.get(name) is gone:
+                del self._leaving[name]
+
+        engine.committer.batch.given_up.append(name)
+        engine.committer.then(on_disk)
+
+    def _wanted(self, held: Held, ask: ScheduleStep) -> Effect:
+        effect: str | Callable[..., str] = ask.step.effect
         name: object = effect if isinstance(effect, str) else effect(*ask.args, **ask.kwargs)
         if not isinstance(name, str) or not name or len(name) > _NAME_MAX:
             msg = f"step {ask.step.name!r}: effect must be a text of 1 to {_NAME_MAX} characters, not {name!r:.80}"
             raise EffectConflict(msg)
         digest = hashlib.blake2b(f"{ask.step.name}\0{ask.input}".encode(), digest_size=8).digest()
         fingerprint = int.from_bytes(digest, "big", signed=True)
-        holder = flight.context().idempotency_key
-        return Effect(f"key:{name}", flight.held.id, holder, fingerprint, self._engine.now())
+        holder = held.idempotency_key(ask.operation)
+        return Effect(f"key:{name}", held.id, holder, fingerprint, self._engine.now())
 
-    async def _claimed(self, wanted: Effect) -> Effect:
-        engine = self._engine
+    async def _claimed(self, flight: Flight, wanted: Effect) -> Effect:
         wait_s = _ASK_AGAIN_S
         while True:
             try:
-                known = await engine.store.claim_effect(engine.lease, wanted)
+                known = await self._claim(flight, wanted)
             except StoreUnavailable:
                 known = None
             if known is not None:
@@ -84,3 +116,22 @@ class Effects:
                     return known
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _ASK_AGAIN_S_MAX)
+
+    async def _claim(self, flight: Flight, wanted: Effect) -> Effect:
+        """Ask once; if the attempt is cut off meanwhile, what comes of it is given back if nobody wants it."""
+        engine = self._engine
+
+        async def ask() -> Effect:
+            return await engine.store.claim_effect(engine.lease, wanted)
+
+        def answered(asking: asyncio.Task[Effect]) -> None:
+            self._asking.discard(asking)
+            if asking.cancelled() or engine.stopping:
+                return
+            if (asking.exception() is not None or asking.result().output is None) and flight.effect is not wanted:
+                self._leave(wanted)
+
+        asking = engine.loop.create_task(ask(), name="ripresa effect")
+        self._asking.add(asking)
+        asking.add_done_callback(answered)
+        return await asyncio.shield(asking)

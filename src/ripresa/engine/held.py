@@ -127,7 +127,6 @@ class Flight:
     def context(self) -> StepContext:
         """What the step sees of the run."""
         held = self.held
-        generation = f".{held.base_seq}" if held.base_seq else ""
         return StepContext(
             run_id=held.key or held.id,
             run_uuid=held.id,
@@ -135,7 +134,7 @@ class Flight:
             step=self.ask.step.name,
             operation=self.ask.operation,
             attempt=self.attempt,
-            idempotency_key=f"{held.id}{generation}:{self.ask.operation}{held.anew.get(self.ask.operation, '')}",
+            idempotency_key=held.idempotency_key(self.ask.operation),
             correlation_id=held.correlation_id,
         )
 
@@ -279,6 +278,11 @@ class Held:
     def holds_back(self) -> bool:
         """No attempt starts: that it is to go on is not on disk yet, or its code was not told that it is to stop."""
         return self.restarting > 0 or self.cancel_seq > self.shown
+
+    def idempotency_key(self, operation: str) -> str:
+        """The same in every attempt of this operation."""
+        generation = f".{self.base_seq}" if self.base_seq else ""
+        return f"{self.id}{generation}:{operation}{self.anew.get(operation, '')}"
 
     @property
     def ref(self) -> str:

@@ -123,6 +123,7 @@ class Verdicts:
         flight.ended = True
         self._engine.labels.leave(flight)
         self._engine.pools.leave(flight)
+        self._effects.give_up(flight)
         flight.started_at = self._engine.now()
         failure = Failure(type="ripresa.JobFailed", message=why, failure_class=FailureClass.TERMINAL, code=code)
         self._engine.outcomes.step_done(flight, None, failure)

@@ -193,7 +193,10 @@ class Asking:
                 return operation
         else:
             self.operations[identity] = operation
-        self._commands.append(c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint))
+        command = c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint)
+        if getattr(step, "effect", None) is not None:
+            operation.shared = command
+        self._commands.append(command)
         return operation
 
     def start_child(
@@ -323,6 +326,6 @@ class Asking:
             if operation.undo is not None:
                 self.doubtful[operation.id] = answer = self.loop.create_future()
                 operation.saga.doubt(operation.id, answer)
-            self._commands.append(c.CancelStep(operation.id, tell=operation.undo is not None))
+            self._commands.append(c.CancelStep(operation.id, operation.undo is not None, operation.shared))
         elif operation.kind == "child" and operation.child:
             self._commands.append(c.CancelChild(operation.id, operation.child))

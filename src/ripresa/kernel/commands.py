@@ -29,6 +29,8 @@ class CancelStep(NamedTuple):
 
     operation: str
     tell: bool = False
+    shared: ScheduleStep | None = None
+    """What was asked for, if it is an `effect`: other runs may wait for it."""
 
 
 class SetTimer(NamedTuple):

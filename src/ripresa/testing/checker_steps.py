@@ -123,7 +123,8 @@ def step_laws(evidence: Evidence) -> Iterator[Violation]:
         view = _RunView(run, evidence, places, calls[run.id])
         yield from _own_steps_only(view, epochs)
         yield from _one_outcome(view)
-        yield from _outcome_has_a_call(view)
+        yield from _outcome_has_a_call(view, evidence)
+        yield from _called_once(view, evidence)
         yield from _no_call_after_outcome(view, epochs)
         yield from _same_payload(view)
         yield from _bounded(view, evidence.attempts[run.id], evidence)
@@ -153,7 +154,7 @@ def _one_outcome(view: _RunView) -> Iterator[Violation]:
         done[placed.key] = h.STEP_FAILED if event.error is not None else event.kind
 
 
-def _outcome_has_a_call(view: _RunView) -> Iterator[Violation]:
+def _outcome_has_a_call(view: _RunView, evidence: Evidence) -> Iterator[Violation]:
     law = "I3 one effect"
     if view.forked:
         return
@@ -161,10 +162,22 @@ def _outcome_has_a_call(view: _RunView) -> Iterator[Violation]:
         event = placed.event
         if event.attempt == 0:
             continue  # given by a person
+        shared = evidence.policies.get(event.name or "", _NO_POLICY).shared
+        if shared and any((one.step, one.output) == (event.name, event.data) for one in evidence.calls):
+            continue
         mine = [call for call in view.calls.get(placed.key, ()) if call.order < placed.order]
         if not any(call.attempt == event.attempt and call.output == event.data for call in mine):
             text = f"{event.operation} is said to have given {event.data} in attempt {event.attempt}, and no call did"
             yield Violation(law, view.run.id, text)
+
+
+def _called_once(view: _RunView, evidence: Evidence) -> Iterator[Violation]:
+    """A step that must not be done twice is called once, whatever became of the engine that did."""
+    for key, calls in view.calls.items():
+        made = [call for call in calls if not call.duplicate]
+        if evidence.policies.get(calls[0].step, _NO_POLICY).at_most_once and len(made) > 1:
+            by = ", ".join(call.process for call in made)
+            yield Violation("I3 one effect", view.run.id, f"{key} was called {len(made)} times: by {by}")
 
 
 def _no_call_after_outcome(view: _RunView, epochs: _Epochs) -> Iterator[Violation]:

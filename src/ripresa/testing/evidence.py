@@ -87,6 +87,10 @@ class Policy(NamedTuple):
     compensated_by: str | None
     goes_on: bool = False
     """A cancellation does not stop it: it stands in a graph's `finally`."""
+    shared: bool = False
+    """It has an `effect`: its output may be that of another run's call."""
+    at_most_once: bool = False
+    """It is called once at most."""
 
 
 class PoolLook(NamedTuple):

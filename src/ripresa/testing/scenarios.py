@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ripresa.ports.rows import Message
 from ripresa.testing import reference as r
 from ripresa.testing.reference_labels import labelled
+from ripresa.testing.reference_once import once
 from ripresa.testing.reference_pools import drawing, pooled
 from ripresa.testing.simulation import Scenario
 
@@ -283,6 +284,7 @@ ALL = {
     "pooled_fleet": pooled_fleet,
     "pooled_drained": pooled_drained,
     "labelled": labelled,
+    "once": once,
     "fleet": fleet,
     "fleet_enumerated": fleet_enumerated,
     **{_name(story): _alone(story) for story in STORIES},

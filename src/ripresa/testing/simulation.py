@@ -277,7 +277,10 @@ def _steps(workflow: Any) -> list[Any]:
 def _add_policy(found: dict[str, Policy], step: Any) -> None:
     undo = step.compensate
     found[step.name] = Policy(
-        step.retry.max_attempts if step.retry else 1, getattr(undo, "name", getattr(undo, "__name__", None))
+        step.retry.max_attempts if step.retry else 1,
+        getattr(undo, "name", getattr(undo, "__name__", None)),
+        shared=step.effect is not None,
+        at_most_once=step.at_most_once,
     )
 
 

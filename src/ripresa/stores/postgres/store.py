@@ -313,10 +313,11 @@ class PostgresStore(ReadingVerbs, OutsideVerbs, NeedVerbs, PoolVerbs, TaskVerbs,
     # -- effects ------------------------------------------------------------------------------------------------------
 
     async def claim_effect(self, lease: Lease, wanted: Effect) -> Effect:
-        await self._as_owner(lease, lambda one: one.fetchval(_CLAIM_EFFECT, lease.engine, *wanted))
-        found = await self.effect(wanted.id)
-        assert found is not None  # noqa: S101 - it was put there, or was there
-        return found
+        while True:
+            await self._as_owner(lease, lambda one: one.fetchval(_CLAIM_EFFECT, lease.engine, *wanted))
+            found = await self.effect(wanted.id)
+            if found is not None:
+                return found  # else it was there, and was given up before it was read
 
     async def effect(self, effect: str) -> Effect | None:
         row = await self._work.do(lambda one: one.fetchrow(SQL["effect"], effect))
