@@ -16,6 +16,12 @@ def test_every_law_holds_whatever_goes_wrong(first):
         assert report.faults_fired, f"nothing went wrong with seed {seed}: it proves nothing"
 
 
+@pytest.mark.parametrize("seed", [50275, 51450])
+def test_what_went_wrong_once(seed):
+    """A pause and its end in one write; a run that was begun while it was read."""
+    Simulation(seed).run(labelled).require()
+
+
 def test_runs_go_from_engine_to_engine_for_their_labels():
     """Else nothing is shown."""
     for_labels = 0

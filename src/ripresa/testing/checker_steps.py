@@ -275,7 +275,7 @@ def _stopped(view: _RunView, epochs: _Epochs, undoes: set[str]) -> Iterator[Viol
 def _late_calls(view: _RunView, placed: _Placed, epochs: _Epochs, keys: Iterable[str]) -> Iterator[Call]:
     """Calls under these keys that begin after the event and before anything ends what it began."""
     ends = view.of(h.RESUME_REQUESTED, h.CANCEL_REQUESTED, h.RETRIED, h.FINISHED, h.RELEASED)
-    until = next((end.order for end in ends if end.order > placed.order), None)
+    until = next((end.order for end in ends if end.event.seq > placed.event.seq), None)
     for key in keys:
         for call in view.calls.get(key, ()):
             if _late(call, placed, epochs) and (until is None or call.order < until):
