@@ -255,4 +255,24 @@ async def test_a_connection_that_cannot_be_meant_is_refused(postgres, postgres_u
             with pytest.raises(ValueError, match="its database has no schema 'ripresa'"):
                 await app.start(ship, "o-1", connection=elsewhere)
         await elsewhere.close()
+        other = postgres.database()  # a store is there too
+        elsewhere = await asyncpg.connect(other)
+        async with elsewhere.transaction():
+            with pytest.raises(ValueError, match="it is to another database than the store"):
+                await app.start(ship, "o-1", connection=elsewhere)
+        await elsewhere.close()
+        postgres.clean(other)
         assert await app.list() == []
+
+
+async def test_a_server_that_was_restarted_is_the_same_database(postgres, postgres_url):
+    async with App(postgres_url, [ship]) as app:
+        for name in ("before", "after"):
+            mine = await asyncpg.connect(postgres_url)
+            async with mine.transaction():
+                run = await app.start(ship, name, id=name, connection=mine)
+                await app.signal(run, "address", "Rome", connection=mine)
+            assert await run.result("30s") == f"{name} to Rome"
+            await mine.close()
+            if name == "before":
+                await asyncio.to_thread(postgres.restart)

@@ -17,15 +17,32 @@ from ripresa.stores.postgres.listening import channel_of
 Ask = Callable[..., Awaitable[Any]]
 """Puts a query with `$1`-parameters; the first value of its first row."""
 
+WHICH = """
+SELECT concat_ws('/', coalesce(to_regclass($1)::oid::text, 'none'), extract(epoch FROM pg_postmaster_start_time()), oid)
+FROM pg_database WHERE datname = current_database()
+"""
+"""Which table of which database of which server, since its start, this is."""
 
-async def within(connection: Any, address: Address, query: str, *params: Any) -> Any:
+
+def table_of(address: Address) -> str:
+    """One that only a store has."""
+    return f'"{address.schema}".effect'
+
+
+async def within(
+    connection: Any, address: Address, is_ours: Callable[[str], Awaitable[bool]], query: str, *params: Any
+) -> Any:
     """The query's value, as part of the transaction that is open on the caller's connection; engines hear of it then.
 
-    Raises TypeError, ValueError for a connection that cannot be meant.
+    `is_ours`: whether what `WHICH` tells is the store's database.  Raises TypeError, ValueError for a connection that
+    cannot be meant.
     """
     ask = _asking(await of_driver(connection), given=type(connection).__name__)
-    if await ask("SELECT to_regclass($1)::text", f'"{address.schema}".effect') is None:
+    found = await ask(WHICH, table_of(address))
+    if found.startswith("none/"):
         raise ValueError(f"connection: its database has no schema {address.schema!r}; the store is {address.shown}")
+    if not await is_ours(found):
+        raise ValueError(f"connection: it is to another database than the store, {address.shown}: they must be one")
     before = await ask("SELECT current_setting('search_path')")
     await ask("SELECT set_config('search_path', $1, true)", f'"{address.schema}"')
     value = await ask(query, *params)

@@ -9,7 +9,7 @@ from ripresa.ports.rows import Definition, HistoryEvent, Message, NewRun
 from ripresa.stores.payloads import check_in
 from ripresa.stores.postgres.batch import NO_PAIRS, columns, packed
 from ripresa.stores.postgres.hold import Hold, call
-from ripresa.stores.postgres.joining import within
+from ripresa.stores.postgres.joining import WHICH, table_of, within
 from ripresa.stores.postgres.texts import storable_value
 
 _SUBMIT = call("submit_1", 2 + 14 + 11 + 2 + 2)
@@ -18,6 +18,9 @@ _SEND = call("send_1", 8)
 
 class OutsideVerbs(Hold):
     """The verbs of `ports.outside.OutsideStore`, for the PostgreSQL store."""
+
+    _which: str | None = None
+    """The database that the store is in, as it was when last asked: a server that starts anew is another."""
 
     async def send(self, message: Message, *, connection: Any = None) -> None:
         message = storable_value(message)
@@ -59,5 +62,10 @@ class OutsideVerbs(Hold):
     async def _joined(self, connection: Any, query: str, *params: Any) -> Any:
         """The query's value; within the caller's own transaction, if it has one: then engines hear of it at its end."""
         if connection is not None:
-            return await within(connection, self.address, query, *params)
+            return await within(connection, self.address, self._is_ours, query, *params)
         return await self._again(self._idlest(), lambda one: one.fetchval(query, *params))
+
+    async def _is_ours(self, found: str) -> bool:
+        if found != self._which:
+            self._which = await self._look(lambda one: one.fetchval(WHICH, table_of(self.address)))
+        return found == self._which
