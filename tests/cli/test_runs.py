@@ -284,3 +284,22 @@ def test_events_that_were_published_are_listed(shop):
     assert first.split(maxsplit=2)[2].split(maxsplit=2) == ["order_placed", "o1", '{"order": "book"}']
     assert "no event waits" in shop("events", "list", "--type", "other").stderr
     assert "no run" in shop("events", "list", "--run", "nobody", code=2).stderr
+
+
+def test_who_finds_nothing_is_told_what_may_have_been_meant(shop):
+    shop("run", "shop.py:fulfil", "-p", "order=book", "--id", "o1")
+    listed = shop("runs", "list", "--workflow", "fulfl")
+    assert listed.stdout == "no runs\n"
+    assert "no workflow 'fulfl' was run yet; did you mean \"fulfil\"?" in listed.stderr
+    assert 'had no such step; did you mean "pack"?' in shop("runs", "logs", "o1", "--job", "pak", code=2).stderr
+    assert shop("runs", "logs", "o1", "--job", "pack").stderr == "run o1: no such line\n"
+    shop("run", "shop.py:text", "--id", "t1")
+    assert shop("runs", "logs", "t1").stderr == "run t1 has logged nothing\n"
+
+
+def test_a_run_that_has_ended_refuses_by_the_name_that_was_typed(shop):
+    shop("run", "shop.py:text", "--id", "t1")
+    for ask in (["signal", "t1", "go"], ["pause", "t1"], ["resume", "t1"]):
+        assert "run 't1' has succeeded and takes no more messages" in shop("runs", *ask, code=2).stderr
+    assert "run 't1' has succeeded: only a failed" in shop("runs", "retry", "t1", code=2).stderr
+    assert "NAME: '' is not" in shop("runs", "signal", "t1", "", code=2).stderr

@@ -3,6 +3,7 @@
 import asyncio
 
 from ripresa import App, step, wait_for_signal, workflow
+from ripresa.cli.progress import RunView
 from ripresa.cli.screen import Audience
 
 
@@ -81,3 +82,14 @@ async def test_a_step_that_has_only_just_begun_is_shown(tmp_path):
         audience = Audience(app.engine, Drawn())
         await audience.follow(run.row)
         assert [(item.operation, item.status) for item in audience.root.items.values()] == [("charge", "running")]
+
+
+def test_what_had_not_begun_when_its_run_is_left_is_not_said_to_be_cut_off():
+    view = RunView("u", "r", "flow", "running", 0)
+    view.attempt_started("pack", 0, 1, 1)
+    view.step_waits("load", 0, "pool lake: 0 ahead, 1 of 1 slots in use")
+    view.leave(1_000_000)
+    assert {name: (step.status, step.why) for name, step in view.items.items()} == {
+        "pack": ("left", ""),
+        "load": ("pending", ""),
+    }

@@ -12,7 +12,9 @@ import pytest
 from ripresa import (
     App,
     EngineFenced,
+    Pool,
     Quarantine,
+    Retry,
     RunCancelled,
     RunConflict,
     RunFailed,
@@ -21,6 +23,8 @@ from ripresa import (
     StoreUnavailable,
     UpdateRejected,
     child,
+    context,
+    map_,
     on_query,
     on_signal,
     on_update,
@@ -500,6 +504,40 @@ async def test_an_engine_that_drains_ends_its_steps_and_passes_its_runs_on(fleet
     assert await draining is True
     assert [await (await two.get(one_run)).result("60s") for one_run in (run, later)] == [2, 6]
     assert sorted(fleet.did) == ["work 1", "work 2", "work 5", "work 6"]
+
+
+@pytest.mark.parametrize("line", ["pool", "runtime", "retry"])
+async def test_an_engine_that_drains_starts_nothing_that_waits_beside_what_is_under_way(fleet, line):
+    first, last = asyncio.Event(), asyncio.Event()
+    began = []
+
+    @step(pool="lake" if line == "pool" else None, retry=Retry(max_attempts=2, delay="1ms", jitter="none"))
+    async def load(n: int) -> int:
+        began.append((context().attempt, n))
+        await (last if n == 0 else first).wait()
+        if line == "retry" and n and context().attempt == 1:
+            raise ConnectionError("hung up")
+        return n
+
+    @workflow
+    async def loads() -> int:
+        return sum(await map_(load, [0, 1, 2]))
+
+    options = {"pools": [Pool("lake", slots=2)], "config": {"inline": 2} if line == "runtime" else {}}
+    one = await fleet.open(loads, **options)
+    run = await one.start(loads)
+    before = [(1, 0), (1, 1), (1, 2)] if line == "retry" else [(1, 0), (1, 1)]
+    await fleet.until(lambda: began == before)
+    draining = asyncio.create_task(one.engine.drain_within(60))
+    await fleet.until(lambda: one.engine.draining)
+    first.set()
+    await fleet.until(lambda: len(one.engine.held[run.uuid].flights) == 1)  # the others are not begun
+    last.set()
+    assert await draining is True
+    assert began == before
+    two = await fleet.open(loads, **options)
+    assert await (await two.get(run.id)).result("60s") == 3
+    assert began[len(before) :] == ([(2, 1), (2, 2)] if line == "retry" else [(1, 2)])
 
 
 async def test_an_engine_may_be_asked_to_drain_by_another(fleet):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ripresa.cli.inputs import require_fit_to_start
 from ripresa.cli.reading import find, opened
 from ripresa.cli.sending import engine_of, sent, who_will
-from ripresa.contracts.errors import RunNotFinished
+from ripresa.contracts.errors import RunFinished, RunNotFinished
 from ripresa.contracts.status import TERMINAL, RunStatus
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ async def asked(
         if kind == "cancel" and run.status in TERMINAL:
             return await _told(store, run, kind, is_sent=False), f"it has {run.status} already, and stays as it is"
         _require(run, kind)
-        await sent(store, run, kind, name=name, data=data)
+        try:
+            await sent(store, run, kind, name=name, data=data)
+        except RunFinished:
+            row = await find(store, run.id)
+            raise RunFinished(ref, f"run {ref!r} has {row.status} and takes no more messages") from None
         return await _told(store, run, kind), await who_will(store)
 
 
@@ -34,10 +38,15 @@ def _require(run: Run, kind: str) -> None:
     ref = run.key or run.id
     if kind == "retry" and run.status not in _RETRIED:
         raise RunNotFinished(
-            ref, f"run {ref!r} is {run.status}: only a failed, cancelled, quarantined or blocked run can be retried"
+            ref,
+            f"run {ref!r} {_stands(run.status)}: only a failed, cancelled, quarantined or blocked run can be retried",
         )
     if kind == "release" and run.status != RunStatus.QUARANTINED:
-        raise RunNotFinished(ref, f"run {ref!r} is {run.status}, not quarantined")
+        raise RunNotFinished(ref, f"run {ref!r} {_stands(run.status)}, not quarantined")
+
+
+def _stands(status: str) -> str:
+    return f"has {status}" if status in {RunStatus.SUCCEEDED, RunStatus.FAILED} else f"is {status}"
 
 
 async def _told(store: Store, run: Run, kind: str, *, is_sent: bool = True) -> dict[str, Any]:

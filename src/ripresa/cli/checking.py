@@ -48,9 +48,17 @@ def _settings(set_up: Settings) -> list[dict[str, Any]]:
     pools = [
         {"name": f"pools.{pool.name}.{name}", "value": value, "origin": "ripresa.toml"}
         for pool in set_up.pools
-        for name, value in pool.to_json().items()
+        for name, value in _dotted(pool.to_json()).items()
     ]
     return told + named + jobs + pools
+
+
+def _dotted(table: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a field by their names with dots."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        found |= {f"{name}.{inner}": one for inner, one in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 async def _store(url: str) -> dict[str, Any]:

@@ -56,6 +56,16 @@ def require_fit_to_start(key: str | None, priority: int = 0, tags: Mapping[str, 
         raise UsageProblem(str(error)) from None
 
 
+def require_name(text: str, where: str) -> None:
+    """Raise UsageProblem unless it can be the name of something."""
+    from ripresa.engine.given import require_text
+
+    try:
+        require_text(text, what=where)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+
+
 def json_value(text: str, where: str) -> Any:
     """A value typed as JSON.  Raises UsageProblem."""
     try:

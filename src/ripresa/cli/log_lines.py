@@ -56,8 +56,11 @@ class Wanted:
 
 def _is_of(operation: str, job: str) -> bool:
     """`resize` means every call of it: `resize`, `resize#2`, `resize[3]`, `item[3]/resize`."""
-    last = operation.rpartition("/")[2]
-    return operation == job or last.partition("#")[0].partition("[")[0] == job
+    return operation == job or _step_of(operation) == job
+
+
+def _step_of(operation: str) -> str:
+    return operation.rpartition("/")[2].partition("#")[0].partition("[")[0]
 
 
 def since_of(text: str | None, *, now: datetime) -> datetime | None:
@@ -84,6 +87,22 @@ async def lines(url: str, ref: str, wanted: Wanted) -> list[LogRecord]:
     async with opened(url) as store:
         found, _ = await Sources(store, await find(store, ref), children=wanted.children).news()
         return [line for line in found if wanted.has(line)]
+
+
+async def why_none(url: str, ref: str, wanted: Wanted) -> str:
+    """What to tell of a run of which no line was found.  Raises RunNotFound, UsageProblem, StoreError."""
+    from ripresa.cli.nearest import did_you_mean
+
+    async with opened(url) as store:
+        run = await find(store, ref)
+        operations = {event.operation for event in await store.history(run.id)}
+        operations |= {attempt.operation for attempt in await store.attempts(run.id)}
+        steps = {_step_of(one) for one in operations if one}
+        ended = run.status in TERMINAL and not wanted.children
+        if wanted.job is not None and ended and wanted.job not in steps | operations:
+            raise UsageProblem(f"--job {wanted.job}: run {ref!r} had no such step{did_you_mean(wanted.job, steps)}")
+    some = any((wanted.job, wanted.attempt, wanted.stream, wanted.since))
+    return f"run {ref}: no such line" if some else f"run {ref} has logged nothing"
 
 
 async def follow(url: str, ref: str, wanted: Wanted, tell: Callable[[LogRecord], None]) -> None:

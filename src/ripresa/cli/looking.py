@@ -46,6 +46,15 @@ async def page(url: str, where: RunFilter, limit: int, cursor: str | None) -> tu
         return runs, found.cursor
 
 
+async def unknown(url: str, workflow: str) -> str | None:
+    """What to tell of a workflow of which no run was found; None: it was run at some time."""
+    from ripresa.cli.nearest import did_you_mean
+
+    async with opened(url) as store:
+        known = {row.name for row in await store.definitions()}
+    return None if workflow in known else f"no workflow {workflow!r} was run yet{did_you_mean(workflow, known)}"
+
+
 async def whole(url: str, ref: str) -> tuple[JobRun, list[StepRecord], list[JobRun]]:
     """A run, its steps and its children."""
     async with opened(url) as store:

@@ -31,7 +31,7 @@ def pool(found: PoolRecord, waits: Sequence[WaitRecord], ids: dict[str, str], *,
         *[("breaker", _breaker(one)) for one in found.breakers],
         *[("cooldown", f"{one.key or found.name} until {at(one.until)}: {one.why}") for one in found.cooldowns],
         *([("next start", at(found.next_start_at))] if found.next_start_at else []),
-        *([("by worker", _counts(found.by_worker))] if found.by_worker else []),
+        *([("by engine", _counts(found.by_worker))] if found.by_worker else []),
         *([("by workflow", _counts(found.by_workflow))] if found.by_workflow else []),
     ]
     columns([(Cell(name, "2"), text) for name, text in facts])
@@ -83,4 +83,4 @@ def _breaker(one: BreakerRecord) -> Cell:
 
 
 def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in found.items())
+    return ", ".join(f"{name}: {count}" for name, count in found.items())

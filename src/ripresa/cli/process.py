@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _PATIENCE_S = 0.5
+_PATIENCE = "detaching: what is under way gets a moment to tidy up; Ctrl-C again stops at once"
 
 
 def now_us() -> int:
@@ -49,8 +50,11 @@ def app_of(set_up: Settings, workflows: list[Any], *, consumes: bool = False) ->
         raise UsageProblem(str(error)) from None
 
 
-def on_interrupt() -> asyncio.Future[None]:
-    """A future that Ctrl-C or SIGTERM resolves; the next one ends the process at once."""
+def on_interrupt(patience: str = _PATIENCE) -> asyncio.Future[None]:
+    """A future that Ctrl-C or SIGTERM resolves; the next one ends the process at once.
+
+    `patience` is what is said if that takes its time.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -58,9 +62,7 @@ def on_interrupt() -> asyncio.Future[None]:
         if future.done():
             _stop_at_once()
         future.set_result(None)
-        loop.call_later(
-            _PATIENCE_S, say, "detaching: what is under way gets a moment to tidy up; Ctrl-C again stops at once"
-        )
+        loop.call_later(_PATIENCE_S, say, patience)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: _stop_at_once())  # even if the loop is held up
 

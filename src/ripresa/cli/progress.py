@@ -118,7 +118,11 @@ class RunView:
     def _stop(self, status: str, at: int) -> None:
         self.waits = []
         for item in self.items.values():
-            if isinstance(item, StepView) and item.status in {"running", "retrying", "pending"}:
+            if not isinstance(item, StepView):
+                continue
+            if status == "left" and item.status == "pending":
+                item.why = ""  # it had not begun: there is nothing to cut off, and no line that it still stands in
+            elif item.status in {"running", "retrying", "pending"}:
                 item.status, item.ended = status, at
 
     def step_waits(self, operation: str, at: int, why: str) -> None:

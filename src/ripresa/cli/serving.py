@@ -31,7 +31,7 @@ async def serve(set_up: Settings, workflows: list[Any], output: Format | None) -
     An engine that lost its lease on a shared store, because it was stopped or out of reach for too long, begins anew as
     another.  Raises StoreError when the store is lost for another reason.
     """
-    stop = on_interrupt()
+    stop = on_interrupt("draining; a second signal stops at once, and what is under way is attempted again elsewhere")
     log = _Log(as_json=chosen(output) is not Format.TEXT)
     with steps_write_to_stderr():
         while await _lost_its_lease(set_up, workflows, stop, log):

@@ -139,7 +139,9 @@ class Attempts:
 
     def granted(self, flight: Flight) -> None:
         """Its pool has a slot for it."""
-        if self._engine.may_start(flight.held):
+        if self._engine.draining:
+            self.hand_back(flight)
+        elif self._engine.may_start(flight.held):
             self._admit(flight)
         else:
             self.put_off(flight)
@@ -363,7 +365,9 @@ class Attempts:
     def _due(self, flight: Flight) -> None:
         flight.due = None
         if not flight.ended and flight.held.flights.get(flight.ask.operation) is flight:
-            if not self._engine.may_start(flight.held):
+            if self._engine.draining:
+                self.hand_back(flight)
+            elif not self._engine.may_start(flight.held):
                 self.put_off(flight)
             else:
                 self._seek(flight)
@@ -400,6 +404,12 @@ class Attempts:
         if flight.recorded and self._adopting.of(flight) is None:
             self.verdicts.record(flight, status, finished_at=self._engine.now())
             self._engine.committer.kick()
+
+    def give_up_waiting(self, held: Held) -> None:
+        """The engine drains: what has not begun is not begun here, and leaves its places in line to others."""
+        for flight in list(held.flights.values()):
+            if not (flight.launched or flight.decided or flight.recorded or flight.elsewhere):
+                self.hand_back(flight)
 
     def put_off(self, flight: Flight) -> None:
         """Drop the flight of a run that is stopped for a while; its attempts go on counting."""

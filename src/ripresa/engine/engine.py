@@ -265,6 +265,7 @@ class Engine:
             return
         self.draining = True
         for held in list(self.held.values()):
+            self.attempts.give_up_waiting(held)
             self.turns.ask(held)
 
     @property

@@ -54,9 +54,13 @@ def _write(found: dict[str, Any]) -> None:
     said = "does not exist yet" if not source["exists"] else "nothing is wrong"
     write("")
     columns([(f"store {source['url']}", problem) for problem in source["problems"] or [said]])
-    for one in found["workflows"]:
-        for finding in one["findings"] or ["nothing is wrong"]:
-            columns([(f"workflow {one['workflow']}", Cell(finding, "31" if one["findings"] else ""))])
+    columns(
+        [
+            (f"workflow {one['workflow']}", Cell(finding, "31" if one["findings"] else ""))
+            for one in found["workflows"]
+            for finding in one["findings"] or ["nothing is wrong"]
+        ]
+    )
 
 
 def _against(url: str, targets: list[str], output: Any) -> None:

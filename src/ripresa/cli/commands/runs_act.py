@@ -26,8 +26,9 @@ def signal(
     """Send a signal to a run."""
     import sys
 
-    from ripresa.cli.inputs import json_value
+    from ripresa.cli.inputs import json_value, require_name
 
+    require_name(name, "NAME")
     data = json_value(sys.stdin.read() if value == "-" else value, f"signal {name}")
     _ask(run, "signal", output, store, name=name, data=data, said=f"signal {name!r} is sent")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ripresa.cli import completing
-from ripresa.cli.exits import UsageProblem
+from ripresa.cli.exits import UsageProblem, say
 from ripresa.cli.options import Format, FormatGiven, RunArgument, StoreOption
 from ripresa.cli.output import chosen, emit, write
 from ripresa.cli.settings import settings
@@ -59,6 +59,8 @@ def logs(
     if not follow:
         found = asyncio.run(log_lines.lines(url, run, wanted))
         emit([line.model_dump(mode="json") for line in found], output, lambda: printer.tell_all(found))
+        if not found:
+            say(asyncio.run(log_lines.why_none(url, run, wanted)))
         return
     if chosen(output) in {Format.JSON, Format.YAML}:
         raise UsageProblem("--follow has no end to close a list at: use -o text or -o jsonl")

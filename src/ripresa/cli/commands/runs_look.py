@@ -45,6 +45,12 @@ def list_(
         raise UsageProblem(f"--limit {limit}: must be 1 or more")
     runs, following = asyncio.run(looking.page(settings(store).store.value, where, limit, cursor))
     emit([run.model_dump(mode="json") for run in runs], output, lambda: tables.runs(runs))
+    if (
+        not runs
+        and workflow is not None
+        and (hint := asyncio.run(looking.unknown(settings(store).store.value, workflow)))
+    ):
+        say(hint)
     if following is not None:
         say(f"more: --cursor {following}")
 
