@@ -157,7 +157,7 @@ def needs_stay_noted(_):
 @mutant(Attempts, "cancel", scenario="once")
 def what_an_engine_claimed_before_it_died_is_kept(original):
     """A step that nobody wants any more, and whose effect others wait for."""
-    return lambda self, held, operation, shared=None: original(self, held, operation)
+    return lambda self, held, operation, asked=None: original(self, held, operation)
 
 
 @mutant(Effects, "_claim", (Effects, "give_up", give_up_what_is_known), scenario="once")
@@ -169,6 +169,16 @@ def a_claim_that_is_answered_late_is_kept(_):
         return stands
 
     return claim
+
+
+@mutant(Pools, "vacate", scenario="remote")
+def the_slot_that_an_engine_had_before_it_died_is_kept(_):
+    return lambda self, flight: None
+
+
+@mutant(Attempts, "_call_off", scenario="remote")
+def what_an_engine_had_done_elsewhere_is_not_called_off(_):
+    return lambda self, flight: None
 
 
 @mutant(attempts, "at_most_once", (verdicts, "at_most_once", lambda flight: False), scenario="once")

@@ -28,6 +28,7 @@ SAMPLE = {
     "fleet": 12,
     "labelled": 4,
     "once": 2,
+    "remote": 2,
     "pooled_fleet": 2,
     "retried_fleet": 3,
     "pause_and_signal_fleet": 3,

@@ -375,17 +375,17 @@ class Attempts:
 
     # --- stopping ------------------------------------------------------------------------------
 
-    def cancel(self, held: Held, operation: str, shared: ScheduleStep | None = None) -> bool:
+    def cancel(self, held: Held, operation: str, asked: ScheduleStep | None = None) -> bool:
         """Stop the work of an operation that nobody wants any more; True: too late, its outcome is on its way.
 
-        `shared`: what was asked for, if it is an effect.
+        `asked`: what was asked for, if an engine that had the run before may have left more of it than its attempts.
         """
         flight = held.flights.get(operation)
         if flight is not None and flight.decided:
             return True
         if flight is None:
-            if shared is not None:  # an engine that had the run before may have claimed it
-                self._effects.call_off(held, shared)
+            if asked is not None:
+                self._call_off(Flight(self._engine, held, asked))
         else:
             self.forget(flight)
             self._effects.give_up(flight)
@@ -393,6 +393,20 @@ class Attempts:
                 self.verdicts.record(flight, "cancelled", finished_at=self._engine.now())
                 self._engine.committer.kick()
         return False
+
+    def _call_off(self, flight: Flight) -> None:
+        """Nobody wants what an engine that had the run before may have begun."""
+        held, operation = flight.held, flight.ask.operation
+        self._effects.give_up(flight)
+        runtime, known = self._adopting.of(flight), held.loss_counts.get(operation, Tally())
+        under_way = runtime is not None and known.cut_at is not None
+        if under_way:
+            flight.attempt, flight.started_at = known.number, known.cut_at or 0
+            runtime.forget(flight.context())
+            self.verdicts.record(flight, "cancelled", finished_at=self._engine.now())
+            held.loss_counts[operation] = Tally(known.number)
+        if under_way or held.recovered:
+            self._engine.pools.vacate(flight)
 
     def hand_back(self, flight: Flight) -> None:
         """The engine stops: the attempt is cut off, which is nobody's loss, and made again by the next owner.

@@ -44,7 +44,7 @@ class CarryOut:
 
     def cancel_step(self, held: Held, command: c.CancelStep) -> None:
         held.quarantined.pop(command.operation, None)
-        too_late = self._engine.attempts.cancel(held, command.operation, command.shared)
+        too_late = self._engine.attempts.cancel(held, command.operation, command.asked)
         if command.tell and not too_late and command.operation not in held.asked:
             held.asked.add(command.operation)
             failure = Failure(

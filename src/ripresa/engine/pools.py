@@ -179,6 +179,11 @@ class Pools:
         if flight.seat is not None:
             self._free(flight, Freed(*flight.seat.name, self._engine.now()))
 
+    def vacate(self, flight: Flight) -> None:
+        """Nobody wants the slot any more that it may have held with an engine before us."""
+        if getattr(flight.ask.step, "pool", None) is not None:
+            self._put_back(Freed(flight.held.id, flight.ask.operation, self._engine.now()))
+
     def keep(self, flight: Flight) -> None:
         """Its work goes on without us, and goes on holding the slot."""
         seat, flight.seat = flight.seat, None
@@ -189,8 +194,10 @@ class Pools:
         seat, flight.seat = flight.seat, None
         assert seat is not None  # noqa: S101 - who calls has looked
         self._drop(seat)
-        if seat.sent and seat not in self._asked:  # else nobody knows of it yet, or `_ask_store` gives it back
+        if seat.sent and seat not in self._asked:  # else `_ask_store` gives it back
             self._give_back(freed)
+        elif not seat.sent and flight.careful:  # else nobody knows of it yet
+            self.vacate(flight)
 
     def _drop(self, seat: Seat) -> None:
         seat.left = True
@@ -199,9 +206,12 @@ class Pools:
                 del seats[seat.name]
 
     def _give_back(self, freed: Freed) -> None:
+        self._put_back(freed._replace(engine=self._engine.number))
+
+    def _put_back(self, freed: Freed) -> None:
         name = freed.run, freed.operation
         self._leaving[name] = self._leaving.get(name, 0) + 1
-        self._engine.committer.batch.freed.append(freed._replace(engine=self._engine.number))
+        self._engine.committer.batch.freed.append(freed)
         self._engine.committer.then(lambda _: self._gone(name))
 
     def _gone(self, name: Name) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+_HERE = frozenset({"inline", "thread", "process"})
+"""Runtimes whose work ends with their engine."""
 _NO_AS_COMPLETED = (
     "asyncio.as_completed of coroutines in workflow code: it starts them in an order that a replay cannot repeat;"
     " give it tasks, as in asyncio.as_completed([asyncio.create_task(one) for one in coroutines])"
@@ -194,8 +196,8 @@ class Asking:
         else:
             self.operations[identity] = operation
         command = c.ScheduleStep(identity, step, args, kwargs, text, operation.fingerprint)
-        if getattr(step, "effect", None) is not None:
-            operation.shared = command
+        if _leaves_more(step):
+            operation.asked = command
         self._commands.append(command)
         return operation
 
@@ -326,6 +328,12 @@ class Asking:
             if operation.undo is not None:
                 self.doubtful[operation.id] = answer = self.loop.create_future()
                 operation.saga.doubt(operation.id, answer)
-            self._commands.append(c.CancelStep(operation.id, operation.undo is not None, operation.shared))
+            self._commands.append(c.CancelStep(operation.id, operation.undo is not None, operation.asked))
         elif operation.kind == "child" and operation.child:
             self._commands.append(c.CancelChild(operation.id, operation.child))
+
+
+def _leaves_more(step: Any) -> bool:
+    """Whether more may be left of the step than its attempts, should its engine end under it."""
+    elsewhere = getattr(step, "runtime", "inline") not in _HERE
+    return elsewhere or getattr(step, "effect", None) is not None or getattr(step, "pool", None) is not None

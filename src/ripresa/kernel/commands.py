@@ -29,8 +29,8 @@ class CancelStep(NamedTuple):
 
     operation: str
     tell: bool = False
-    shared: ScheduleStep | None = None
-    """What was asked for, if it is an `effect`: other runs may wait for it."""
+    asked: ScheduleStep | None = None
+    """What was asked for, if more may be left of it than its attempts: an effect, a slot of a pool, work elsewhere."""
 
 
 class SetTimer(NamedTuple):

@@ -45,8 +45,8 @@ class _Seldom(asyncio.Future[Any]):
     child: str | None = None
     undo: Callable[[Any], None] | None = None
     saga: Any = None
-    shared: Any = None
-    """The command that asked for it, if it is a step with an `effect`."""
+    asked: Any = None
+    """The command that asked for it, if it is a step of which more may be left than its attempts."""
 
 
 class Operation(_Seldom):

@@ -47,7 +47,8 @@ def _called_within_limits(evidence: Evidence) -> Iterator[Violation]:
         limit = evidence.pools[pool].slots
         by_epoch: defaultdict[int, list[Call]] = defaultdict(list)
         for call in evidence.calls:
-            if call.step in steps and not call.duplicate:
+            called_off = call.remote and call.error == "cancelled"  # its worker learns of it at its next sign of life
+            if call.step in steps and not (call.duplicate or call.lost or called_off):
                 by_epoch[call.epoch].append(call)
         for epoch, calls in by_epoch.items():
             for call in calls:

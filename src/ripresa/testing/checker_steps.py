@@ -103,7 +103,7 @@ class _Epochs:
 
     def stolen(self, call: Call) -> bool:
         """Whether an engine whose lease holds called a step of a run that it did not own, and had not for a while."""
-        if not self._shared or self.owned(call) or self._fenced.get(call.epoch, call.order) < call.order:
+        if call.remote or not self._shared or self.owned(call) or self._fenced.get(call.epoch, call.order) < call.order:
             return False
         owners = self._owners[call.run]
         place = bisect_left(owners, (call.order,))
@@ -125,6 +125,7 @@ def step_laws(evidence: Evidence) -> Iterator[Violation]:
         yield from _one_outcome(view)
         yield from _outcome_has_a_call(view, evidence)
         yield from _called_once(view, evidence)
+        yield from _one_worker(view)
         yield from _no_call_after_outcome(view, epochs)
         yield from _same_payload(view)
         yield from _bounded(view, evidence.attempts[run.id], evidence)
@@ -178,6 +179,23 @@ def _called_once(view: _RunView, evidence: Evidence) -> Iterator[Violation]:
         if evidence.policies.get(calls[0].step, _NO_POLICY).at_most_once and len(made) > 1:
             by = ", ".join(call.process for call in made)
             yield Violation("I3 one effect", view.run.id, f"{key} was called {len(made)} times: by {by}")
+
+
+def _one_worker(view: _RunView) -> Iterator[Violation]:
+    """While a worker gives signs of life, no other works on the same step; and none does once it has its outcome."""
+    law = "I5 single owner"
+    ended = {placed.key: placed for placed in view.of(h.STEP_COMPLETED)}
+    for key, calls in view.calls.items():
+        for call in calls:
+            if not call.remote:
+                continue
+            for one in calls:
+                if one.order < call.order < (one.ended or call.order) and not one.lost:
+                    text = f"{call.process} began {key} while {one.process} was at work on it"
+                    yield Violation(law, view.run.id, text)
+            if key in ended and ended[key].order < call.order:
+                text = f"{call.process} began {key} after event {ended[key].event.seq}, its outcome"
+                yield Violation("I4 no work after the end", view.run.id, text)
 
 
 def _no_call_after_outcome(view: _RunView, epochs: _Epochs) -> Iterator[Violation]:

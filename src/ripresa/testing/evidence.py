@@ -40,6 +40,8 @@ class Call:
     """The place where it ran died after it (a fault): its outcome could not be told, and it does not count."""
     duplicate: bool = False
     """Made twice by a fault, not by the engine."""
+    remote: bool = False
+    """Made by a worker elsewhere, for whichever engine had the run."""
 
 
 class Write(NamedTuple):

@@ -11,6 +11,7 @@ from ripresa.testing import reference as r
 from ripresa.testing.reference_labels import labelled
 from ripresa.testing.reference_once import once
 from ripresa.testing.reference_pools import drawing, pooled
+from ripresa.testing.reference_remote import remote
 from ripresa.testing.simulation import Scenario
 
 if TYPE_CHECKING:
@@ -285,6 +286,7 @@ ALL = {
     "pooled_drained": pooled_drained,
     "labelled": labelled,
     "once": once,
+    "remote": remote,
     "fleet": fleet,
     "fleet_enumerated": fleet_enumerated,
     **{_name(story): _alone(story) for story in STORIES},

@@ -59,7 +59,7 @@ class Found(NamedTuple):
     messages: dict[str, list[Message]]
     ready: set[str]
     tickets: list[tuple[str, str]]
-    """Run and operation of each."""
+    """Run and operation of each, but for those that no engine has and whose run has ended: the next look tidies up."""
 
 
 class Disk(Protocol):
@@ -138,6 +138,9 @@ class MemoryDisk:
         known = self.database.runs
         return {run: Held(known[run].status, known[run].owner) for run in runs if run in known}
 
+    def _is_open(self, run: str) -> bool:
+        return self.database.runs[run].status not in TERMINAL
+
     def run(self, ref: str) -> Run | None:
         return self.database.runs.get(ref) or self.database.runs.get(self.database.keys.get(ref, ""))
 
@@ -181,5 +184,5 @@ class MemoryDisk:
             attempts={run.id: list(database.attempts[run.id].values()) for run in runs},
             messages={run.id: self.inbox(run.id) for run in runs},
             ready={run.id for run in runs if run.id in database.ready},
-            tickets=list(database.tickets.rows),
+            tickets=[name for name, row in database.tickets.rows.items() if row.engine or self._is_open(name[0])],
         )

@@ -67,7 +67,10 @@ SELECT id, run, kind, name, data, at FROM inbox ORDER BY number;
 SELECT run FROM ready;
 
 -- name: tickets
-SELECT run, operation FROM ticket ORDER BY run, operation;
+SELECT run, operation FROM ticket
+WHERE engine IS NOT NULL
+   OR EXISTS (SELECT 1 FROM run WHERE id = ticket.run AND status NOT IN ('succeeded', 'failed', 'cancelled'))
+ORDER BY run, operation;
 
 -- name: needs
 SELECT run, operation FROM need ORDER BY run, operation;

@@ -151,6 +151,7 @@ def _run_once(again: Again, plan: Plan, random: Random, redraws: int) -> Report:
         engines=scenario.engines,
         pools=scenario.pools,
         labels=scenario.labels,
+        steps=_steps_by_name(workflows),
     )
     client = Client(world)
     wrong: list[Violation] = []
@@ -272,6 +273,11 @@ def _steps(workflow: Any) -> list[Any]:
         return [*getattr(workflow, "kernel_steps", ()), *workflow.function.__globals__.values()]
     steps = [getattr(node.work, "step", None) for node in graph.by_name.values()]
     return [*steps, *(step.compensate for step in steps if step is not None)]
+
+
+def _steps_by_name(workflows: Sequence[Any]) -> dict[str, Any]:
+    steps = (step for workflow in workflows for step in _steps(workflow))
+    return {step.name: step for step in steps if getattr(step, "__ripresa__", None) == "step"}
 
 
 def _add_policy(found: dict[str, Policy], step: Any) -> None:

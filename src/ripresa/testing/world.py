@@ -24,6 +24,7 @@ from ripresa.testing.faults import Kind, Plan
 from ripresa.testing.sim_loop import PROCESS, Process, SimClock, SimLoop, SimSources
 from ripresa.testing.sim_runtime import SimRuntime
 from ripresa.testing.sim_store import SimStore
+from ripresa.testing.sim_workers import SimBroker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -60,6 +61,7 @@ class World:
         engines: int = 1,
         pools: Sequence[Pool] = (),
         labels: Sequence[Labels] = (),
+        steps: dict[str, Any],
     ) -> None:
         self.loop = loop
         self.random = random
@@ -85,6 +87,7 @@ class World:
         self.lines: dict[str, SimStore] = {}
         """Each process's to the disk."""
         self.epochs: dict[str, int] = {}
+        self.broker = SimBroker(self, steps)
         self.outside = SimStore(self, "client")
         """Another program's line to the store."""
         self._order = itertools.count(1)
@@ -269,7 +272,10 @@ class World:
                 sources=self.sources,
                 evict_after=self.evict_after,
                 config=Config(lease_s=LEASE_S, capture_logs=False, labels=labels),
-                runtimes=dict.fromkeys(("inline", "thread", "process"), SimRuntime(self)),
+                runtimes={
+                    **dict.fromkeys(("inline", "thread", "process"), SimRuntime(self)),
+                    "celery": self.broker,
+                },
                 pools=self.pools,
             )
             self.apps[process.name] = app
