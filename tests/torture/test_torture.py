@@ -109,3 +109,18 @@ def test_where_it_cannot_be_done_it_says_so_at_once(tmp_path: Path, postgres, po
             assert "cret" not in done.stderr
     finally:
         postgres.sql("DROP ROLE nobody_here")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--report", "/no/such/folder/r.json"], "error: --report /no/such/folder/r.json: No such file or directory"),
+        (["--lease", "0"], "error: torture: --lease 0: it is more than 0"),
+        (["--worker-kills", "-1"], "error: torture: --worker-kills is 0 or more"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_what_would_come_to_light_at_the_end_is_refused_at_the_beginning(args, said):
+    done = subprocess.run([str(RIPRESA), "torture", *args], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ripresa.testing.torture.session import Session
 
 _LINE_S = 10.0
+_LEASE_S_MAX = 3_600.0
 _SHOWN_MAX = 30
 
 
@@ -142,6 +143,7 @@ def torture(
         "worker_stops": worker_stops,
     }
     faults = usual._replace(**{name: number for name, number in given.items() if number is not None})
+    _require_sound(given, lease, report)
     chosen = seed if seed is not None else random.SystemRandom().randrange(10**6)
     options = Options(faults, chosen, engines=engines, lease_s=lease, nested=nested)
     session = Session(options, Where(dsn, keep=keep, brokers=brokers), seeds=seeds)
@@ -156,6 +158,20 @@ def torture(
         raise Ended(FAILED)
     if told["interrupted"]:
         raise Ended(INTERRUPTED)
+
+
+def _require_sound(given: dict[str, int | None], lease: float, report: Path | None) -> None:
+    """Raise UsageProblem for what would come to light only when all is over."""
+    for name, number in given.items():
+        if number is not None and number < 0:
+            raise UsageProblem(f"torture: --{name.replace('_', '-')} is 0 or more")
+    if not 0 < lease <= _LEASE_S_MAX:
+        raise UsageProblem(f"torture: --lease {lease:g}: it is more than 0 and at most {_LEASE_S_MAX:g} seconds")
+    if report is not None:
+        try:
+            report.open("a").close()
+        except OSError as error:
+            raise UsageProblem(f"--report {report}: {error.strerror or error}") from None
 
 
 def _brokers(given: list[str] | None, *, shared: bool) -> tuple[str, ...]:
