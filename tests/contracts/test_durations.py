@@ -27,3 +27,9 @@ def test_decimals_are_exact_to_the_millisecond(ms):
 )
 def test_fractions(written, us):
     assert micros(written) == us
+
+
+@pytest.mark.parametrize("written", [{"queue": "10s"}, ["1s"], None, True, "soon"])
+def test_what_is_no_duration_is_told(written):
+    with pytest.raises(ValueError, match=r"step load: timeout: .* is not a duration"):
+        micros(written, where="step load: timeout")

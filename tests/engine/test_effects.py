@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ripresa import EffectConflict, Retry, RunCancelled, RunFailed, step, wait_for_signal, workflow
+from ripresa import EffectConflict, Pool, Retry, RunCancelled, RunFailed, step, wait_for_signal, workflow
 from ripresa.ports.effects import Effect
 
 
@@ -185,3 +185,89 @@ async def test_it_is_done_in_the_batch_that_records_it(world):
     effect = await app.store.effect("key:report:monday")
     assert isinstance(effect, Effect)
     assert (effect.run, effect.output) == (run.uuid, '"report of monday"')
+
+
+@pytest.mark.parametrize("few", ["pool", "threads"])
+async def test_who_is_to_do_it_gets_the_only_slot_though_others_wait_for_the_effect(every_world, few):
+    """Were they to wait in the slot, it would never be tried again."""
+    failures = [ConnectionError("no paper")]
+
+    def do(day):
+        every_world.did(day)
+        if failures:
+            raise failures.pop()
+        return f"report of {day}"
+
+    settings = {"effect": "report", "retry": Retry(max_attempts=2, delay="1s")}
+
+    if few == "pool":
+
+        @step(pool="printer", **settings)
+        async def print_report(day: str) -> str:
+            return do(day)
+
+        @workflow
+        async def wants(day: str) -> str:
+            return await print_report(day)
+    else:
+
+        @step(**settings)
+        def print_report(day: str) -> str:
+            return do(day)
+
+        @workflow
+        def wants(day: str) -> str:
+            return print_report(day)
+
+    app = await every_world.open(wants, pools=[Pool("printer", slots=1)], config={"threads": 1})
+    runs = [await app.start(wants, "monday") for _ in range(3)]
+    assert [await run.result("30s") for run in runs] == ["report of monday"] * 3
+    assert every_world.ledger == ["monday", "monday"]
+    assert [(pool.held, pool.waiting) for pool in await app.pools()] == [(0, 0)]
+
+
+async def test_a_wait_for_an_effect_ahead_of_a_slot_is_called_off(every_world):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @step(pool="printer", effect="report")
+    async def print_report(day: str) -> str:
+        begun.set()
+        await go_on.wait()
+        return f"report of {day}"
+
+    @workflow
+    async def wants(day: str) -> str:
+        return await print_report(day)
+
+    app = await every_world.open(wants, pools=[Pool("printer", slots=2)])
+    first = await app.start(wants, "monday")
+    await begun.wait()
+    called_off = await app.start(wants, "monday")
+    await app.cancel(called_off)
+    with pytest.raises(RunCancelled):
+        await called_off.result("30s")
+    go_on.set()
+    assert await first.result("30s") == "report of monday"
+    assert await (await app.start(wants, "monday")).result("30s") == "report of monday"
+
+
+async def test_a_paused_run_that_stands_in_line_does_not_keep_others_from_its_effect(every_world):
+    @step(pool="printer", effect="report")
+    async def print_report(day: str) -> str:
+        every_world.did(day)
+        return f"report of {day}"
+
+    @workflow
+    async def wants(day: str) -> str:
+        return await print_report(day)
+
+    app = await every_world.open(wants, pools=[Pool("printer", slots=0)])
+    paused = await app.start(wants, "monday")
+    while not await app.waits(paused):  # noqa: ASYNC110 - it is the engine that gets there
+        await asyncio.sleep(0.01)
+    await app.pause(paused)
+    await app.set_pool(Pool("printer", slots=1))
+    assert await (await app.start(wants, "monday")).result("30s") == "report of monday"
+    await app.resume(paused)
+    assert await paused.result("30s") == "report of monday"
+    assert every_world.ledger == ["monday"]

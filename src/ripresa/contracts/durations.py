@@ -40,14 +40,14 @@ def micros(value: Duration, *, where: str = "duration") -> int:
     return total
 
 
-def _read(value: Duration) -> int | None:
+def _read(value: object) -> int | None:
     if isinstance(value, timedelta):
         return value // timedelta(microseconds=1)
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
         return round(value * 1_000_000) if abs(value) < 1e10 else None
-    return _read_text(value)
+    return _read_text(value) if isinstance(value, str) else None
 
 
 @lru_cache(maxsize=1024)

@@ -102,13 +102,28 @@ class Attempts:
             self._engine.labels.leave(flight)
         if slots is None or flight.runtime not in self._runtimes:
             self._nowhere(flight)
-        elif getattr(flight.ask.step, "pool", None) is not None:
-            self._ask_pool(flight)
-        elif slots.free > 0:
-            slots.free -= 1
-            self._start(flight)
+        elif self._effects.comes_first(flight):
+            flight.gate = self._engine.task(self._wait_for_effect(flight))
         else:
-            self._wait(flight)
+            self._line_up(flight)
+
+    def _line_up(self, flight: Flight) -> None:
+        """Nothing but a slot is wanting."""
+        if getattr(flight.ask.step, "pool", None) is not None:
+            self._ask_pool(flight)
+        else:
+            self._admit(flight)
+
+    async def _wait_for_effect(self, flight: Flight) -> None:
+        """Nobody else is at it from now on: then its turn may come."""
+        await self._effects.wait(flight)
+        flight.gate = None
+        if flight.ended:
+            return
+        if self._engine.may_start(flight.held):
+            self._line_up(flight)
+        else:
+            self.put_off(flight)
 
     def _remember(self, flight: Flight, due: int | None) -> bool:
         """Look at earlier attempts; True: the next is not due yet, or too many were lost and the step is set aside."""
@@ -431,6 +446,8 @@ class Attempts:
             flight.attempt, flight.failures, flight.losses, flight.first_started, flight.due_at
         )
         self.forget(flight)
+        if flight.effect is not None:
+            self._effects.give_up(flight)  # another run may do it meanwhile
 
     def forget(self, flight: Flight, *, leave: bool = False) -> None:
         """Drop the flight; the work is stopped, nothing is recorded.  `leave`: unless it can do without an engine."""
@@ -442,7 +459,7 @@ class Attempts:
             self._adopting.let_go(flight, leave=leave)
             if flight.launched and at_most_once(flight):  # should its code ask for it again
                 flight.held.loss_counts[flight.ask.operation] = Tally(flight.attempt, cut_at=flight.started_at)
-        for handle in (flight.due, flight.queue):
+        for handle in (flight.due, flight.queue, flight.gate):
             if handle is not None:
                 handle.cancel()
         if flight.member is None or leave:  # else when the work has ended

@@ -4,7 +4,9 @@
       ^                          └─ failed for good, or called off ──┐
       └──────────────────────────────────────────────────────────────┘
 
-Who finds an effect under way elsewhere asks again until it is decided; the time limit of the step runs meanwhile.
+Who finds an effect under way elsewhere asks again until it is decided.  Where slots are few it does so before it has
+one: the effect comes first and then the slot, for all, so that who is to do it gets one.  In an attempt of a step that
+needs no such slot, the time limit of the step runs meanwhile.
 After a crash the holder is known by its idempotency key, and goes on, or gives up what it does not want any more.
 Invariants: an effect that its step gives up is given up in the store, whoever claimed it for that step and however late
 the store answers; it is not claimed again for the same step before that is on disk.
@@ -47,17 +49,32 @@ class Effects:
         for asking in self._asking:
             asking.cancel()
 
+    def comes_first(self, flight: Flight) -> bool:
+        """Whether the flight is to wait for its effect before it waits for a slot."""
+        step = flight.ask.step
+        if getattr(step, "effect", None) is None or flight.effect is not None:
+            return False
+        return getattr(step, "pool", None) is not None or flight.runtime != "inline"
+
+    async def wait(self, flight: Flight) -> None:
+        """Until the effect is this step's to do, or is done; what else there is to say of it the attempt will say."""
+        with suppress(Exception):
+            await self._reach(flight)
+
     async def once(self, flight: Flight, work: Callable[[], Awaitable[str]]) -> str:
         """The effect's output: of this step's work, or of whoever was first.  Raises EffectConflict."""
-        wanted = self._wanted(flight.held, flight.ask)
-        while (leaving := self._leaving.get((wanted.id, wanted.holder))) is not None:
-            await asyncio.wait([leaving])
-        flight.effect = wanted
-        known = await self._claimed(flight, wanted)
+        known = await self._reach(flight)
         if known.output is not None:
             flight.effect = None
             return known.output
         return await work()
+
+    async def _reach(self, flight: Flight) -> Effect:
+        wanted = self._wanted(flight.held, flight.ask)
+        while (leaving := self._leaving.get((wanted.id, wanted.holder))) is not None:
+            await asyncio.wait([leaving])
+        flight.effect = wanted
+        return await self._claimed(flight, wanted)
 
     def done(self, flight: Flight, output: str | None) -> None:
         """The step has succeeded: its output is the effect's, in the batch of its outcome."""
@@ -69,6 +86,8 @@ class Effects:
     def give_up(self, flight: Flight) -> None:
         """The step does not do it after all, whether or not it has been claimed for it: another may."""
         flight.effect = None
+        if flight.gate is not None:
+            flight.gate.cancel()
         if getattr(flight.ask.step, "effect", None) is not None:
             self.call_off(flight.held, flight.ask)
 

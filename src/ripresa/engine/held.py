@@ -59,6 +59,7 @@ class Flight:
         "engine",
         "failures",
         "first_started",
+        "gate",
         "given",
         "held",
         "launched",
@@ -96,6 +97,8 @@ class Flight:
         self.timed_out = False
         self.queue: asyncio.TimerHandle | None = None
         """Ends the wait for a slot."""
+        self.gate: asyncio.Task[None] | None = None
+        """Its wait, without a slot, until nobody else is at its effect."""
         self.seat: Seat | None = None
         """Its place at the step's pool, waited for or held."""
         self.resumed_at: int | None = None
