@@ -15,6 +15,10 @@ def test_every_law_holds_whatever_goes_wrong(first):
         assert report.faults_fired, f"nothing went wrong with seed {seed}: it proves nothing"
 
 
+def test_an_attempt_that_was_left_under_way_and_not_taken_up_again_is_ended_when_it_is_called_off():
+    Simulation(2052).run(remote).require()
+
+
 def test_tasks_outlive_engines_and_workers_are_lost():
     """Else nothing is shown."""
     outlived = lost = called_off = 0

@@ -402,6 +402,8 @@ class Attempts:
             if asked is not None:
                 self._call_off(Flight(self._engine, held, asked))
         else:
+            if flight.resumed_at is not None and not flight.started_at:  # it goes on, and was not taken up again yet
+                flight.attempt, flight.started_at, flight.recorded = flight.attempt + 1, flight.resumed_at, True
             self.forget(flight)
             self._effects.give_up(flight)
             if flight.recorded:

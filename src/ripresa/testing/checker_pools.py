@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from ripresa.kernel import history as h
 from ripresa.testing.evidence import Evidence, PoolLook, Violation
 
 if TYPE_CHECKING:
@@ -43,11 +44,14 @@ def _within_limits(evidence: Evidence) -> Iterator[Violation]:
 
 def _called_within_limits(evidence: Evidence) -> Iterator[Violation]:
     """Calls under one epoch: what a process does that has lost its lease is no call of that time."""
+    events = [event for history in evidence.history.values() for event in history if event.kind == h.STEP_COMPLETED]
+    kept = {(event.run, event.operation, event.attempt) for event in events}
     for pool, steps in evidence.steps_of_pools.items():
         limit = evidence.pools[pool].slots
         by_epoch: defaultdict[int, list[Call]] = defaultdict(list)
         for call in evidence.calls:
-            called_off = call.remote and call.error == "cancelled"  # its worker learns of it at its next sign of life
+            # The worker of what was called off learns of it at its next sign of life.
+            called_off = call.remote and (call.run, call.operation, call.attempt) not in kept
             if call.step in steps and not (call.duplicate or call.lost or called_off):
                 by_epoch[call.epoch].append(call)
         for epoch, calls in by_epoch.items():
