@@ -254,6 +254,7 @@ class Slow(MemoryStore):
         return await super().tags(run)
 
 
+@pytest.mark.own_store
 async def test_time_stands_while_somebody_waits_for_an_answer_however_often_others_ask():
     clock, store = VirtualClock(autojump=False), Slow()
     async with opened_on(store, naps, clock=clock) as app:

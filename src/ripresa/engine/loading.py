@@ -71,8 +71,8 @@ class Loading:
     def begin(self, new: NewRun, workflow: Any, events: list[HistoryEvent]) -> None:
         """A new run of ours is on disk: let it start at the next turn."""
         engine = self._engine
-        if new.id in engine.held or new.id in self._coming:
-            return  # who asked for it by its id, or for all that is ours, was quicker
+        if new.id in engine.held or new.id in self._coming or new.id in engine.parking.leaving:
+            return  # who asked for it by its id, or for all that is ours, was quicker, and may have let it go again
         run = new.as_run()
         held = Held(run, workflow, events[-1].seq)
         held.seed = seed_of(new)
