@@ -303,3 +303,19 @@ def test_a_run_that_has_ended_refuses_by_the_name_that_was_typed(shop):
         assert "run 't1' has succeeded and takes no more messages" in shop("runs", *ask, code=2).stderr
     assert "run 't1' has succeeded: only a failed" in shop("runs", "retry", "t1", code=2).stderr
     assert "NAME: '' is not" in shop("runs", "signal", "t1", "", code=2).stderr
+
+
+def test_a_failure_names_the_line_of_the_users_own_code(shop):
+    (shop.folder / "wrong.py").write_text(
+        "from ripresa import step, workflow\n\n\n"
+        "@step\ndef charge(order: str) -> str:\n    return order\n\n\n"
+        "@step\ndef refuse(order: str) -> str:\n    return {}[order]\n\n\n"
+        "@workflow\nasync def awaits() -> str:\n    return await charge('coffee')\n\n\n"
+        "@workflow\nasync def asks() -> str:\n    return refuse('coffee')\n"
+    )
+    shop("run", "wrong.py:awaits", "--id", "a", code=1)
+    shown = shop("runs", "show", "a").stdout
+    assert "used in 'await' expression: a step that is a `def` is called without await" in shown
+    assert "wrong.py:16 in awaits: return await charge('coffee')" in shown
+    shop("run", "wrong.py:asks", "--id", "b", code=1)
+    assert "wrong.py:11 in refuse: return {}[order]" in shop("runs", "show", "b").stdout

@@ -271,3 +271,30 @@ async def test_a_paused_run_that_stands_in_line_does_not_keep_others_from_its_ef
     await app.resume(paused)
     assert await paused.result("30s") == "report of monday"
     assert every_world.ledger == ["monday"]
+
+
+async def test_a_run_stays_with_its_engine_until_its_claim_is_answered(world, monkeypatch):
+    """Else nobody would give up what is claimed for it when the engine dies before the answer."""
+    press = Press(world)
+    app = await world.open(press.wants, press.hasty, evict_after=0)
+    claim, claimed, answers = app.store.claim_effect, asyncio.Event(), asyncio.Event()
+
+    async def slow(lease, wanted):
+        claimed.set()
+        await answers.wait()
+        return await claim(lease, wanted)
+
+    monkeypatch.setattr(app.store, "claim_effect", slow)
+    run = await app.start(press.hasty, "monday")
+    await claimed.wait()
+    await world.clock_to(app, 2)
+    held = app.engine.held[run.uuid]
+    while held.flights:  # noqa: ASYNC110 - it gives up by itself
+        await asyncio.sleep(0.001)
+    await app.engine.verbs.on_disk()
+    await app.engine.verbs.on_disk()
+    assert app.engine.held.get(run.uuid) is held
+    answers.set()
+    while run.uuid in app.engine.held:  # noqa: ASYNC110 - it is let go of by itself
+        await asyncio.sleep(0.001)
+    assert await app.store.effect("key:report:monday") is None

@@ -213,7 +213,9 @@ async def test_what_finds_no_room_in_time_may_be_tried_again(runtimes, space, bo
 @pytest.mark.parametrize("stubborn", [False, True])
 async def test_a_cancelled_job_ends(runtime, space, box, log, stubborn):
     trap = 'trap "" TERM' if stubborn else 'trap "echo tidy; exit 0" TERM'
-    work = box(f"{trap}; setsid sleep 600 & echo up; while :; do sleep 0.05; done", limits={"grace_s": 1})
+    work = box(
+        f"{trap}; setsid sleep 600 & echo up; while :; do sleep 0.05; done", limits={"grace_s": 1 if stubborn else 30}
+    )
     running = asyncio.ensure_future(runtime.run(work))
     await until(log.texts)
     running.cancel()

@@ -16,6 +16,11 @@ def test_every_law_holds_whatever_goes_wrong(first):
         assert report.faults_fired, f"nothing went wrong with seed {seed}: it proves nothing"
 
 
+def test_an_effect_that_is_claimed_after_it_was_given_up_is_given_up_again():
+    """The engine is gone before the claim is answered, which took effect late."""
+    Simulation(2883).run(once).require()
+
+
 def test_runs_share_reports_give_them_up_and_do_not_know_of_letters():
     """Else nothing is shown."""
     shared = gave_up = unknown = 0

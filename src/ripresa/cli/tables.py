@@ -6,11 +6,16 @@ On a terminal a line is cut at its width; in a pipe nothing is cut.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import sys
+import sysconfig
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.cli.output import write
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from ripresa.contracts.records import AttemptRecord, HistoryRecord, JobRun, OutgoingRecord, QualityRecord
     from ripresa.contracts.step_records import StepRecord
 
+_OURS = Path(__file__).parents[1]
 _COLOURS = {
     "succeeded": "32",
     "failed": "31",
@@ -40,6 +46,10 @@ _COLOURS = {
     "unknown": "33",
 }
 _PIPE_WIDTH = 10_000
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in (\S+)\n    (.+)$', re.MULTILINE)
+_LIBRARY = re.compile(
+    rf"^<|^{re.escape(sysconfig.get_path('stdlib'))}|[/\\](site|dist)-packages[/\\]|^{re.escape(str(_OURS))}"
+)
 
 
 class Cell(NamedTuple):
@@ -131,6 +141,7 @@ def run(found: JobRun, steps: list[StepRecord], children: list[JobRun]) -> None:
         ("input", inline(found.input)),
         *([("output", inline(found.output))] if found.output is not None else []),
         *([("error", why(found.error))] if found.error else []),
+        *([("at", place)] if (place := _culprit(found, steps)) else []),
         *([("why it waits", found.reason)] if found.reason else []),
     ]
     columns([(Cell(name, "2"), text) for name, text in facts])
@@ -249,6 +260,25 @@ def tags(one: JobRun) -> str:
 def inline(value: Any) -> str:
     """A value on one line."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def _culprit(found: JobRun, steps: list[StepRecord]) -> str:
+    """Where the run went wrong: in the step that it failed of, or else in its own code."""
+    step = getattr(found.error, "step", None)
+    failed = [one.error for one in steps if step is not None and one.error is not None and one.step == step]
+    return next((place for error in (*reversed(failed), found.error) if (place := where(error))), "")
+
+
+def where(error: FailureRecord | None) -> str:
+    """The innermost line of the user's own code that the failure passed through."""
+    frames = _FRAME.findall(getattr(error, "traceback", None) or "")
+    own = [(file, *rest) for file, *rest in frames if not _LIBRARY.search(file)]
+    if not own:
+        return ""
+    file, line, function, text = own[-1]
+    with suppress(ValueError):  # it is on another drive
+        file = min(file, os.path.relpath(file), key=len)
+    return f"{file}:{line} in {function}: {text.strip()}"
 
 
 def why(error: FailureRecord | None) -> str:

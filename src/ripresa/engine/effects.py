@@ -137,19 +137,26 @@ class Effects:
             wait_s = min(2 * wait_s, _ASK_AGAIN_S_MAX)
 
     async def _claim(self, flight: Flight, wanted: Effect) -> Effect:
-        """Ask once; if the attempt is cut off meanwhile, what comes of it is given back if nobody wants it."""
-        engine = self._engine
+        """Ask once; if the attempt is cut off meanwhile, what comes of it is given back if nobody wants it.
+
+        Its run is ours until then: should we end before, who adopts it gives up what the run does not want any more.
+        """
+        engine, held = self._engine, flight.held
 
         async def ask() -> Effect:
             return await engine.store.claim_effect(engine.lease, wanted)
 
         def answered(asking: asyncio.Task[Effect]) -> None:
             self._asking.discard(asking)
+            held.untold -= 1
             if asking.cancelled() or engine.stopping:
                 return
+            if engine.held.get(held.id) is held and not engine.labels.look(held) and not held.flights:
+                engine.parking.idle(held)
             if (asking.exception() is not None or asking.result().output is None) and flight.effect is not wanted:
                 self._leave(wanted)
 
+        held.untold += 1
         asking = engine.loop.create_task(ask(), name="ripresa effect")
         self._asking.add(asking)
         asking.add_done_callback(answered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ripresa.contracts.errors import ChildFailed, PayloadError, StepFailed
@@ -82,6 +83,10 @@ def resolve(future: asyncio.Future[Any], decode: Callable[[str], Any], data: str
         future.set_result(value)
 
 
+_AWAITED = "can't be used in 'await' expression"
+"""What Python says of who awaits a value."""
+
+
 def set_unless_done(future: asyncio.Future[None]) -> None:
     """Resolve a future that somebody may have cancelled."""
     if not future.done():
@@ -103,6 +108,8 @@ def failure_of(error: BaseException) -> Failure:
         failure_class = FailureClass.TERMINAL
     code = error.cause.code if isinstance(error, StepFailed | ChildFailed) else "error"
     failure = Failure.of(error, failure_class, code=code)
+    if type(error) is TypeError and _AWAITED in failure.message:
+        return replace(failure, message=f"{failure.message}: a step that is a `def` is called without await")
     if isinstance(error, StepFailed):
         return Failure.from_json({**failure.to_json(), "step": error.step, "attempts": error.attempts})
     return failure

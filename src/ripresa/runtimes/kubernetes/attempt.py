@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -320,7 +321,9 @@ class Attempt:
                 await listening.follow(self._pieces)
             except (Unreachable, Refused, Expired) as error:
                 logger.info("the output of job %s broke off: %s", self._name, error)
-            if self._stopping:
+            if self._stopping:  # a stream that ends with its container may lack the last words
+                with suppress(Unreachable, Refused, Expired):
+                    await listening.whole(self._pieces, ended=True)
                 return
             anew = False
             await asyncio.sleep(wait_s)
