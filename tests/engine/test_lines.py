@@ -105,7 +105,7 @@ async def test_a_run_that_was_cancelled_makes_room_too(world):
     made = definition(world)
     app = await world.open(made)
     first, second = await start(app, made, 1), await start(app, made, 2)
-    await _quiet(app)
+    assert await until_begun(world, 1) == [1]
     await app.cancel(first)
     with pytest.raises(RunCancelled):
         await first.result("30s")
@@ -169,7 +169,7 @@ async def test_fail_fails_one_more(world):
     second = await start(app, made, 2)
     with pytest.raises(RunFailed, match="goes on already"):
         await second.result("30s")
-    assert begun(world) == [1]
+    assert await until_begun(world, 1) == [1]
 
 
 async def test_cancel_running_ends_the_older_ones(world):
