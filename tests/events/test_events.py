@@ -400,6 +400,8 @@ class hook:  # noqa: N801 - used like a function
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    return  # whoever sends was killed in the middle of it
                 calls.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 self.send_response(answer())
                 self.end_headers()
